@@ -1,0 +1,41 @@
+// L = -<b, log f>,  f = u / <u, 1>,  u = exp(z).   dL/dz = <b, 1> f - b.
+#pragma once
+#include "softreg/model/loss.hpp"
+
+namespace softreg {
+
+struct CrossEntropy {
+  static constexpr std::string_view name = "cross_entropy";
+  static constexpr bool normalized = true;
+  static constexpr bool invariant = true;
+  template <class T>
+  using Terms = Sums<T, 3>;  // mass, <b, 1>, <b, v>
+  template <class T>
+  struct Head {
+    T loss, mass, r, total;
+  };
+
+  template <class T>
+  SR_HD static T activate(T v) {
+    return exp_(v);
+  }
+  template <class T>
+  SR_HD static Terms<T> terms(T v, T u, T b, const Terms<T>& s) {
+    return {{s[0] + u, s[1] + b, fma_(b, v, s[2])}};
+  }
+  template <class T>
+  SR_HD static Head<T> finish(const Terms<T>& s, T) {
+    return {s[1] * log_(s[0]) - s[2], s[0], T(1) / s[0], s[1]};
+  }
+  template <class T>
+  SR_HD static T output(T u, const Head<T>& h) {
+    return h.r * u;
+  }
+  template <class T>
+  SR_HD static T dlogit(T, T u, T b, const Head<T>& h) {
+    return fma_(h.total, h.r * u, -b);
+  }
+};
+static_assert(Loss<CrossEntropy>);
+
+}  // namespace softreg

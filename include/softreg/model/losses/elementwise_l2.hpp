@@ -1,0 +1,43 @@
+// L = 1/2 |phi(z) - b|^2 for a function phi of one number.   dL/dz = phi'(z) * (phi(z) - b).
+// A loss of this kind derives from ElementwiseL2<itself> and says phi(v) and slope(v, u) = phi'(v),
+// u = phi(v).
+#pragma once
+#include "softreg/model/loss.hpp"
+
+namespace softreg {
+
+template <class Self>
+struct ElementwiseL2 {
+  static constexpr bool normalized = false;
+  static constexpr bool invariant = false;
+  template <class T>
+  using Terms = Sums<T, 1>;  // |u - b|^2
+  template <class T>
+  struct Head {
+    T loss;
+  };
+
+  template <class T>
+  SR_HD static T activate(T v) {
+    return Self::phi(v);
+  }
+  template <class T>
+  SR_HD static Terms<T> terms(T, T u, T b, const Terms<T>& s) {
+    const T c = u - b;
+    return {{fma_(c, c, s[0])}};
+  }
+  template <class T>
+  SR_HD static Head<T> finish(const Terms<T>& s, T) {
+    return {s[0] / T(2)};
+  }
+  template <class T>
+  SR_HD static T output(T u, const Head<T>&) {
+    return u;
+  }
+  template <class T>
+  SR_HD static T dlogit(T v, T u, T b, const Head<T>&) {
+    return Self::slope(v, u) * (u - b);
+  }
+};
+
+}  // namespace softreg

@@ -1,0 +1,47 @@
+// L = 1/2 |u - a b|^2,  u = exp(z), a = <u, 1>.   dL/dz = u * (u - a b - q),  q = <b, u - a b>.
+// (Gao-Song-Yin, arXiv 2305.00660; math of the rescaled problem.) Not shift invariant: with u = e^s
+// u', L = e^(2s) L' and dL/dz = e^(2s) g'. L' and g' are formed from u', and the factor is applied
+// last, so that the result overflows only where the true value does.
+#pragma once
+#include "softreg/model/loss.hpp"
+
+namespace softreg {
+
+struct RescaledL2 {
+  static constexpr std::string_view name = "rescaled_l2";
+  static constexpr bool normalized = true;
+  static constexpr bool invariant = false;
+  template <class T>
+  using Terms = Sums<T, 4>;  // mass, |u - b|^2, <u - b, b>, |b|^2
+  template <class T>
+  struct Head {
+    T loss, mass, q, shift;
+  };
+
+  template <class T>
+  SR_HD static T activate(T v) {
+    return exp_(v);
+  }
+  template <class T>
+  SR_HD static Terms<T> terms(T, T u, T b, const Terms<T>& s) {
+    const T c = u - b;
+    return {{s[0] + u, fma_(c, c, s[1]), fma_(c, b, s[2]), fma_(b, b, s[3])}};
+  }
+  template <class T>
+  SR_HD static Head<T> finish(const Terms<T>& s, T shift) {
+    const T e = s[0] - T(1);  // u - a b = (u - b) - e b
+    const T loss = (s[1] - T(2) * e * s[2] + e * e * s[3]) / T(2);
+    return {scale_by_exp(loss, T(2) * shift), s[0], s[2] - e * s[3], shift};
+  }
+  template <class T>
+  SR_HD static T output(T u, const Head<T>& h) {
+    return u / h.mass;
+  }
+  template <class T>
+  SR_HD static T dlogit(T, T u, T b, const Head<T>& h) {
+    return scale_by_exp(u * (u - h.mass * b - h.q), T(2) * h.shift);
+  }
+};
+static_assert(Loss<RescaledL2>);
+
+}  // namespace softreg

@@ -1,0 +1,30 @@
+// Gradient descent: x <- P(x - t g).
+#pragma once
+#include "softreg/model/optimizers/optimizer.hpp"
+
+namespace softreg {
+
+struct GradientDescent {
+  static constexpr std::string_view name = "gradient_descent";
+  static constexpr int memory = 0;  // numbers per coordinate besides x
+  static constexpr bool looks_ahead = false;
+  double step_size = automatic_step_size;  // for every instance without a step size of its own
+
+  template <class T>
+  SR_HD static void init(T, T*) {}
+  template <class T>
+  SR_HD static T point(T x, const T*) {
+    return x;
+  }
+  template <class T>
+  SR_HD static void advance(int, T next, T& x, T*) {
+    x = next;
+  }
+  template <class T>
+  SR_HD static void move_point(T factor, T& x, T*) {
+    x = factor * x;
+  }
+};
+static_assert(FirstOrder<GradientDescent>);
+
+}  // namespace softreg

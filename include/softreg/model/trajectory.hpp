@@ -1,0 +1,86 @@
+// The only iteration loop in the project, and the only place that decides a status.
+#pragma once
+#include <cstdint>
+
+#include "softreg/model/math.hpp"
+
+namespace softreg {
+
+// The values are part of the contract (README, status codes).
+enum class Status : std::int32_t {
+  converged = 0,
+  stalled = 1,  // an update left x and the optimizer's memory bitwise unchanged
+  max_steps = 10,
+  diverged = 12,       // x not finite
+  bad_input = 20,      // a non-finite number in the data
+  bad_target = 21,     // the loss does not allow this b
+  bad_parameter = 22,  // the step size is not a positive finite number
+  overflow = 30,       // loss or gradient not finite at a finite x
+  singular = 31,
+  not_run = 40,  // not finished: interrupted, out of time
+  device_error = 41,
+};
+
+struct Stop {
+  int max_steps = 1000;
+  double gradient_norm = 1e-6;  // 0: never stop early
+  int check_every = 8;          // loss, norm and finiteness are tested at steps 0, K, 2K, ..., end
+};
+
+template <class T>
+struct Outcome {
+  Status status = Status::not_run;
+  int steps = 0;  // updates that led to the returned x
+  T loss = quiet_nan<T>(), objective = quiet_nan<T>(), gradient_norm = quiet_nan<T>();
+};
+
+// What an evaluator reports at a test.
+template <class T>
+struct Measurement {
+  T loss, objective, gradient_norm;
+  bool finite_point;
+};
+
+// Ends as not_run if the batch is cancelled meanwhile. On non-finite values the last x that passed
+// a test is returned, with that test's numbers; if not even the start passed, x0 with the start's
+// numbers.
+template <class T, class Evaluator>
+SR_HD Outcome<T> trajectory(Evaluator& e, const Stop& stop) {
+  Outcome<T> passed;
+  bool describing = false;  // one more evaluation, of the point that is returned
+  e.init();
+  for (int step = 0, tests = 0;;) {
+    e.evaluate(step, describing);
+    if (describing) return passed;
+    bool done = false;
+    const bool test = step % stop.check_every == 0 || step == stop.max_steps;
+    if (test) {
+      if (e.cancelled()) return {};
+      const Measurement<T> now = e.measure();
+      const bool finite = is_finite(now.objective) && is_finite(now.gradient_norm);
+      if (step == 0 || (now.finite_point && finite)) {
+        passed = {Status::max_steps, step, now.loss, now.objective, now.gradient_norm};
+        e.keep(tests++, now);
+      }
+      if (!now.finite_point)
+        passed.status = Status::diverged;
+      else if (!finite)
+        passed.status = Status::overflow;
+      else if (stop.gradient_norm > 0 && now.gradient_norm <= T(stop.gradient_norm))
+        passed.status = Status::converged;
+      done = passed.status != Status::max_steps || step == stop.max_steps;
+    }
+    if (!done && !e.update(step, test) && stop.gradient_norm > 0) {
+      passed.status = Status::stalled;
+      done = true;
+    }
+    if (!done)
+      ++step;
+    else if (e.describes())
+      describing = true;
+    else
+      return passed;
+  }
+}
+
+}  // namespace softreg

@@ -1,0 +1,39 @@
+// Options of solve() and evaluate(): plain data for designated initialisers.
+#pragma once
+#include <cstdint>
+#include <functional>
+
+#include "softreg/model/catalog.hpp"
+#include "softreg/model/trajectory.hpp"
+
+namespace softreg {
+
+enum class Device { automatic, reference, cpu, cuda };
+enum class TraceKind { none, loss, shifts };
+
+struct Progress {
+  std::int64_t finished = 0, count = 0;  // instances
+  std::int64_t steps = 0;                // updates made by the finished instances
+};
+
+struct Options {
+  AnyLoss loss = SoftmaxL2{};
+  AnyOptimizer optimizer = GradientDescent{};  // step_size automatic_step_size: the proven one
+  Stop stop{};
+  double ridge = 0;  // adds ridge/2 |x|^2
+  double logit_weight =
+      0;            // adds 1/2 |diag(w) A x|^2 with w = logit_weight, unless the problem has w
+  double ball = 0;  // > 0: projects on |x| <= ball after every step
+  TraceKind trace = TraceKind::none;
+  bool trace_full = false;  // shifts: also every update's |df| and |dx|
+  Device device = Device::automatic;
+  int threads = 0;                // CPU; 0: all cores
+  std::int64_t memory_limit = 0;  // bytes of workspace; 0: what the device has
+  double time_limit = 0;          // seconds; 0: none. What is not finished ends as not_run
+  // Called from one thread at a time, at most about ten times a second; must not throw.
+  std::function<void(const Progress&)> progress{};
+  // Asked at most about a hundred times a second; true ends the solve, the rest is not_run.
+  std::function<bool()> cancel{};
+};
+
+}  // namespace softreg
