@@ -1,0 +1,2 @@
+#include "launcher.cuh"
+template struct softreg::Launcher<softreg::SinhL2>;

@@ -1,0 +1,92 @@
+// Policies: which lanes solve an instance together and where its A lives meanwhile. Policies are
+// data, choosing is arithmetic, and neither needs a GPU. The choice depends on the shape alone,
+// never on the size of the batch: that is what keeps an instance's bits the same in every batch.
+#pragma once
+#include <cstdint>
+#include <string_view>
+
+#include "softreg/model/math.hpp"
+
+namespace softreg {
+
+enum class Placement { registers, stream };
+
+struct KernelPolicy {
+  std::string_view name;
+  Placement placement;
+  int lanes;    // that share one instance: 32 is a warp, more a whole block
+  int threads;  // per block
+  int max_rows, max_parameters;
+  int max_value_bytes;  // widest number for which A fits the placement
+  SR_HD constexpr int groups_per_block() const { return threads / lanes; }
+  SR_HD constexpr int rows_per_lane() const { return max_rows / lanes; }
+};
+
+// A policy reaches a kernel as a type: nvcc 13.0 cannot build a __global__ template with a
+// struct-valued parameter. Registers: A takes rows_per_lane * max_parameters numbers per lane; 128
+// 4-byte registers of A leave room for the rest below the limit of 255 (tests/resources_test.py).
+struct WarpRegisters32x8 {
+  static constexpr KernelPolicy policy{
+      "warp_registers_32x8", Placement::registers, 32, 128, 32, 8, 8};
+};
+struct WarpRegisters64x16 {
+  static constexpr KernelPolicy policy{
+      "warp_registers_64x16", Placement::registers, 32, 128, 64, 16, 8};
+};
+struct WarpRegisters256x8 {
+  static constexpr KernelPolicy policy{
+      "warp_registers_256x8", Placement::registers, 32, 128, 256, 8, 4};
+};
+struct WarpRegisters128x8 {
+  static constexpr KernelPolicy policy{
+      "warp_registers_128x8", Placement::registers, 32, 128, 128, 8, 8};
+};
+struct WarpRegisters64x32 {
+  static constexpr KernelPolicy policy{
+      "warp_registers_64x32", Placement::registers, 32, 128, 64, 32, 4};
+};
+// Indexes are int: a lane's next row beyond the last one must still be one.
+struct BlockStream {
+  static constexpr KernelPolicy policy{"block_stream",   Placement::stream, 256, 256,
+                                       0x7fffffff - 256, 0x7fffffff - 256,  8};
+};
+
+// Cheapest first: the first that fits is chosen.
+inline constexpr KernelPolicy policies[] = {WarpRegisters32x8::policy,  WarpRegisters64x16::policy,
+                                            WarpRegisters128x8::policy, WarpRegisters256x8::policy,
+                                            WarpRegisters64x32::policy, BlockStream::policy};
+inline constexpr int policy_count = sizeof policies / sizeof policies[0];
+
+struct Shape {
+  std::int64_t rows, parameters;
+  int value_bytes;
+};
+
+constexpr int choose_policy(const Shape& s) {
+  for (int k = 0; k < policy_count; ++k)
+    if (s.rows <= policies[k].max_rows && s.parameters <= policies[k].max_parameters &&
+        s.value_bytes <= policies[k].max_value_bytes)
+      return k;
+  return -1;  // no policy holds it: more rows or parameters than an int counts
+}
+
+// Calls f.operator()<Policy>() for policies[k].
+template <class F>
+constexpr void visit_policy(int k, F&& f) {
+  switch (k) {
+    case 0:
+      return f.template operator()<WarpRegisters32x8>();
+    case 1:
+      return f.template operator()<WarpRegisters64x16>();
+    case 2:
+      return f.template operator()<WarpRegisters128x8>();
+    case 3:
+      return f.template operator()<WarpRegisters256x8>();
+    case 4:
+      return f.template operator()<WarpRegisters64x32>();
+    default:
+      return f.template operator()<BlockStream>();
+  }
+}
+
+}  // namespace softreg

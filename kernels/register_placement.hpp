@@ -1,0 +1,165 @@
+// RegisterPlacement: A, b and the parameters of one instance stay in the registers of its lanes for
+// the whole trajectory. Lane l holds rows l, l + lanes, ...; every lane holds all parameters, so
+// that work on coordinates needs no communication. Gives the bits of
+// MemoryPlacement<LaneGroup<lanes>>. Every index is a compile-time constant after unrolling;
+// otherwise nvcc moves the arrays to memory.
+#pragma once
+#include "simt_group.hpp"
+#include "softreg/model/batch.hpp"
+
+namespace softreg {
+
+template <int Lanes, int Rows, int D, int Memory, class T>
+struct RegisterPlacement {
+  static constexpr int lanes = Lanes;
+  static constexpr int slots = Memory > 0 ? Memory : 1;
+  SimtGroup<Lanes> g;
+  const Batch<T>& batch;  // in constant memory: what is rarely used costs no register
+  std::int64_t instance;
+  int n = 0;
+  T a[Rows][D], b[Rows], z[Rows], u[Rows];
+  T x[D], m[D][slots], grad[D], lagged_shift;
+
+  SR_DEVICE RegisterPlacement(SimtGroup<Lanes> group, const Batch<T>& of, std::int64_t i)
+      : g(group), batch(of), instance(i) {}
+
+  SR_DEVICE int row(int r) const { return g.rank() + r * Lanes; }
+
+  // Padding adds nothing, not even to the sign of a zero: columns are -0 (times x = +0 is -0), rows
+  // have a = +0 and are multiplied by -0 in transpose().
+  SR_DEVICE void load() {
+    const Matrix<const T> from = batch.matrix(instance);
+    const T* const target = batch.target_of(instance);
+    const T* const start = batch.start_of(instance);
+    const int d = parameters();
+    n = from.rows;
+    SR_UNROLL
+    for (int r = 0; r < Rows; ++r) {
+      const bool owned = row(r) < n;
+      b[r] = owned ? target[row(r)] : T(0);
+      SR_UNROLL
+      for (int j = 0; j < D; ++j) {
+        if (j < d)
+          a[r][j] = owned ? from(row(r), j) : T(0);
+        else
+          a[r][j] = owned ? -T(0) : T(0);
+      }
+    }
+    SR_UNROLL
+    for (int j = 0; j < D; ++j) {
+      x[j] = start && j < d ? start[j] : T(0);
+      SR_UNROLL
+      for (int k = 0; k < slots; ++k) m[j][k] = T(0);
+      grad[j] = T(0);
+    }
+  }
+
+  SR_DEVICE int segments() const { return 1; }
+  SR_DEVICE int row_count() const { return n; }
+  SR_DEVICE int row_stride() const { return n; }
+  SR_DEVICE int parameters() const { return batch.parameters; }
+  SR_DEVICE bool weighted() const { return batch.weights != nullptr; }
+  SR_DEVICE T weight(int i) const { return batch.weights_of(instance)[i]; }
+  SR_DEVICE T shift(int) const { return lagged_shift; }
+  SR_DEVICE void set_shift(int, T value) { lagged_shift = value; }
+  SR_DEVICE bool stops(const int* cancelled) const { return g.stops(cancelled); }
+
+  template <class Point>
+  SR_DEVICE void logits(Point at) {
+    SR_UNROLL
+    for (int r = 0; r < Rows; ++r) z[r] = T(0);
+    SR_UNROLL
+    for (int j = 0; j < D; ++j) {
+      const T point = at(x[j], m[j]);
+      SR_UNROLL
+      for (int r = 0; r < Rows; ++r) z[r] = fma_(a[r][j], point, z[r]);
+    }
+  }
+  SR_DEVICE void transpose() {
+    SR_UNROLL
+    for (int r = 0; r < Rows; ++r) z[r] = row(r) < n ? z[r] : -T(0);
+    SR_UNROLL
+    for (int j = 0; j < D; ++j) {
+      T mine = T(0);
+      SR_UNROLL
+      for (int r = 0; r < Rows; ++r) mine = fma_(a[r][j], z[r], mine);
+      grad[j] = g.total(mine);
+    }
+  }
+
+  template <class S, class F>
+  SR_DEVICE S sum_rows(int, F f) {
+    S mine{};
+    SR_UNROLL
+    for (int r = 0; r < Rows; ++r)
+      if (row(r) < n) mine = f(row(r), z[r], u[r], b[r], mine);
+    return g.total(mine);
+  }
+  SR_DEVICE T max_rows(int) const {
+    T most = -infinity<T>();
+    SR_UNROLL
+    for (int r = 0; r < Rows; ++r)
+      if (row(r) < n) most = max_(most, z[r]);
+    return g.largest(most);
+  }
+  template <class F>
+  SR_DEVICE void rows(int, F f) {
+    SR_UNROLL
+    for (int r = 0; r < Rows; ++r)
+      if (row(r) < n) f(row(r), z[r], u[r], b[r]);
+  }
+
+  template <class S, class F>
+  SR_DEVICE S serial(F f) const {
+    S s{};
+    SR_UNROLL
+    for (int j = 0; j < D; ++j)
+      if (j < parameters()) s = f(j, x[j], m[j], grad[j], s);
+    return s;
+  }
+  // Returns whether f said of any coordinate that it moved; says yes unless asked. Every lane has
+  // them all: nobody asks around.
+  template <class F>
+  SR_DEVICE bool update(F f, bool ask = false) {
+    bool moved = !ask;
+    SR_UNROLL
+    for (int j = 0; j < D; ++j)
+      if (j < parameters()) moved = f(x[j], m[j], grad[j]) || moved;
+    return moved;
+  }
+  template <class F>
+  SR_DEVICE void add_to_gradient(F f) {
+    SR_UNROLL
+    for (int j = 0; j < D; ++j)
+      if (j < parameters()) grad[j] = grad[j] + f(x[j], m[j]);
+  }
+
+  // Memory outside the lanes: each coordinate is handled by one lane, after all have read what it
+  // replaces, and all see it afterwards.
+  template <class F>
+  SR_DEVICE void visit(F f) const {
+    g.sync();
+    SR_UNROLL
+    for (int j = 0; j < D; ++j)
+      if (j < parameters() && g.rank() == j % Lanes) f(j, x[j], m[j]);
+    g.sync();
+  }
+  template <class F>
+  SR_DEVICE void visit_gradient(F f) const {
+    SR_UNROLL
+    for (int j = 0; j < D; ++j)
+      if (j < parameters() && g.rank() == j % Lanes) f(j, grad[j]);
+    g.sync();
+  }
+  template <class Point>
+  SR_DEVICE void keep(Point at) const {
+    T* const result = batch.x_of(instance);
+    visit([=](int j, const T& v, const T* w) { result[j] = at(v, w); });
+  }
+  template <class F>
+  SR_DEVICE void once(F f) const {
+    g.once(f);
+  }
+};
+
+}  // namespace softreg
