@@ -1,0 +1,85 @@
+// The CPU backend: threads over instances, 32 lanes inside each, compiled for the best instruction
+// set of this processor.
+#include <cstdlib>
+#include <string>
+
+#include "aligned.hpp"
+#include "backend.hpp"
+#include "cpu_lanes.hpp"
+#include "parallel.hpp"
+#include "softreg/error.hpp"
+
+namespace softreg {
+namespace {
+
+struct Isa {
+  const char* name;
+  CpuSolve* solve;
+  bool usable;
+};
+
+// SOFTREG_ISA=x86-64, x86-64-v3 or x86-64-v4 forbids better ones: for tests and comparisons.
+const Isa& chosen_isa() {
+  static const Isa chosen = [] {
+    __builtin_cpu_init();
+    const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                    __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
+    const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                    __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+                    __builtin_cpu_supports("avx512vl");
+    const Isa best_first[] = {{"x86-64-v4", softreg_cpu_solve_x86_64_v4, v4},
+                              {"x86-64-v3", softreg_cpu_solve_x86_64_v3, v3},
+                              {"x86-64", softreg_cpu_solve_x86_64, true}};
+    const char* const wanted = std::getenv("SOFTREG_ISA");
+    bool allowed = wanted == nullptr;
+    for (const Isa& isa : best_first) {
+      allowed = allowed || std::string(wanted) == isa.name;
+      if (allowed && isa.usable) return isa;
+    }
+    throw Error(ErrorKind::usage, "SOFTREG_ISA is '" + std::string(wanted) +
+                                      "' but it may be x86-64, x86-64-v3 or x86-64-v4");
+  }();
+  return chosen;
+}
+
+template <class T>
+CpuPlan plan(const Run<T>& run, PlanSummary& summary) {
+  const CpuPlan p = plan_cpu(run.shape, cpu_lanes, worker_slots(run.threads), run.memory_limit);
+  summary.road = "cpu";
+  summary.isa = chosen_isa().name;
+  summary.size_class = "lanes" + std::to_string(cpu_lanes);
+  summary.lanes = cpu_lanes;
+  summary.padding = p.padding;
+  summary.workspace_bytes = p.bytes;
+  summary.threads = p.threads;
+  return p;
+}
+
+template <class T>
+void run_all(Run<T>& run, PlanSummary& summary) {
+  const CpuPlan p = plan(run, summary);
+  std::vector<AlignedVector<T>> workspaces(static_cast<std::size_t>(p.threads));
+  parallel_for(std::int64_t(run.fit.size()), p.threads, [&](std::int64_t k, int slot) {
+    if (run.cancelled()) return;
+    AlignedVector<T>& workspace = workspaces[static_cast<std::size_t>(slot)];
+    if (workspace.empty()) workspace.resize(static_cast<std::size_t>(p.workspace_values));
+    const std::int64_t i = run.fit[static_cast<std::size_t>(k)];
+    chosen_isa().solve(int(sizeof(T)), run.loss, run.optimizer, &run.batch, i, workspace.data());
+    run.publish(i);
+  });
+}
+
+}  // namespace
+
+const Backend cpu_backend{"cpu",
+                          [] { return std::string(); },
+                          [] {
+                            return std::string(chosen_isa().name) + ", " +
+                                   std::to_string(worker_slots(0)) + " threads";
+                          },
+                          [](const Run<float>& r, PlanSummary& s) { plan(r, s); },
+                          [](const Run<double>& r, PlanSummary& s) { plan(r, s); },
+                          run_all<float>,
+                          run_all<double>};
+
+}  // namespace softreg

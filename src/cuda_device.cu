@@ -1,0 +1,117 @@
+// The real CUDA device: every runtime call of the project, each one checked.
+#include <cuda_runtime.h>
+
+#include <cstdio>
+#include <vector>
+
+#include "device.hpp"
+#include "softreg/error.hpp"
+
+namespace softreg {
+
+// Instantiated in kernels/losses/*.cu.
+template <class LossT>
+struct Launcher {
+  static cudaError_t run(const Launch& launch, const Batch<float>& batch);
+  static cudaError_t run(const Launch& launch, const Batch<double>& batch);
+};
+
+namespace {
+
+void check(cudaError_t status, SourceLocation where = SourceLocation::current()) {
+  if (status == cudaSuccess) return;
+  const ErrorKind kind =
+      status == cudaErrorMemoryAllocation ? ErrorKind::out_of_memory : ErrorKind::device_lost;
+  throw Error(
+      kind,
+      std::string("CUDA: ") + cudaGetErrorString(status) + " (" + cudaGetErrorName(status) + ")",
+      "", where);
+}
+
+std::string version(int v) {
+  return std::to_string(v / 1000) + "." + std::to_string(v % 1000 / 10);
+}
+
+class CudaGpu final : public Gpu {
+ public:
+  CudaGpu() {
+    check(cudaSetDevice(0));
+    check(cudaGetDeviceProperties(&properties_, 0));
+    check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
+  }
+  ~CudaGpu() override { (void)cudaStreamDestroy(stream_); }
+
+  std::string name() const override { return properties_.name; }
+  DeviceInfo info() override {
+    std::size_t free = 0, total = 0;
+    check(cudaMemGetInfo(&free, &total));
+    return {properties_.multiProcessorCount, properties_.maxThreadsPerMultiProcessor,
+            static_cast<std::int64_t>(free)};
+  }
+  void* allocate(std::size_t bytes) override {
+    void* p = nullptr;
+    check(cudaMalloc(&p, bytes));
+    return p;
+  }
+  void release(void* memory) noexcept override { (void)cudaFree(memory); }
+  void* allocate_host(std::size_t bytes) override {
+    void* p = nullptr;
+    check(cudaMallocHost(&p, bytes));
+    return p;
+  }
+  void release_host(void* memory) noexcept override { (void)cudaFreeHost(memory); }
+  void copy_in(void* device, const void* host, std::size_t bytes) override {
+    check(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, stream_));
+  }
+  void copy_out(void* host, const void* device, std::size_t bytes) override {
+    check(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, stream_));
+  }
+  void launch(int loss, const Launch& launch, const Batch<float>& batch) override {
+    start(loss, launch, batch);
+  }
+  void launch(int loss, const Launch& launch, const Batch<double>& batch) override {
+    start(loss, launch, batch);
+  }
+  void synchronize() override { check(cudaStreamSynchronize(stream_)); }
+
+ private:
+  template <class T>
+  void start(int loss, Launch launch, const Batch<T>& batch) {
+    launch.stream = stream_;
+    visit_alternative<AnyLoss>(loss,
+                               [&]<class LossT>() { check(Launcher<LossT>::run(launch, batch)); });
+  }
+
+  cudaDeviceProp properties_{};
+  cudaStream_t stream_ = nullptr;
+};
+
+}  // namespace
+
+std::string cuda_unavailable() {
+  int driver = 0, runtime = 0, count = 0;
+  (void)cudaDriverGetVersion(&driver);
+  (void)cudaRuntimeGetVersion(&runtime);
+  const cudaError_t status = cudaGetDeviceCount(&count);
+  (void)cudaGetLastError();
+  if (driver == 0) return "no NVIDIA driver is installed";
+  if (status == cudaErrorInsufficientDriver)
+    return "the NVIDIA driver supports CUDA " + version(driver) + " but this build needs " +
+           version(runtime);
+  if (status != cudaSuccess) return std::string("CUDA says: ") + cudaGetErrorString(status);
+  if (count == 0) return "the NVIDIA driver sees no device (is CUDA_VISIBLE_DEVICES empty?)";
+  cudaDeviceProp p{};
+  if (cudaGetDeviceProperties(&p, 0) != cudaSuccess) return "device 0 cannot be queried";
+  if (p.major != 9)
+    return std::string(p.name) + " has compute capability " + std::to_string(p.major) + "." +
+           std::to_string(p.minor) + " but this build has kernels for 9.0";
+  return "";
+}
+
+std::unique_ptr<Gpu> open_cuda() {
+  const std::string reason = cuda_unavailable();
+  if (!reason.empty()) throw Error(ErrorKind::device_unavailable, "CUDA cannot be used: " + reason);
+  return std::make_unique<CudaGpu>();
+}
+
+}  // namespace softreg

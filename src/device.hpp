@@ -1,0 +1,51 @@
+// Gpu: the one interface to a CUDA device. The real one is cuda_device.cu; the tests put host
+// memory and the emulator behind it, and let the N-th call fail. Work is queued in order on one
+// stream.
+#pragma once
+#include <cstddef>
+#include <memory>
+#include <string>
+
+#include "launch.hpp"
+#include "plan.hpp"
+
+namespace softreg {
+
+class Gpu {
+ public:
+  virtual ~Gpu() = default;
+
+  virtual std::string name() const = 0;
+  virtual DeviceInfo info() = 0;  // memory_bytes: free now
+
+  // Device memory; throws Error out_of_memory if there is none left.
+  virtual void* allocate(std::size_t bytes) = 0;
+  virtual void release(void* memory) noexcept = 0;
+  // Host memory that copies fast; throws likewise.
+  virtual void* allocate_host(std::size_t bytes) = 0;
+  virtual void release_host(void* memory) noexcept = 0;
+
+  virtual void copy_in(void* device, const void* host, std::size_t bytes) = 0;
+  virtual void copy_out(void* host, const void* device, std::size_t bytes) = 0;
+
+  // loss: index into AnyLoss. Throws Error if the launch fails.
+  virtual void launch(int loss, const Launch& launch, const Batch<float>& batch) = 0;
+  virtual void launch(int loss, const Launch& launch, const Batch<double>& batch) = 0;
+
+  // Until everything queued is done; throws Error device_lost if something of it failed.
+  virtual void synchronize() = 0;
+};
+
+// Why no CUDA device can be used, in one sentence; empty: one can.
+std::string cuda_unavailable();
+// Throws Error device_unavailable with that sentence.
+std::unique_ptr<Gpu> open_cuda();
+
+// What the library calls; the tests replace it.
+struct GpuSource {
+  std::string (*unavailable)() = cuda_unavailable;
+  std::unique_ptr<Gpu> (*open)() = open_cuda;
+};
+GpuSource& gpu_source();
+
+}  // namespace softreg

@@ -1,0 +1,142 @@
+// See matrix_norm.hpp. Everything runs on numbers scaled by a power of two, in double, in an order
+// of operations that depends on nothing but the shape.
+#include "matrix_norm.hpp"
+
+#include <Eigen/Dense>
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace softreg {
+namespace {
+
+constexpr double unit = std::numeric_limits<double>::epsilon() / 2;
+
+template <class T>
+double largest_entry(const Matrix<const T>& a) {
+  T most = T(0), lost = T(0);  // lost: 0 or NaN
+  for (int i = 0; i < a.rows; ++i)
+    for (int j = 0; j < a.cols; ++j) {
+      const T v = std::abs(a(i, j));
+      most = std::max(most, v);
+      lost += v - v;
+    }
+  return static_cast<double>(most + lost);
+}
+
+// The entries times a power of two, seen with the longer side as rows.
+template <class T>
+struct Scaled {
+  Matrix<const T> a;
+  double factor;
+  double operator()(int i, int j) const { return factor * static_cast<double>(a(i, j)); }
+};
+
+// Long rows are summed in panels of this many, four at a time: the sums of a Gram matrix then pass
+// few roundings, and its entries are loaded once for four rows.
+constexpr int panel_rows = 256;
+
+// How many roundings one product of a Gram matrix passes: its own, at most three within a group of
+// four, the groups of a panel, and the panels.
+double gram_depth(int rows) { return 4 + panel_rows / 4.0 + std::ceil(double(rows) / panel_rows); }
+
+// A^T A, of which only the lower triangle is set.
+template <class T>
+Eigen::MatrixXd gram(const Scaled<T>& s) {
+  const int n = s.a.rows, k = s.a.cols;
+  Eigen::MatrixXd sum = Eigen::MatrixXd::Zero(k, k), part(k, k);
+  Eigen::MatrixXd rows(k, std::min(n + 3, panel_rows));  // of A, as columns
+  for (int first = 0; first < n; first += panel_rows) {
+    const int count = std::min(n - first, panel_rows), padded = (count + 3) / 4 * 4;
+    for (int i = 0; i < padded; ++i)
+      for (int j = 0; j < k; ++j) rows(j, i) = i < count ? s(first + i, j) : 0;
+    part.setZero();
+    for (int i = 0; i < padded; i += 4)
+      for (int j = 0; j < k; ++j) {
+        const int below = k - j;
+        part.col(j).tail(below) += rows(j, i) * rows.col(i).tail(below) +
+                                   rows(j, i + 1) * rows.col(i + 1).tail(below) +
+                                   rows(j, i + 2) * rows.col(i + 2).tail(below) +
+                                   rows(j, i + 3) * rows.col(i + 3).tail(below);
+      }
+    sum += part;
+  }
+  return sum;
+}
+
+// An upper bound on the largest eigenvalue of the symmetric g (lower triangle), trace > 0.
+//
+// The eigenvalue solver only proposes t, a little above its answer; a Cholesky factorisation proves
+// it. If the factorisation of H = t I - g (k x k) runs to its end, then H + E = R^T R is positive
+// semidefinite with |E|_2 <= c tr H, c = gamma_{k+1} / (1 - gamma_{k+1}) (Demmel; Rump,
+// "Verification of positive definiteness", BIT 46, 2006), in whatever order it sums. With tr H <= k
+// t, and one unit for the rounding of the diagonal of H, the largest eigenvalue of g is at most
+//   t (1 + k (k + 1) u + u + second order) <= t (1 + k (k + 3) u).
+// No constant of the eigenvalue solver's backward error is needed.
+double largest_eigenvalue_bound(const Eigen::MatrixXd& g) {
+  const auto k = g.rows();
+  const double slack = double(k) * double(k + 3) * unit;
+  const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solver(g, Eigen::EigenvaluesOnly);
+  // A solver that did not converge leaves the trace, which is a bound already.
+  const double proposed = solver.info() == Eigen::Success ? solver.eigenvalues()[k - 1] : g.trace();
+  Eigen::MatrixXd h(k, k);
+  for (double lift = slack;; lift *= 2) {
+    const double t = proposed * (1 + lift);
+    h = -g;
+    h.diagonal().array() += t;
+    if (h.llt().info() == Eigen::Success) return t * (1 + slack);
+  }
+}
+
+// sqrt of the largest eigenvalue of G = A^T A, from its computed value g:
+//   |G - g|_2 <= gamma_h || |A|^T |A| ||_2 <= gamma_h |A|_F^2 <= gamma_h (1 + 2 gamma_h) tr g,
+// h = gram_depth. Sum, square root and this product are at most eight roundings of the result, and
+// what underflows (below 2^-1074 where the largest entry is above 2^-74) is far below one of them.
+template <class T>
+double gram_bound(const Scaled<T>& s) {
+  const Eigen::MatrixXd g = gram(s);
+  const double rounding = (gram_depth(s.a.rows) + 1) * unit;
+  return std::sqrt(largest_eigenvalue_bound(g) + rounding * g.trace()) * (1 + 8 * unit);
+}
+
+// min(|A|_F, sqrt(|A|_1 |A|_inf)); each sum of rows + cols positive terms errs by as many units.
+template <class T>
+double sum_bound(const Scaled<T>& s) {
+  Eigen::ArrayXd columns = Eigen::ArrayXd::Zero(s.a.cols);
+  double squares = 0, largest_row = 0;
+  for (int i = 0; i < s.a.rows; ++i) {
+    double row = 0, row_squares = 0;
+    for (int j = 0; j < s.a.cols; ++j) {
+      const double v = std::abs(s(i, j));
+      row += v;
+      row_squares += v * v;
+      columns[j] += v;
+    }
+    largest_row = std::max(largest_row, row);
+    squares += row_squares;
+  }
+  const double terms = double(s.a.rows) + double(s.a.cols) + 8;
+  return std::sqrt(std::min(squares, largest_row * columns.maxCoeff())) * (1 + terms * unit);
+}
+
+}  // namespace
+
+template <class T>
+double operator_norm_bound(const Matrix<const T>& a) {
+  const double largest = largest_entry(a);
+  if (largest == 0 || !std::isfinite(largest)) return largest - largest;
+  // The clamp keeps the power of two itself finite; entries then lie below 2^24 and the largest
+  // above 2^-74, so that squares neither overflow nor vanish.
+  const int exponent = std::clamp(std::ilogb(largest), -1000, 1000);
+  const Matrix<const T> tall =
+      a.rows >= a.cols ? a : Matrix<const T>{a.data, a.cols, a.rows, a.col_stride, a.row_stride};
+  const Scaled<T> s{tall, std::ldexp(1.0, -exponent)};
+  const double bound = std::ldexp(tall.cols <= gram_limit ? gram_bound(s) : sum_bound(s), exponent);
+  if (bound >= std::numeric_limits<double>::min()) return bound;
+  return std::nextafter(bound, 1.0);  // ldexp may have rounded a subnormal result down
+}
+
+template double operator_norm_bound(const Matrix<const float>&);
+template double operator_norm_bound(const Matrix<const double>&);
+
+}  // namespace softreg

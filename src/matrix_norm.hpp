@@ -1,0 +1,18 @@
+// A certified upper bound on the spectral norm of a matrix, from which step sizes and the theorems'
+// bounds are made. An estimate from below (a power iteration) would report false violations.
+#pragma once
+#include "softreg/model/matrix.hpp"
+
+namespace softreg {
+
+// Up to this min(rows, cols) the bound comes from the smaller Gram matrix and is sharp to rounding;
+// beyond it is min(|A|_F, sqrt(|A|_1 |A|_inf)).
+inline constexpr int gram_limit = 256;
+
+// At least |A|_2, in double whatever T is. The same bits for the same numbers, wherever they lie;
+// no overflow or underflow on the way (the result is inf only where |A|_2 may exceed the largest
+// double). 0 for an empty matrix, NaN if an entry is not finite.
+template <class T>
+double operator_norm_bound(const Matrix<const T>& a);
+
+}  // namespace softreg

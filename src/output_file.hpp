@@ -1,0 +1,53 @@
+// OutputFile: a file that appears complete under its name or not at all. Bytes go to a temporary
+// file in the same directory; commit() syncs it and renames it into place; without commit() the
+// destructor removes it.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace softreg {
+
+// Throws Error (usage) when something stands at `path` and `force` is false, or when force would
+// replace what is no regular file. For a first check before long work.
+void check_output_path(const std::string& path, bool force);
+
+class OutputFile {
+ public:
+  // Checks as above, then creates the temporary file; a directory that is missing or not writable
+  // is Error (io). A symbolic link at `path` is followed, so that its target is replaced.
+  OutputFile(const std::string& path, bool force);
+  ~OutputFile();
+  OutputFile(const OutputFile&) = delete;
+  OutputFile& operator=(const OutputFile&) = delete;
+
+  // Error (io) with the system's reason, such as "No space left on device".
+  void write(std::span<const std::byte> bytes);
+  void write(std::string_view text) { write(std::as_bytes(std::span(text))); }
+
+  // Bytes written so far.
+  std::uint64_t size() const { return size_; }
+
+  // Last call. Without force, a file that appeared under the name meanwhile is kept: Error (usage).
+  void commit();
+
+ private:
+  void flush();
+  void write_through(std::span<const std::byte> bytes);
+  void rename_into_place();
+  [[noreturn]] void fail(int error) const;
+  void remove_temporary() noexcept;
+
+  std::string path_;       // as the caller named it, for messages
+  std::string target_;     // with symbolic links resolved
+  std::string temporary_;  // empty once renamed or removed
+  bool force_;
+  int descriptor_ = -1;
+  std::uint64_t size_ = 0;
+  std::vector<std::byte> buffer_;
+};
+
+}  // namespace softreg

@@ -1,0 +1,168 @@
+// See prepare.hpp. Two passes over the instances, both threaded: screening, then norms and step
+// sizes. Texts are written afterwards, in the order of the instances, for the first hundred only.
+#include "prepare.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <limits>
+#include <string_view>
+
+#include "matrix_norm.hpp"
+#include "parallel.hpp"
+#include "screening.hpp"
+#include "softreg/error.hpp"
+
+namespace softreg {
+namespace {
+
+constexpr std::size_t most_messages = 100;
+
+template <class T>
+constexpr T nan_value = std::numeric_limits<T>::quiet_NaN();
+
+template <class T>
+constexpr std::string_view dtype_name = sizeof(T) == 4 ? "float32" : "float64";
+
+std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
+
+template <class T>
+bool is_positive_finite(T v) {
+  return v > T(0) && std::isfinite(v);
+}
+
+bool has_proven_step_size(const AnyLoss& loss) {
+  return std::holds_alternative<SoftmaxL2>(loss) || std::holds_alternative<CrossEntropy>(loss) ||
+         std::holds_alternative<LeastSquares>(loss);
+}
+
+// The proven step size of an instance whose |A| is at most `norm`.
+template <class T>
+class ProvenStepSize {
+ public:
+  ProvenStepSize(const VectorProblem<T>& problem, const Options& options)
+      : view_(problem), options_(options) {}
+
+  // 1 / ((curvature + max w^2 + ridge / |A|^2) |A|^2), written so that A = 0 leaves ridge. A
+  // denominator that is zero, or so small that T cannot hold its inverse, gives 1, which is less.
+  T operator()(std::int64_t i, double norm) const {
+    const double in_z = curvature(i) + largest_square_weight(i);
+    const double data = in_z > 0 && norm > 0 ? in_z * norm * norm : 0;
+    const T step = static_cast<T>(1 / (data + options_.ridge));
+    return step == std::numeric_limits<T>::infinity() ? T(1) : step;
+  }
+
+ private:
+  // In z: softmax_l2 5/8 (D11, b >= 0 and sum b <= 1); cross_entropy sum b / 2, because its Hessian
+  // is sum b (diag(f) - f f^T) and |diag(f) - f f^T| <= 1/2; least_squares 1.
+  double curvature(std::int64_t i) const {
+    if (std::holds_alternative<SoftmaxL2>(options_.loss)) return 0.625;
+    if (std::holds_alternative<LeastSquares>(options_.loss)) return 1;
+    double sum = 0;
+    for (const T v : view_.b(i)) sum += static_cast<double>(v);
+    return sum / 2;
+  }
+  double largest_square_weight(std::int64_t i) const {
+    const std::span<const T> w = view_.w(i);
+    double most = w.empty() ? static_cast<double>(static_cast<T>(options_.logit_weight)) : 0;
+    for (const T v : w) most = std::max(most, std::abs(static_cast<double>(v)));
+    return most * most;
+  }
+
+  InstanceView<T> view_;
+  const Options& options_;
+};
+
+// Certified upper bounds on |A| of the fit instances, NaN for the others; a shared A is done once.
+template <class T>
+std::vector<double> operator_norms(const VectorProblem<T>& problem, int threads,
+                                   const std::vector<Status>& status) {
+  const InstanceView<T> view(problem);
+  const auto norm = [&](std::int64_t i) {
+    const int n = static_cast<int>(view.rows(i)), d = static_cast<int>(problem.d);
+    return operator_norm_bound(Matrix<const T>{view.a(i).data(), n, d, d, 1});
+  };
+  std::vector<double> norms(status.size(), nan_value<double>);
+  if (std::count(status.begin(), status.end(), Status::not_run) == 0) return norms;
+  const double shared = view.a_shared ? norm(0) : 0;
+  parallel_for(problem.count, threads, [&](std::int64_t i, int) {
+    if (status[at(i)] == Status::not_run) norms[at(i)] = view.a_shared ? shared : norm(i);
+  });
+  return norms;
+}
+
+}  // namespace
+
+template <class T>
+Prepared<T> prepare(const VectorProblem<T>& problem, const Options& options,
+                    bool need_operator_norm) {
+  check_step_size(options, !problem.step_size.empty());
+  const double given = option_step_size(options);
+  const bool automatic = problem.step_size.empty() && given == automatic_step_size;
+  if (problem.step_size.empty() && !automatic && !is_positive_finite(static_cast<T>(given)))
+    throw Error(ErrorKind::usage,
+                fmt::format("the step size is {} ({} in {}) but must be a positive finite number",
+                            given, static_cast<T>(given), dtype_name<T>));
+
+  Prepared<T> out;
+  out.status.assign(at(problem.count), Status::not_run);
+  out.step_size.assign(at(problem.count), nan_value<T>);
+  const Screening<T> screening(problem, options);
+  parallel_for(problem.count, options.threads, [&](std::int64_t i, int) {
+    out.status[at(i)] = screening.find(i).status();
+    if (out.status[at(i)] == Status::not_run && !automatic)
+      out.step_size[at(i)] =
+          static_cast<T>(problem.step_size.empty() ? given : problem.step_size[at(i)]);
+  });
+
+  const auto start = std::chrono::steady_clock::now();
+  if (automatic || need_operator_norm)
+    out.operator_norm = operator_norms(problem, options.threads, out.status);
+  if (automatic) {
+    const ProvenStepSize<T> proven(problem, options);
+    parallel_for(problem.count, options.threads, [&](std::int64_t i, int) {
+      if (out.status[at(i)] != Status::not_run) return;
+      const T step = proven(i, out.operator_norm[at(i)]);
+      if (is_positive_finite(step))
+        out.step_size[at(i)] = step;
+      else
+        out.status[at(i)] = Status::bad_parameter;
+    });
+    out.step_size_seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  }
+
+  for (std::int64_t i = 0; i < problem.count && out.messages.size() < most_messages; ++i) {
+    if (out.status[at(i)] == Status::not_run) continue;
+    out.messages.push_back(
+        automatic && out.status[at(i)] == Status::bad_parameter
+            ? Message{i, -1,
+                      fmt::format("the automatic step size is 0 in {}: the proven curvature is too "
+                                  "large (|A| may be {:.3g})",
+                                  dtype_name<T>, out.operator_norm[at(i)])}
+            : screening.explain(i));
+  }
+  return out;
+}
+
+void check_step_size(const Options& options, bool problem_has_step_sizes) {
+  const double given = option_step_size(options);
+  if (given != automatic_step_size && !is_positive_finite(given))
+    throw Error(ErrorKind::usage,
+                fmt::format("the step size is {} but must be a positive finite number", given));
+  if (given != automatic_step_size || problem_has_step_sizes || has_proven_step_size(options.loss))
+    return;
+  const std::string_view name =
+      std::visit([](const auto& loss) { return std::string_view(loss.name); }, options.loss);
+  throw Error(
+      ErrorKind::usage,
+      fmt::format("loss '{}' has no proven step size, so 'auto' cannot be used with it", name),
+      "give a number: --step-size X, the optimizer's step_size, or the array step_size");
+}
+
+template Prepared<float> prepare(const VectorProblem<float>&, const Options&, bool);
+template Prepared<double> prepare(const VectorProblem<double>&, const Options&, bool);
+
+}  // namespace softreg

@@ -1,0 +1,449 @@
+// The conductor: validate, choose the backend, plan, run, collect.
+#include "solve.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <limits>
+#include <mutex>
+#include <new>
+#include <optional>
+#include <stdexcept>
+
+#include "aligned.hpp"
+#include "backend.hpp"
+#include "parallel.hpp"
+#include "prepare.hpp"
+#include "softreg/error.hpp"
+#include "validate.hpp"
+
+namespace softreg {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+template <class T>
+constexpr T nan_value = std::numeric_limits<T>::quiet_NaN();
+
+std::size_t size(std::int64_t n) { return static_cast<std::size_t>(n); }
+
+// Throws Error device_unavailable; automatic: CUDA if it can be used, else the CPU and a warning.
+const Backend& choose_backend(Device device, std::vector<std::string>& warnings) {
+  if (device == Device::reference) return reference_backend;
+  if (device == Device::cpu) return cpu_backend;
+  const std::string reason = cuda_backend.unavailable();
+  if (reason.empty()) return cuda_backend;
+  if (device == Device::cuda)
+    throw Error(ErrorKind::device_unavailable, "CUDA cannot be used: " + reason,
+                "use --device cpu or auto");
+  warnings.push_back("CUDA is not used: " + reason + "; running on the CPU");
+  return cpu_backend;
+}
+
+int tests_of(const Stop& stop) {
+  return stop.max_steps / stop.check_every + (stop.max_steps % stop.check_every != 0 ? 2 : 1);
+}
+
+}  // namespace
+
+std::span<const Backend* const> backends() {
+  static const Backend* const all[] = {&reference_backend, &cpu_backend, &cuda_backend};
+  return all;
+}
+
+std::vector<DeviceReport> devices() {
+  std::vector<DeviceReport> reports;
+  for (const Backend* b : backends()) {
+    DeviceReport r{std::string(b->name), "", b->unavailable()};
+    if (r.unavailable.empty()) r.description = b->description();
+    reports.push_back(r);
+  }
+  return reports;
+}
+
+std::string_view status_name(Status status) {
+  switch (status) {
+    case Status::converged:
+      return "converged";
+    case Status::stalled:
+      return "stalled";
+    case Status::max_steps:
+      return "max_steps";
+    case Status::diverged:
+      return "diverged";
+    case Status::bad_input:
+      return "bad_input";
+    case Status::bad_target:
+      return "bad_target";
+    case Status::bad_parameter:
+      return "bad_parameter";
+    case Status::overflow:
+      return "overflow";
+    case Status::singular:
+      return "singular";
+    case Status::not_run:
+      return "not_run";
+    case Status::device_error:
+      return "device_error";
+  }
+  return "unknown";
+}
+
+template <class T>
+struct LiveSolve<T>::State {
+  VectorProblem<T> problem;
+  Options options;
+  bool describing;
+  const Backend* backend = nullptr;
+  PlanSummary plan;
+  std::vector<std::string> warnings;
+  Run<T> run;
+
+  // Behind run.batch.
+  AlignedVector<T> x, constant_weights, losses, norms, shift_f, shift_x;
+  AlignedVector<T> output, dlogits, gradient, attended, log_mass;
+  std::vector<Outcome<T>> outcome;
+  std::vector<ShiftSummary<T>> shifts;
+
+  mutable std::mutex mutex;  // guards what follows
+  bool allocated =
+      false;  // before that nothing is finished, and the arrays above are not to be read
+  Prepared<T> prepared;
+  Clock::time_point started = Clock::now();
+  std::optional<double> solve_seconds;
+
+  State(const VectorProblem<T>& p, const Options& o, bool describe)
+      : problem(p), options(o), describing(describe) {
+    validate(problem);
+    validate(options);
+    check_step_size(options, !problem.step_size.empty());
+    backend = &choose_backend(options.device, warnings);
+    describe_batch();
+    for (std::int64_t i = 0; i < problem.count; ++i) run.fit.push_back(i);
+    backend->plan(run, plan);
+  }
+
+  bool shared(std::size_t has, std::int64_t per_instance) const {
+    return problem.offsets.empty() && problem.count != 1 && std::int64_t(has) == per_instance;
+  }
+
+  // Views of the problem and the shape the planner sees; nothing is allocated.
+  void describe_batch() {
+    Batch<T>& b = run.batch;
+    b.count = problem.count;
+    b.parameters = static_cast<int>(problem.d);
+    b.rows = problem.offsets.empty() ? static_cast<int>(problem.n) : 0;
+    b.offsets = problem.offsets.empty() ? nullptr : problem.offsets.data();
+    b.a = problem.a.data();
+    b.a_shared = shared(problem.a.size(), problem.n * problem.d);
+    b.target = problem.b.data();
+    b.target_shared = shared(problem.b.size(), problem.n);
+    b.start = problem.x0.empty() ? nullptr : problem.x0.data();
+    b.start_shared = problem.count != 1 && std::int64_t(problem.x0.size()) == problem.d;
+    b.ridge = static_cast<T>(options.ridge);
+    b.ball = static_cast<T>(options.ball);
+    b.stop = options.stop;
+    b.tests = tests_of(options.stop);
+    BatchShape& s = run.shape;
+    s.count = problem.count;
+    s.rows = problem.offsets.empty() ? problem.n : 0;
+    s.parameters = problem.d;
+    s.offsets = problem.offsets;
+    s.value_bytes = sizeof(T);
+    s.optimizer_memory = std::visit([](const auto& o) { return o.memory; }, options.optimizer);
+    s.a_shared = b.a_shared;
+    s.target_shared = b.target_shared;
+    s.weighted = !problem.w.empty() || options.logit_weight != 0;
+    s.weights_shared = problem.w.empty() || shared(problem.w.size(), problem.n);
+    s.started = b.start != nullptr;
+    s.start_shared = b.start_shared;
+    s.shifts = options.trace == TraceKind::shifts;
+    if (options.trace == TraceKind::loss) s.trace_values = b.tests;
+    if (options.trace_full) s.trace_values = 2 * std::int64_t(options.stop.max_steps);
+    s.describes = describing;
+    run.loss = static_cast<int>(options.loss.index());
+    run.optimizer = static_cast<int>(options.optimizer.index());
+    run.threads = options.threads;
+    run.memory_limit = options.memory_limit;
+  }
+
+  void allocate() {
+    Batch<T>& b = run.batch;
+    const std::int64_t count = problem.count, d = problem.d;
+    const auto make = [](AlignedVector<T>& v, std::int64_t n) {
+      v.assign(size(n), nan_value<T>);
+      return v.data();
+    };
+    b.x = make(x, count * d);
+    outcome.assign(size(count), {});
+    b.outcome = outcome.data();
+    run.finished.assign(size(count), 0);
+    if (options.trace == TraceKind::loss) b.losses = make(losses, count * b.tests);
+    if (run.shape.shifts) {
+      shifts.assign(size(count), {});
+      b.shifts = shifts.data();
+      b.operator_norm = make(norms, count);
+    }
+    if (options.trace_full) {
+      b.shift_f = make(shift_f, count * options.stop.max_steps);
+      b.shift_x = make(shift_x, count * options.stop.max_steps);
+    }
+    if (run.shape.weighted) {
+      b.weights_shared = run.shape.weights_shared;
+      b.weights = problem.w.data();
+      if (problem.w.empty()) {
+        std::int64_t longest = 0;
+        for (std::int64_t i = 0; i < count; ++i) longest = std::max(longest, run.shape.rows_of(i));
+        constant_weights.assign(size(longest), static_cast<T>(options.logit_weight));
+        b.weights = constant_weights.data();
+      }
+    }
+    if (describing) {
+      const std::int64_t rows =
+          problem.offsets.empty() ? count * problem.n : problem.offsets.back();
+      b.output = make(output, rows);
+      b.dlogits = make(dlogits, rows);
+      b.gradient = make(gradient, count * d);
+      b.attended = make(attended, count * d);
+      b.log_mass = make(log_mass, count);
+    }
+    b.cancelled = &run.cancel;
+  }
+
+  // Screens the instances; those that cannot run are finished at once.
+  void screen() {
+    Prepared<T> p = prepare(problem, options, run.shape.shifts);
+    run.fit.clear();
+    for (std::int64_t i = 0; i < problem.count; ++i) {
+      if (p.status[size(i)] == Status::not_run) {
+        run.fit.push_back(i);
+      } else {
+        outcome[size(i)].status = p.status[size(i)];
+        copy_start(i, run.batch.x_of(i));
+        run.publish(i);
+      }
+    }
+    // |A| is rounded up: a bound must stay one in T.
+    for (std::size_t i = 0; i < norms.size(); ++i) {
+      norms[i] = static_cast<T>(p.operator_norm[i]);
+      if (static_cast<double>(norms[i]) < p.operator_norm[i])
+        norms[i] = std::nextafter(norms[i], std::numeric_limits<T>::infinity());
+    }
+    const std::lock_guard lock(mutex);
+    prepared = std::move(p);
+    run.batch.step_size = prepared.step_size.data();
+  }
+
+  void copy_start(std::int64_t i, T* to) const {
+    const T* const from = run.batch.start_of(i);
+    for (std::int64_t j = 0; j < problem.d; ++j) to[j] = from ? from[j] : T(0);
+  }
+
+  // Watches the clock, the caller and the counters while the backend works.
+  void tick(Clock::time_point start, Clock::time_point& reported) {
+    if ((options.cancel && options.cancel()) ||
+        (options.time_limit > 0 && seconds_since(start) > options.time_limit))
+      __atomic_store_n(&run.cancel, 1, __ATOMIC_RELAXED);
+    if (options.progress && Clock::now() - reported > std::chrono::milliseconds(100)) {
+      reported = Clock::now();
+      options.progress(progress());
+    }
+  }
+  Progress progress() const {
+    return {run.finished_count.load(std::memory_order_relaxed), problem.count,
+            run.steps.load(std::memory_order_relaxed)};
+  }
+
+  void execute() {
+    allocate();
+    {
+      const std::lock_guard lock(mutex);
+      allocated = true;
+    }
+    const Clock::time_point start = Clock::now();
+    Clock::time_point reported = start;
+    std::optional<Watcher> watcher;
+    if (options.cancel || options.progress || options.time_limit > 0)
+      watcher.emplace(std::chrono::milliseconds(10),
+                      [this, start, &reported] { tick(start, reported); });
+    screen();
+    {
+      const std::lock_guard lock(mutex);
+      started = Clock::now();
+    }
+    PlanSummary executed = plan;
+    backend->run(run, executed);
+    watcher.reset();
+    if (options.progress) options.progress(progress());
+    const std::lock_guard lock(mutex);
+    plan = executed;
+    solve_seconds = seconds_since(started);
+  }
+
+  void collect_instance(Result<T>& r, std::int64_t i, bool may_be_done) const {
+    const bool done = may_be_done && run.is_finished(i);
+    const Outcome<T> o = done ? outcome[size(i)] : Outcome<T>{};
+    r.status[size(i)] = o.status;
+    r.steps[size(i)] = o.steps;
+    r.loss[size(i)] = o.loss;
+    r.objective[size(i)] = o.objective;
+    r.gradient_norm[size(i)] = o.gradient_norm;
+    const bool ran = done && o.status != Status::device_error;
+    if (ran)
+      std::copy_n(x.data() + i * problem.d, problem.d, r.x.data() + i * problem.d);
+    else
+      copy_start(i, r.x.data() + i * problem.d);
+    if (!ran) return;
+    const std::int64_t tests = run.batch.tests, steps = options.stop.max_steps;
+    if (!losses.empty())
+      std::copy_n(losses.data() + i * tests, tests, r.trace_loss.data() + i * tests);
+    if (!shifts.empty()) r.shifts[size(i)] = shifts[size(i)];
+    if (!shift_f.empty()) {
+      std::copy_n(shift_f.data() + i * steps, o.steps, r.shift_f.data() + i * steps);
+      std::copy_n(shift_x.data() + i * steps, o.steps, r.shift_x.data() + i * steps);
+    }
+  }
+
+  Result<T> collect() const {
+    Result<T> r;
+    const std::int64_t count = problem.count;
+    r.count = count;
+    r.d = problem.d;
+    r.x.resize(size(count * problem.d));
+    r.status.resize(size(count));
+    r.steps.resize(size(count));
+    r.loss.resize(size(count));
+    r.objective.resize(size(count));
+    r.gradient_norm.resize(size(count));
+    if (options.trace == TraceKind::loss) {
+      r.trace_loss.assign(size(count * run.batch.tests), nan_value<T>);
+      for (int k = 0; k < run.batch.tests; ++k)
+        r.trace_step.push_back(static_cast<int>(std::min<std::int64_t>(
+            std::int64_t{k} * options.stop.check_every, options.stop.max_steps)));
+    }
+    if (run.shape.shifts) r.shifts.resize(size(count));
+    if (options.trace_full) {
+      r.shift_f.assign(size(count * options.stop.max_steps), nan_value<T>);
+      r.shift_x = r.shift_f;
+    }
+    const bool may_be_done = [this] {
+      const std::lock_guard lock(mutex);
+      return allocated;
+    }();
+    for (std::int64_t i = 0; i < count; ++i) collect_instance(r, i, may_be_done);
+    r.warnings = warnings;
+    warn_of_stationary_starts(r);
+    r.interrupted = std::count(r.status.begin(), r.status.end(), Status::not_run) > 0;
+    const std::lock_guard lock(mutex);
+    r.messages = prepared.messages;
+    r.step_size_seconds = prepared.step_size_seconds;
+    r.plan = plan;
+    r.solve_seconds = solve_seconds ? *solve_seconds : seconds_since(started);
+    return r;
+  }
+
+  template <class F>
+  auto with_host_memory(F f) const {
+    const auto refuse = [this] {
+      throw Error(ErrorKind::out_of_memory,
+                  "the results of " + std::to_string(problem.count) + " instances (" +
+                      std::to_string(problem.d) + " parameters and " +
+                      std::to_string(run.shape.trace_values) +
+                      " numbers of trace each) do not fit into the memory of this machine",
+                  "solve fewer instances at once, or ask for fewer steps or a smaller trace");
+    };
+    try {
+      return f();
+    } catch (const std::bad_alloc&) {
+      refuse();
+    } catch (const std::length_error&) {
+      refuse();
+    }
+    return decltype(f())();
+  }
+
+  void warn_of_stationary_starts(Result<T>& r) const {
+    std::int64_t found = 0, first = 0;
+    std::vector<T> x0(size(problem.d));
+    for (std::int64_t i = 0; i < r.count; ++i) {
+      if (r.gradient_norm[size(i)] != T(0)) continue;
+      copy_start(i, x0.data());
+      if (!std::equal(x0.begin(), x0.end(), r.x.begin() + i * problem.d)) continue;
+      if (found++ == 0) first = i;
+    }
+    if (found > 0)
+      r.warnings.push_back("the gradient is exactly zero at the start of " + std::to_string(found) +
+                           " instances, the first is instance " + std::to_string(first) +
+                           ": descent cannot leave it");
+  }
+};
+
+template <class T>
+LiveSolve<T>::LiveSolve(const VectorProblem<T>& problem, const Options& options)
+    : state_(std::make_unique<State>(problem, options, false)) {}
+template <class T>
+LiveSolve<T>::~LiveSolve() = default;
+template <class T>
+const PlanSummary& LiveSolve<T>::plan() const {
+  return state_->plan;
+}
+template <class T>
+void LiveSolve<T>::run() {
+  state_->with_host_memory([this] { state_->execute(); });
+}
+template <class T>
+Result<T> LiveSolve<T>::snapshot() const {
+  return state_->with_host_memory([this] { return state_->collect(); });
+}
+
+template <class T>
+Result<T> solve(const VectorProblem<T>& problem, const Options& options) {
+  LiveSolve<T> live(problem, options);
+  live.run();
+  return live.snapshot();
+}
+
+template <class T>
+Evaluation<T> evaluate(const VectorProblem<T>& problem, const Options& options) {
+  return LiveSolve<T>::evaluate(problem, options);
+}
+
+template <class T>
+Evaluation<T> LiveSolve<T>::evaluate(const VectorProblem<T>& problem, const Options& options) {
+  Options at_start = options;
+  at_start.stop = {.max_steps = 0, .gradient_norm = 0, .check_every = 1};
+  at_start.trace = TraceKind::none;
+  at_start.trace_full = false;
+  // No step is made; without a ball the size of one means nothing.
+  std::visit(
+      [](auto& o) {
+        if (o.step_size == automatic_step_size) o.step_size = 1;
+      },
+      at_start.optimizer);
+  State state(problem, at_start, true);
+  state.with_host_memory([&state] { state.execute(); });
+  Evaluation<T> e;
+  e.at = state.collect();
+  const auto take = [](const AlignedVector<T>& v) { return std::vector<T>(v.begin(), v.end()); };
+  e.output = take(state.output);
+  e.dlogits = take(state.dlogits);
+  e.gradient = take(state.gradient);
+  e.attended = take(state.attended);
+  if (std::visit([](const auto& l) { return l.normalized; }, options.loss))
+    e.log_mass = take(state.log_mass);
+  return e;
+}
+
+template class LiveSolve<float>;
+template class LiveSolve<double>;
+template Result<float> solve(const VectorProblem<float>&, const Options&);
+template Result<double> solve(const VectorProblem<double>&, const Options&);
+template Evaluation<float> evaluate(const VectorProblem<float>&, const Options&);
+template Evaluation<double> evaluate(const VectorProblem<double>&, const Options&);
+
+}  // namespace softreg

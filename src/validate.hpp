@@ -1,0 +1,14 @@
+// Whether a call is right, before any work: shapes, sizes and options. Throws Error with both
+// numbers.
+#pragma once
+#include "softreg/options.hpp"
+#include "softreg/problem.hpp"
+
+namespace softreg {
+
+template <class T>
+void validate(const VectorProblem<T>& problem);
+
+void validate(const Options& options);
+
+}  // namespace softreg
