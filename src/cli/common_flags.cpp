@@ -1,0 +1,148 @@
+#include "common_flags.hpp"
+
+#include <fmt/format.h>
+
+#include <limits>
+#include <utility>
+#include <variant>
+
+#include "output_file.hpp"
+#include "softreg/error.hpp"
+#include "text.hpp"
+
+namespace softreg {
+namespace {
+
+constexpr double largest = std::numeric_limits<double>::max();
+
+// The member of a variant whose `name` is `name`, the others' names beside it.
+template <class Variant, std::size_t... I>
+bool pick_by_name(Variant& variant, const std::string& name, std::vector<std::string>& known,
+                  std::index_sequence<I...>) {
+  (known.emplace_back(std::variant_alternative_t<I, Variant>::name), ...);
+  return ((std::variant_alternative_t<I, Variant>::name == name &&
+           (variant.template emplace<I>(), true)) ||
+          ...);
+}
+
+AnyLoss loss_from(const Setting& setting) {
+  std::string name = setting.text;
+  if (name == "normalized") name = "softmax_l2";
+  if (name == "rescaled") name = "rescaled_l2";
+  AnyLoss loss;
+  std::vector<std::string> known;
+  if (pick_by_name(loss, name, known, std::make_index_sequence<std::variant_size_v<AnyLoss>>())) {
+    return loss;
+  }
+  parse_choice(setting, known);  // throws with the list
+  return loss;
+}
+
+void refuse_unavailable(const Setting& setting, const std::string& only) {
+  if (setting.text == only) return;
+  throw Error(ErrorKind::usage,
+              fmt::format("{} {} is not available in this version of softreg", setting.origin,
+                          setting.text),
+              fmt::format("leave it out: the default is {}", only));
+}
+
+}  // namespace
+
+ReportFlags::ReportFlags(Flags& flags)
+    : json_(flags.toggle("--json", "print one JSON document instead of a table")),
+      quiet_(flags.toggle("-q,--quiet", "no progress, no warnings")),
+      verbose_(flags.toggle("-v,--verbose", "more about what is done and how")) {
+  flags.value({"--config", "FILE.toml", "options by name, [VERB] tables for one verb's"});
+}
+
+void ReportFlags::apply(Terminal& terminal) const {
+  if (quiet_ && verbose_)
+    throw Error(ErrorKind::usage, "--quiet and --verbose contradict each other");
+  terminal.set_verbosity(quiet_     ? Verbosity::quiet
+                         : verbose_ ? Verbosity::verbose
+                                    : Verbosity::normal);
+}
+
+OutputFlags::OutputFlags(Flags& flags, const std::string& names, const std::string& description)
+    : path_(flags.value({names, "FILE.npz", description})),
+      force_(flags.toggle("--force", "overwrite the output file if it exists")) {}
+
+void OutputFlags::check() const {
+  // Creates and removes the temporary file that the result will later be written to.
+  if (!path_.text.empty()) OutputFile(path_.text, force_);
+}
+
+ProblemFlags::ProblemFlags(Flags& flags, std::string verb)
+    : verb_(std::move(verb)),
+      path_(flags.value({"PROBLEM", "FILE", ".npz with A and b, or .csv in long form"})),
+      group_(flags.value({"--group", "COLUMN", ".csv: the column that names the instance"})),
+      target_(flags.value({"--target", "COLUMN", ".csv: the column of b"})),
+      features_(flags.value({"--features", "COLUMN,...", ".csv: the columns of A"})),
+      dtype_(flags.value(
+          {"--dtype", "keep|f32|f64", "dtype of the arithmetic; keep: the file's", "keep"})),
+      starts_(flags.value({"--x0-from", "RESULT.npz", "start from the x of an earlier result"})) {}
+
+ProblemFile ProblemFlags::read(Terminal& terminal) const {
+  require(verb_, "PROBLEM", path_);
+  const auto dtype = static_cast<DtypeChoice>(parse_choice(dtype_, {"keep", "f32", "f64"}));
+  ProblemFile file =
+      read_problem_file(path_.text, {group_.text, target_.text, parse_list(features_)}, dtype);
+  for (const std::string& warning : file.warnings) terminal.warn(warning);
+  if (starts_.text.empty()) return file;
+  std::visit(
+      [&](auto& problem) {
+        using T = typename std::decay_t<decltype(problem.a)>::value_type;
+        problem.x0 = read_starts<T>(starts_.text, problem.count, problem.d);
+      },
+      file.problem);
+  return file;
+}
+
+ModelFlags::ModelFlags(Flags& flags)
+    : loss_(flags.value(
+          {"--loss", "NAME",
+           "softmax_l2, rescaled_l2, cross_entropy, least_squares, exp_l2, cosh_l2 or sinh_l2",
+           "softmax_l2"})),
+      ridge_(flags.value({"--ridge", "L", "adds L/2 |x|^2", "0"})),
+      logit_weight_(flags.value({"--logit-weight", "W",
+                                 "adds 1/2 |W A x|^2; the file's array w weighs row by row", "0"})),
+      device_(flags.value({"--device", "NAME", "auto, cpu, cuda or reference", "auto"})),
+      threads_(flags.value({"--threads", "N", "CPU threads; all cores if not given"})),
+      memory_limit_(flags.value({"--memory-limit", "BYTES[K|M|G]", "most memory for workspace"})),
+      batch_invariant_(flags.value(
+          {"--batch-invariant", "on|off", "an instance's bits do not depend on its batch", "on"})),
+      arithmetic_(flags.value(
+          {"--arithmetic", "portable|fast", "the same bits on every machine", "portable"})) {}
+
+void ModelFlags::fill(Options& options) const {
+  options.loss = loss_from(loss_);
+  options.ridge = parse_number(ridge_, 0, largest);
+  options.logit_weight = parse_number(logit_weight_, -largest, largest);
+  constexpr Device devices[] = {Device::automatic, Device::cpu, Device::cuda, Device::reference};
+  options.device = devices[parse_choice(device_, {"auto", "cpu", "cuda", "reference"})];
+  if (threads_.given) options.threads = static_cast<int>(parse_whole(threads_, 1, 1 << 20));
+  if (memory_limit_.given) options.memory_limit = parse_bytes(memory_limit_);
+  parse_choice(batch_invariant_, {"on", "off"});
+  parse_choice(arithmetic_, {"portable", "fast"});
+  refuse_unavailable(batch_invariant_, "on");
+  refuse_unavailable(arithmetic_, "portable");
+}
+
+void ModelFlags::check_against(const ProblemFile& file) const {
+  const bool has_w =
+      std::visit([](const auto& problem) { return !problem.w.empty(); }, file.problem);
+  if (!has_w || !logit_weight_.given) return;
+  throw Error(ErrorKind::usage,
+              fmt::format("{} is {} but the problem has an array 'w'; only one of them can hold",
+                          logit_weight_.origin, logit_weight_.text));
+}
+
+std::string loss_name(const AnyLoss& loss) {
+  return std::visit([](const auto& member) { return std::string(member.name); }, loss);
+}
+
+std::string optimizer_name(const AnyOptimizer& optimizer) {
+  return std::visit([](const auto& member) { return std::string(member.name); }, optimizer);
+}
+
+}  // namespace softreg

@@ -1,0 +1,93 @@
+// Flags that several verbs share, each group with the way from its texts to what the library takes.
+#pragma once
+#include <cstdint>
+#include <string>
+
+#include "flags.hpp"
+#include "problem_file.hpp"
+#include "softreg/options.hpp"
+#include "softreg/result.hpp"
+#include "terminal.hpp"
+
+namespace softreg {
+
+// --json, -q, -v, --config.
+class ReportFlags {
+ public:
+  explicit ReportFlags(Flags& flags);
+  bool json() const { return json_; }
+  void apply(Terminal& terminal) const;
+
+ private:
+  const bool& json_;
+  const bool& quiet_;
+  const bool& verbose_;
+};
+
+// An output file and --force.
+class OutputFlags {
+ public:
+  // names: "-o,--output", or "OUT" for an argument.
+  OutputFlags(Flags& flags, const std::string& names, const std::string& description);
+  const Setting& path() const { return path_; }
+  bool force() const { return force_; }
+
+  // Before long work: that the file may be created and its directory can be written. Throws Error.
+  void check() const;
+
+ private:
+  const Setting& path_;
+  const bool& force_;
+};
+
+// PROBLEM, --group, --target, --features, --dtype, --x0-from.
+class ProblemFlags {
+ public:
+  ProblemFlags(Flags& flags, std::string verb);
+
+  // Reads the problem, and the starts if --x0-from names a result. Throws Error.
+  ProblemFile read(Terminal& terminal) const;
+  const std::string& path() const { return path_.text; }
+
+ private:
+  std::string verb_;
+  const Setting& path_;
+  const Setting& group_;
+  const Setting& target_;
+  const Setting& features_;
+  const Setting& dtype_;
+  const Setting& starts_;
+};
+
+// --loss, --ridge, --logit-weight, --device, --threads, --memory-limit, --batch-invariant,
+// --arithmetic.
+class ModelFlags {
+ public:
+  explicit ModelFlags(Flags& flags);
+
+  // Throws Error (usage).
+  void fill(Options& options) const;
+  // That the file does not say what a flag says too. Throws Error (usage).
+  void check_against(const ProblemFile& file) const;
+
+ private:
+  const Setting& loss_;
+  const Setting& ridge_;
+  const Setting& logit_weight_;
+  const Setting& device_;
+  const Setting& threads_;
+  const Setting& memory_limit_;
+  const Setting& batch_invariant_;
+  const Setting& arithmetic_;
+};
+
+// "float32" or "float64".
+template <class T>
+constexpr const char* dtype_name() {
+  return sizeof(T) == 4 ? "float32" : "float64";
+}
+
+std::string loss_name(const AnyLoss& loss);
+std::string optimizer_name(const AnyOptimizer& optimizer);
+
+}  // namespace softreg

@@ -1,0 +1,103 @@
+#include "document.hpp"
+
+#include <algorithm>
+#include <numeric>
+
+#include "common_flags.hpp"
+#include "softreg/version.hpp"
+
+namespace softreg {
+
+Json document_head(std::string_view verb) {
+  return {{"schema_version", 1}, {"version", version}, {"verb", verb}};
+}
+
+std::string document_text(const Json& document) {
+  // File names may hold any bytes; JSON may not.
+  return document.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+template <class T>
+Json rows_json(const ProblemArrays<T>& problem) {
+  if (problem.offsets.empty()) return problem.n;
+  std::int64_t least = problem.n;
+  for (std::size_t i = 1; i < problem.offsets.size(); ++i) {
+    least = std::min(least, problem.offsets[i] - problem.offsets[i - 1]);
+  }
+  return Json::array({least, problem.n});
+}
+
+Json plan_json(const PlanSummary& plan) {
+  return {{"road", plan.road},       {"class", plan.size_class}, {"lanes", plan.lanes},
+          {"padding", plan.padding}, {"chunks", plan.chunks},    {"bytes", plan.workspace_bytes},
+          {"threads", plan.threads}};
+}
+
+Json messages_json(const std::vector<Message>& messages) {
+  Json result = Json::array();
+  for (const Message& message : messages) {
+    const Json row = message.row < 0 ? Json() : Json(message.row);
+    result.push_back({{"instance", message.instance}, {"row", row}, {"text", message.text}});
+  }
+  return result;
+}
+
+Json status_counts(const std::vector<Status>& statuses) {
+  std::vector<std::int64_t> counts(64);  // codes are below
+  for (const Status status : statuses) ++counts.at(static_cast<std::size_t>(status));
+  Json result = Json::object();
+  for (std::size_t code = 0; code < counts.size(); ++code) {
+    if (counts[code] > 0) {
+      result[std::string(status_name(static_cast<Status>(code)))] = counts[code];
+    }
+  }
+  return result;
+}
+
+template <class T>
+void describe_batch(Json& document, const ProblemArrays<T>& problem, const PlanSummary& plan,
+                    const Options& options, std::uint64_t seed) {
+  document["device"] = plan.road;
+  document["isa"] = plan.isa;
+  document["dtype"] = dtype_name<T>();
+  document["seed"] = seed;
+  document["loss"] = loss_name(options.loss);
+  document["count"] = problem.count;
+  document["n"] = rows_json(problem);
+  document["d"] = problem.d;
+}
+
+template <class T>
+Json solve_document(std::string_view verb, const ProblemArrays<T>& problem, const Options& options,
+                    const Result<T>& result, std::uint64_t seed) {
+  Json document = document_head(verb);
+  describe_batch(document, problem, result.plan, options, seed);
+  const std::int64_t steps =
+      std::accumulate(result.steps.begin(), result.steps.end(), std::int64_t{0});
+  document["optimizer"] = optimizer_name(options.optimizer);
+  document["status"] = status_counts(result.status);
+  document["interrupted"] = result.interrupted;
+  document["steps_total"] = steps;
+  document["solve_seconds"] = result.solve_seconds;
+  document["step_size_seconds"] = result.step_size_seconds;
+  document["instance_steps_per_second"] =
+      result.solve_seconds > 0 ? static_cast<double>(steps) / result.solve_seconds : 0.0;
+  document["workspace_bytes"] = result.plan.workspace_bytes;
+  document["plan"] = plan_json(result.plan);
+  document["warnings"] = result.warnings;
+  document["messages"] = messages_json(result.messages);
+  return document;
+}
+
+template Json rows_json(const ProblemArrays<float>&);
+template Json rows_json(const ProblemArrays<double>&);
+template void describe_batch(Json&, const ProblemArrays<float>&, const PlanSummary&, const Options&,
+                             std::uint64_t);
+template void describe_batch(Json&, const ProblemArrays<double>&, const PlanSummary&,
+                             const Options&, std::uint64_t);
+template Json solve_document(std::string_view, const ProblemArrays<float>&, const Options&,
+                             const Result<float>&, std::uint64_t);
+template Json solve_document(std::string_view, const ProblemArrays<double>&, const Options&,
+                             const Result<double>&, std::uint64_t);
+
+}  // namespace softreg

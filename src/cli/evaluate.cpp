@@ -1,0 +1,122 @@
+// softreg evaluate: what an instance looks like at its start, without any iteration.
+#include <fmt/format.h>
+
+#include "common_flags.hpp"
+#include "document.hpp"
+#include "progress.hpp"
+#include "result_file.hpp"
+#include "softreg/error.hpp"
+#include "softreg/softreg.hpp"
+#include "solve.hpp"
+#include "summary.hpp"
+#include "verb.hpp"
+
+namespace softreg {
+namespace {
+
+constexpr std::string_view help_text = R"(Arrays of OUT.npz, all at x0:
+  loss, objective, grad_norm, status (count), grad (count,d), x (count,d), meta
+  f: the fitted distribution, like b; log_mass (count): log <exp z, 1>; attended (count,d): A^T f
+  --gradients x,A adds grad_A, like A with one instance after another
+
+Example:
+  softreg gen problem.npz --n 64 --d 16 --count 1000
+  softreg evaluate problem.npz -o out.npz --gradients x,A
+)";
+
+// The automatic step size is not needed here, and not every loss has one.
+Options without_steps(Options options) {
+  options.optimizer = GradientDescent{.step_size = 1};
+  options.stop.max_steps = 0;
+  return options;
+}
+
+class Evaluate : public Verb {
+ public:
+  Flags& flags() override { return flags_; }
+
+  int run(Session& session) override {
+    report_.apply(session.terminal);
+    require("evaluate", "-o OUT.npz", output_.path());
+    Options options;
+    model_.fill(options);
+    const bool with_gradient_a = wants_gradient_a();
+    if (!dry_run_) output_.check();
+    const ProblemFile file = problem_.read(session.terminal);
+    model_.check_against(file);
+    return std::visit(
+        [&](const auto& problem) {
+          if (dry_run_) return show_plan(problem, options, session.terminal);
+          return evaluate_problem(problem, file, options, with_gradient_a, session.terminal);
+        },
+        file.problem);
+  }
+
+ private:
+  bool wants_gradient_a() const {
+    bool result = false;
+    for (const std::string& name : parse_list(gradients_)) {
+      if (name != "x" && name != "A") {
+        throw Error(ErrorKind::usage, fmt::format("{} is '{}'; expected x, A, or both: x,A",
+                                                  gradients_.origin, gradients_.text));
+      }
+      result = result || name == "A";
+    }
+    return result;
+  }
+
+  template <class T>
+  int show_plan(const ProblemArrays<T>& problem, const Options& options, Terminal& terminal) {
+    const LiveSolve<T> live(problem.view(), without_steps(options));
+    Json document = document_head("evaluate");
+    describe_batch(document, problem, live.plan(), options, 0);
+    document["dry_run"] = true;
+    document["workspace_bytes"] = live.plan().workspace_bytes;
+    document["plan"] = plan_json(live.plan());
+    document["arguments"] = flags_.arguments();
+    terminal.print(report_.json() ? document_text(document) : plan_table(document, live.plan()));
+    return 0;
+  }
+
+  template <class T>
+  int evaluate_problem(const ProblemArrays<T>& problem, const ProblemFile& file,
+                       const Options& options, bool with_gradient_a, Terminal& terminal) {
+    const VectorProblem<T> view = problem.view();
+    ProgressLine progress(terminal, "evaluate", "instances");
+    Options watched = without_steps(options);
+    watched.progress = [&](const Progress& now) { progress.update(now); };
+    const Evaluation<T> evaluation = evaluate(view, watched);
+    progress.end();
+    Json document = document_head("evaluate");
+    describe_batch(document, problem, evaluation.at.plan, options, 0);
+    document["status"] = status_counts(evaluation.at.status);
+    document["evaluate_seconds"] = evaluation.at.solve_seconds;
+    document["workspace_bytes"] = evaluation.at.plan.workspace_bytes;
+    document["plan"] = plan_json(evaluation.at.plan);
+    document["warnings"] = evaluation.at.warnings;
+    document["messages"] = messages_json(evaluation.at.messages);
+    document["arguments"] = flags_.arguments();
+    const std::string text = document_text(document);
+    write_evaluation(ResultFile{output_.path().text, output_.force(), file.groups, text}, view,
+                     evaluation, with_gradient_a);
+    show_warnings(terminal, evaluation.at.warnings, evaluation.at.messages);
+    terminal.print(report_.json() ? text
+                                  : evaluation_table(document, evaluation.at, output_.path().text));
+    return 0;
+  }
+
+  Flags flags_{"evaluate", "Loss, gradient and fitted distribution at x0.", help_text};
+  ProblemFlags problem_{flags_, "evaluate"};
+  ModelFlags model_{flags_};
+  OutputFlags output_{flags_, "-o,--output", "where to write the arrays"};
+  const Setting& gradients_{
+      flags_.value({"--gradients", "x|x,A", "x,A: also the gradient with respect to A", "x"})};
+  const bool& dry_run_{flags_.toggle("--dry-run", "print the plan and its memory, write nothing")};
+  ReportFlags report_{flags_};
+};
+
+}  // namespace
+
+std::unique_ptr<Verb> make_evaluate() { return std::make_unique<Evaluate>(); }
+
+}  // namespace softreg

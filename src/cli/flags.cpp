@@ -1,0 +1,290 @@
+// CLI11 splits the command line; origins, precedence and every message are ours.
+#include "flags.hpp"
+
+#include <fmt/format.h>
+#include <toml++/toml.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cctype>
+#include <cstdlib>
+#include <deque>
+#include <nlohmann/json.hpp>
+
+#include "softreg/error.hpp"
+#include "text.hpp"
+#include "verb.hpp"
+
+namespace softreg {
+namespace {
+
+[[noreturn]] void refuse(const std::string& sentence, const std::string& hint = "") {
+  throw Error(ErrorKind::usage, sentence, hint);
+}
+
+// "--max-steps" for an option of that name, "PROBLEM" for a positional argument.
+std::string shown_name(const CLI::Option& option) {
+  if (!option.get_lnames().empty()) return "--" + option.get_lnames().front();
+  if (!option.get_snames().empty()) return "-" + option.get_snames().front();
+  return option.get_name();
+}
+
+std::string environment_name(const std::string& long_name) {
+  std::string result = "SOFTREG_" + long_name;
+  for (char& c : result)
+    c = c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  return result;
+}
+
+// The number of insertions, deletions and replacements between two words.
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = row[0];
+    row[0] = i;
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = row[j];
+      row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
+    }
+  }
+  return row[b.size()];
+}
+
+[[noreturn]] void refuse_unknown(const CLI::App& app, const std::string& verb,
+                                 const std::string& word) {
+  if (word.size() < 2 || word[0] != '-') {
+    refuse(fmt::format("{} takes no argument {}", verb, softreg::quoted(word)),
+           fmt::format("`softreg {} --help` lists what it takes", verb));
+  }
+  const std::string name = word.substr(0, word.find('='));
+  std::string nearest;
+  std::size_t distance = 3;  // further apart than two letters: no resemblance
+  for (const CLI::Option* option : app.get_options()) {
+    const std::string candidate = shown_name(*option);
+    const std::size_t apart = edit_distance(name, candidate);
+    if (apart < distance) {
+      distance = apart;
+      nearest = candidate;
+    }
+  }
+  refuse(fmt::format("{} has no option {}", verb, softreg::quoted(name)),
+         nearest.empty() ? fmt::format("`softreg {} --help` lists the options", verb)
+                         : fmt::format("did you mean {}?", nearest));
+}
+
+std::string toml_text(const toml::node& node, const std::string& origin) {
+  if (const auto text = node.value_exact<std::string>()) return *text;
+  if (const auto whole = node.value_exact<std::int64_t>()) return fmt::format("{}", *whole);
+  if (const auto number = node.value_exact<double>()) return fmt::format("{}", *number);
+  if (const auto truth = node.value_exact<bool>()) return *truth ? "true" : "false";
+  if (const toml::array* list = node.as_array()) {
+    std::vector<std::string> parts;
+    for (const toml::node& element : *list) parts.push_back(toml_text(element, origin));
+    return fmt::format("{}", fmt::join(parts, ","));
+  }
+  refuse(fmt::format("{} is a date, a time or a table; expected a value", origin));
+}
+
+bool parse_truth(const std::string& text, const std::string& origin) {
+  for (const char* yes : {"1", "true", "on", "yes"}) {
+    if (text == yes) return true;
+  }
+  for (const char* no : {"0", "false", "off", "no"}) {
+    if (text == no) return false;
+  }
+  refuse(fmt::format("{} is {}; expected true or false", origin, softreg::quoted(text)));
+}
+
+}  // namespace
+
+struct Flags::Parser {
+  struct Toggle {
+    CLI::Option* option = nullptr;
+    bool value = false;
+    bool given = false;
+  };
+  struct Value {
+    CLI::Option* option = nullptr;
+    Setting setting;
+  };
+
+  void parse_words(const std::vector<std::string>& arguments);
+  void fill_from_environment();
+  void fill_from_config(const std::string& path);
+  void fill_from_table(const toml::table& settings, const std::string& path, bool whole_file);
+  const CLI::Option* find(const std::string& key) const;
+  void set(const CLI::Option* option, const std::string& text, const std::string& origin);
+
+  std::string verb;
+  CLI::App app;
+  std::deque<Value> values;  // the addresses of its elements stay
+  std::deque<Toggle> toggles;
+  const Setting* config = nullptr;
+};
+
+Flags::Flags(std::string_view verb, std::string_view summary, std::string_view examples)
+    : parser_(std::make_unique<Parser>()) {
+  parser_->verb = verb;
+  CLI::App& app = parser_->app;
+  app.description(std::string(summary));
+  app.name(fmt::format("softreg {}", verb));
+  app.footer(std::string(examples));
+  app.allow_extras();
+  app.get_formatter()->column_width(34);
+  app.get_formatter()->label("Positionals", "Arguments");
+}
+
+Flags::~Flags() = default;
+
+const Setting& Flags::value(const FlagText& flag) {
+  parser_->values.emplace_back();
+  Parser::Value& entry = parser_->values.back();
+  entry.setting.text = flag.fallback;
+  entry.option = parser_->app.add_option(flag.names, entry.setting.text, flag.description);
+  entry.option->type_name(flag.placeholder)->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  if (!flag.fallback.empty()) entry.option->default_str(flag.fallback);
+  entry.setting.origin = shown_name(*entry.option);
+  if (entry.setting.origin == "--config") parser_->config = &entry.setting;
+  return entry.setting;
+}
+
+const bool& Flags::toggle(const std::string& names, const std::string& description) {
+  parser_->toggles.emplace_back();
+  Parser::Toggle& entry = parser_->toggles.back();
+  entry.option = parser_->app.add_flag(names, entry.value, description);
+  entry.option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  return entry.value;
+}
+
+bool Flags::parse(const std::vector<std::string>& arguments) {
+  try {
+    parser_->parse_words(arguments);
+  } catch (const CLI::CallForHelp&) {
+    return false;
+  }
+  parser_->fill_from_environment();
+  const Setting* config = parser_->config;
+  if (config != nullptr && !config->text.empty()) parser_->fill_from_config(config->text);
+  return true;
+}
+
+void Flags::Parser::parse_words(const std::vector<std::string>& arguments) {
+  try {
+    app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
+  } catch (const CLI::CallForHelp&) {
+    throw;
+  } catch (const CLI::ArgumentMismatch& mismatch) {
+    const std::string text = mismatch.what();
+    refuse(fmt::format("{} needs a value", text.substr(0, text.find_first_of(": "))));
+  } catch (const CLI::ParseError& error) {
+    refuse(error.what());
+  }
+  std::vector<std::string> extras = app.remaining();
+  extras.erase(std::remove(extras.begin(), extras.end(), "--"), extras.end());
+  if (!extras.empty()) refuse_unknown(app, verb, extras.front());
+  for (Value& value : values) {
+    const std::size_t times = value.option->count();
+    if (times > 1) refuse(fmt::format("{} is given {} times", value.setting.origin, times));
+    value.setting.given = times == 1;
+  }
+  for (Toggle& toggle : toggles) toggle.given = toggle.option->count() > 0;
+}
+
+std::string Flags::help() const { return parser_->app.help(); }
+
+const CLI::Option* Flags::Parser::find(const std::string& key) const {
+  std::string name = key;
+  std::replace(name.begin(), name.end(), '_', '-');
+  for (const CLI::Option* option : app.get_options()) {
+    if (name != "help" && option->check_lname(name)) return option;
+  }
+  return nullptr;
+}
+
+void Flags::Parser::set(const CLI::Option* option, const std::string& text,
+                        const std::string& origin) {
+  for (Value& value : values) {
+    if (value.option == option && !value.setting.given) value.setting = {text, origin, true};
+  }
+  for (Toggle& toggle : toggles) {
+    if (toggle.option != option || toggle.given) continue;
+    toggle.value = parse_truth(text, origin);
+    toggle.given = true;
+  }
+}
+
+void Flags::Parser::fill_from_environment() {
+  for (const CLI::Option* option : app.get_options()) {
+    if (option->get_lnames().empty() || option->get_lnames().front() == "help") continue;
+    const std::string name = environment_name(option->get_lnames().front());
+    const char* text = std::getenv(name.c_str());
+    if (text != nullptr && *text != '\0') set(option, text, name);
+  }
+}
+
+void Flags::Parser::fill_from_config(const std::string& path) {
+  toml::table table;
+  try {
+    table = toml::parse_file(path);
+  } catch (const toml::parse_error& error) {
+    // A file that cannot be opened has no line.
+    const auto line = error.source().begin.line;
+    throw Error(line == 0 ? ErrorKind::io : ErrorKind::usage,
+                line == 0 ? fmt::format("cannot read {}", softreg::quoted(path))
+                          : fmt::format("{}, line {}: {}", softreg::quoted(path), line,
+                                        error.description()));
+  }
+  // The verb's own table first: what is set once stays.
+  if (const toml::table* own = table[verb].as_table()) fill_from_table(*own, path, false);
+  fill_from_table(table, path, true);
+}
+
+void Flags::Parser::fill_from_table(const toml::table& settings, const std::string& path,
+                                    bool whole_file) {
+  for (const auto& [key, node] : settings) {
+    const std::string name(key.str());
+    if (whole_file && node.is_table() && is_verb(name)) continue;
+    const std::string origin = fmt::format("{} in {}, line {},", softreg::quoted(name),
+                                           softreg::quoted(path), node.source().begin.line);
+    const CLI::Option* option = find(name);
+    if (option == nullptr || name == "config") {
+      refuse(fmt::format("{} is not an option of {}", origin, verb),
+             fmt::format("options of one verb belong into its table, such as [{}]", verb));
+    }
+    set(option, toml_text(node, origin), origin);
+  }
+}
+
+nlohmann::ordered_json Flags::arguments() const {
+  nlohmann::ordered_json result = nlohmann::ordered_json::object();
+  const auto key = [](const CLI::Option& option) {
+    std::string name =
+        option.get_lnames().empty() ? option.get_name() : option.get_lnames().front();
+    for (char& c : name)
+      c = c == '-' ? '_' : static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    return name;
+  };
+  for (const Parser::Value& value : parser_->values) {
+    const std::string& text = value.setting.text;
+    const auto number = nlohmann::ordered_json::parse(text, nullptr, false);
+    const bool is_number = number.is_number() && !value.option->get_positional();
+    result[key(*value.option)] = text.empty() ? nlohmann::ordered_json()
+                                 : is_number  ? number
+                                              : nlohmann::ordered_json(text);
+  }
+  for (const Parser::Toggle& toggle : parser_->toggles) result[key(*toggle.option)] = toggle.value;
+  return result;
+}
+
+std::vector<std::pair<std::string, std::string>> Flags::names() const {
+  std::vector<std::pair<std::string, std::string>> result;
+  for (const CLI::Option* option : parser_->app.get_options()) {
+    if (!option->nonpositional()) continue;
+    result.emplace_back(shown_name(*option), option->get_description());
+  }
+  return result;
+}
+
+}  // namespace softreg

@@ -1,0 +1,131 @@
+// The program: picks the verb, and turns every failure into one sentence and an exit code.
+#include <fcntl.h>
+#include <fmt/format.h>
+
+#include <csignal>
+#include <cstdio>
+#include <exception>
+#include <new>
+#include <stdexcept>
+
+#include "softreg/error.hpp"
+#include "softreg/version.hpp"
+#include "text.hpp"
+#include "verb.hpp"
+
+namespace softreg {
+
+const std::vector<VerbEntry>& verbs() {
+  static const std::vector<VerbEntry> all{
+      {"solve", "solve a batch of problems", make_solve},
+      {"evaluate", "loss, gradient and fitted distribution at x0", make_evaluate},
+      {"check", "solve, and compare every shift with its proven bound", make_check},
+      {"gen", "write synthetic problems with known answers", make_gen},
+      {"doctor", "what this machine offers, and whether it computes rightly", make_doctor},
+      {"completion", "completion for bash or zsh", make_completion},
+  };
+  return all;
+}
+
+bool is_verb(std::string_view name) {
+  for (const VerbEntry& verb : verbs()) {
+    if (verb.name == name) return true;
+  }
+  return false;
+}
+
+namespace {
+
+std::string overview() {
+  std::string text =
+      "Solves batches of softmax-regression problems by gradient trajectories.\n\n"
+      "Usage: softreg VERB [options]\n\n";
+  for (const VerbEntry& verb : verbs())
+    text += fmt::format("  {:<12}{}\n", verb.name, verb.summary);
+  text +=
+      "\n`softreg VERB --help` shows a verb's options and an example. A flag such as --max-steps "
+      "may "
+      "also\ncome from the environment (SOFTREG_MAX_STEPS) or from --config FILE.toml.\n\n"
+      "Exit codes: 0 done, 1 internal error, 2 usage, 3 --fail-on met, 4 invalid input,\n"
+      "  5 requested device unavailable, 6 out of memory, 7 a bound was violated, 8 input or "
+      "output\n"
+      "  failed, 9 device lost, 130 and 143 ended by a signal.\n\n"
+      "Example:\n  softreg gen problem.npz --n 64 --d 16 --count 1000\n"
+      "  softreg solve problem.npz -o result.npz\n";
+  return text;
+}
+
+const VerbEntry& find_verb(const std::string& name) {
+  for (const VerbEntry& verb : verbs()) {
+    if (verb.name == name) return verb;
+  }
+  for (const char* later : {"sweep", "bench", "report", "lab"}) {
+    if (name == later) {
+      throw Error(ErrorKind::usage,
+                  fmt::format("the verb {} is not available in this version of softreg", name));
+    }
+  }
+  throw Error(ErrorKind::usage, fmt::format("there is no verb {}", softreg::quoted(name)),
+              "`softreg --help` lists the verbs");
+}
+
+int run(const std::vector<std::string>& words, Session& session) {
+  if (words.empty()) {
+    throw Error(ErrorKind::usage, "softreg needs a verb", "`softreg --help` lists the verbs");
+  }
+  if (words[0] == "--help" || words[0] == "-h" || words[0] == "--version") {
+    session.terminal.print(words[0] == "--version" ? fmt::format("softreg {}\n", version)
+                                                   : overview());
+    return 0;
+  }
+  const std::unique_ptr<Verb> verb = find_verb(words[0]).make();
+  if (!verb->flags().parse({words.begin() + 1, words.end()})) {
+    session.terminal.print(verb->flags().help());
+    return 0;
+  }
+  return verb->run(session);
+}
+
+// A file that we open must not get the number of a closed stdout or stderr: what is printed would
+// end up inside it. Printing to the placeholder fails, and is reported where it can be.
+void occupy_standard_descriptors() {
+  for (int descriptor = 0; descriptor <= 2; ++descriptor) {
+    if (::fcntl(descriptor, F_GETFD) == -1) static_cast<void>(::open("/dev/null", O_RDONLY));
+  }
+}
+
+}  // namespace
+
+int report_failures(Terminal& terminal, const std::function<int()>& work) {
+  const auto fail = [&](const Error& error) {
+    terminal.error(error);
+    return static_cast<int>(error.kind());
+  };
+  try {
+    return work();
+  } catch (const Error& error) {
+    return fail(error);
+  } catch (const std::bad_alloc&) {
+    return fail(Error(ErrorKind::out_of_memory, "out of memory",
+                      "`softreg solve --dry-run` says how much a solve needs"));
+  } catch (const std::length_error&) {
+    return fail(Error(ErrorKind::out_of_memory, "out of memory: an array is too large"));
+  } catch (const std::exception& error) {
+    return fail(Error(ErrorKind::internal, fmt::format("internal error: {}", error.what())));
+  }
+}
+
+}  // namespace softreg
+
+int main(int argc, char** argv) {
+  softreg::occupy_standard_descriptors();
+  // A reader of ours that goes away is an error of writing, not the end of a long solve.
+  std::signal(SIGPIPE, SIG_IGN);
+  softreg::Terminal terminal;
+  softreg::Interruption interruption;
+  softreg::Session session{terminal, interruption};
+  const int code = softreg::report_failures(terminal, [&] {
+    return softreg::run({argv + 1, argv + argc}, session);
+  });
+  return interruption.requested() ? interruption.exit_code() : code;
+}

@@ -1,0 +1,43 @@
+// softreg solve: a batch of problems, solved.
+#include "common_flags.hpp"
+#include "solve_flags.hpp"
+#include "solve_run.hpp"
+#include "verb.hpp"
+
+namespace softreg {
+namespace {
+
+constexpr std::string_view help_text = R"(Arrays of PROBLEM.npz:
+  A (count,n,d), or (n,d) shared by all, or (N,d) with offsets (count+1)
+  b (count,n), or (n) shared, or (N)
+  optional: x0 (count,d) or (d); step_size (count); w like b
+Arrays of RESULT.npz:
+  x (count,d), status, steps, loss, objective, grad_norm (count), meta; group for a .csv
+
+Example:
+  softreg gen problem.npz --n 64 --d 16 --count 1000
+  softreg solve problem.npz -o result.npz --optimizer nesterov --max-steps 5000
+)";
+
+class Solve : public Verb {
+ public:
+  Flags& flags() override { return flags_; }
+
+  int run(Session& session) override {
+    report_.apply(session.terminal);
+    const SolveJob job = make_job("solve", flags_, solve_, output_, report_);
+    return run_solve(job, solve_.read_problem(session.terminal), session);
+  }
+
+ private:
+  Flags flags_{"solve", "Solves a batch of softmax-regression problems.", help_text};
+  SolveFlags solve_{flags_, "solve", true};
+  OutputFlags output_{flags_, "-o,--output", "where to write the result"};
+  ReportFlags report_{flags_};
+};
+
+}  // namespace
+
+std::unique_ptr<Verb> make_solve() { return std::make_unique<Solve>(); }
+
+}  // namespace softreg

@@ -1,0 +1,114 @@
+#include "solve_flags.hpp"
+
+#include <fmt/format.h>
+
+#include <limits>
+
+#include "softreg/error.hpp"
+
+namespace softreg {
+namespace {
+
+constexpr double largest = std::numeric_limits<double>::max();
+constexpr std::int64_t largest_steps = std::numeric_limits<std::int32_t>::max() - 1;
+
+}  // namespace
+
+bool fails(FailOn fail_on, Status status) {
+  const bool bad = status == Status::bad_input || status == Status::bad_target ||
+                   status == Status::bad_parameter;
+  const bool unconverged = !bad && status != Status::converged;
+  return (bad && (fail_on == FailOn::bad_input || fail_on == FailOn::any)) ||
+         (unconverged && (fail_on == FailOn::not_converged || fail_on == FailOn::any));
+}
+
+SolveFlags::SolveFlags(Flags& flags, const std::string& verb, bool can_trace)
+    : problem_(flags, verb),
+      model_(flags),
+      optimizer_(
+          flags.value({"--optimizer", "NAME", "gradient_descent or nesterov", "gradient_descent"})),
+      step_size_(flags.value({"--step-size", "X|auto", "auto: 1 / the proven curvature", "auto"})),
+      max_steps_(flags.value({"--max-steps", "N", "most updates per instance", "1000"})),
+      tol_(flags.value(
+          {"--tol", "G", "stop at |gradient of the objective| <= G; 0: never early", "1e-6"})),
+      check_every_(
+          flags.value({"--check-every", "K", "test for the stop at steps 0, K, 2K, ...", "8"})),
+      ball_(flags.value({"--ball", "R", "project x on |x| <= R after every step"})),
+      time_limit_(
+          flags.value({"--time-limit", "SECONDS", "what is not finished then ends as not_run"})),
+      fail_on_(flags.value(
+          {"--fail-on", "WHAT", "not-converged, bad-input or any: exit 3 if there is one"})),
+      seed_(flags.value({"--seed", "N", "noted in the document; nothing here is random", "0"})),
+      sequence_(flags.toggle("--sequence", "not available in this version")),
+      dry_run_(flags.toggle("--dry-run", "print the plan and its memory, solve nothing")) {
+  if (!can_trace) return;
+  trace_ = &flags.value({"--trace", "none|loss|shifts", "what to note along the way", "none"});
+  trace_full_ = &flags.toggle("--trace-full", "with --trace shifts: also every update's shifts");
+}
+
+ProblemFile SolveFlags::read_problem(Terminal& terminal) const {
+  ProblemFile file = problem_.read(terminal);
+  model_.check_against(file);
+  const bool has_sizes =
+      std::visit([](const auto& problem) { return !problem.step_size.empty(); }, file.problem);
+  if (has_sizes && step_size_.given) {
+    throw Error(
+        ErrorKind::usage,
+        fmt::format("{} is {} but the problem has an array 'step_size'; only one of them can "
+                    "hold",
+                    step_size_.origin, step_size_.text));
+  }
+  return file;
+}
+
+AnyOptimizer SolveFlags::optimizer() const {
+  if (optimizer_.text == "newton") {
+    throw Error(
+        ErrorKind::usage,
+        fmt::format("{} newton is not available in this version of softreg", optimizer_.origin),
+        "gradient_descent and nesterov are");
+  }
+  AnyOptimizer optimizer;
+  if (parse_choice(optimizer_, {"gradient_descent", "nesterov"}) == 1) optimizer = Nesterov{};
+  if (step_size_.text != "auto") {
+    const double size = parse_positive(step_size_);
+    std::visit([size](auto& member) { member.step_size = size; }, optimizer);
+  }
+  return optimizer;
+}
+
+void SolveFlags::fill_trace(Options& options) const {
+  options.trace = TraceKind::shifts;
+  if (trace_ == nullptr) return;
+  constexpr TraceKind kinds[] = {TraceKind::none, TraceKind::loss, TraceKind::shifts};
+  options.trace = kinds[parse_choice(*trace_, {"none", "loss", "shifts"})];
+  options.trace_full = *trace_full_;
+  if (options.trace_full && options.trace != TraceKind::shifts) {
+    throw Error(ErrorKind::usage,
+                fmt::format("--trace-full needs --trace shifts, not --trace {}", trace_->text));
+  }
+}
+
+Options SolveFlags::options() const {
+  if (sequence_) {
+    throw Error(ErrorKind::usage, "--sequence is not available in this version of softreg");
+  }
+  Options options;
+  model_.fill(options);
+  options.optimizer = optimizer();
+  options.stop.max_steps = static_cast<int>(parse_whole(max_steps_, 0, largest_steps));
+  options.stop.gradient_norm = parse_number(tol_, 0, largest);
+  options.stop.check_every = static_cast<int>(parse_whole(check_every_, 1, largest_steps));
+  if (ball_.given) options.ball = parse_positive(ball_);
+  if (time_limit_.given) options.time_limit = parse_positive(time_limit_);
+  fill_trace(options);
+  return options;
+}
+
+FailOn SolveFlags::fail_on() const {
+  if (!fail_on_.given) return FailOn::nothing;
+  constexpr FailOn kinds[] = {FailOn::not_converged, FailOn::bad_input, FailOn::any};
+  return kinds[parse_choice(fail_on_, {"not-converged", "bad-input", "any"})];
+}
+
+}  // namespace softreg

@@ -1,0 +1,50 @@
+// The flags that `solve` and `check` share, and what they ask of the library.
+#pragma once
+#include <cstdint>
+#include <string>
+
+#include "common_flags.hpp"
+
+namespace softreg {
+
+// Which statuses make the program exit with code 3.
+enum class FailOn { nothing, not_converged, bad_input, any };
+
+bool fails(FailOn fail_on, Status status);
+
+class SolveFlags {
+ public:
+  // can_trace: --trace and --trace-full exist; otherwise shifts are traced.
+  SolveFlags(Flags& flags, const std::string& verb, bool can_trace);
+
+  // Throws Error (usage).
+  Options options() const;
+  FailOn fail_on() const;
+  std::uint64_t seed() const { return parse_seed(seed_); }
+  bool dry_run() const { return dry_run_; }
+
+  // Reads the problem and settles what file and flags say about the same thing. Throws Error.
+  ProblemFile read_problem(Terminal& terminal) const;
+
+ private:
+  AnyOptimizer optimizer() const;
+  void fill_trace(Options& options) const;
+
+  ProblemFlags problem_;
+  ModelFlags model_;
+  const Setting& optimizer_;
+  const Setting& step_size_;
+  const Setting& max_steps_;
+  const Setting& tol_;
+  const Setting& check_every_;
+  const Setting& ball_;
+  const Setting& time_limit_;
+  const Setting& fail_on_;
+  const Setting& seed_;
+  const Setting* trace_ = nullptr;
+  const bool* trace_full_ = nullptr;
+  const bool& sequence_;
+  const bool& dry_run_;
+};
+
+}  // namespace softreg

@@ -1,0 +1,140 @@
+#include "solve_run.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "bound_table.hpp"
+#include "progress.hpp"
+#include "result_file.hpp"
+#include "solve.hpp"
+#include "summary.hpp"
+
+namespace softreg {
+namespace {
+
+constexpr int fail_on_met = 3;
+constexpr int bound_violated = 7;
+
+// One solve of one dtype, from the plan to the exit code.
+template <class T>
+class SolveRun {
+ public:
+  SolveRun(const SolveJob& job, const ProblemArrays<T>& problem,
+           const std::vector<std::string>& groups, Session& session)
+      : job_(job),
+        problem_(problem),
+        groups_(groups),
+        session_(session),
+        progress_(session.terminal, job.verb, "instances") {}
+
+  int run() {
+    Options options = job_.options;
+    options.progress = [this](const Progress& progress) { progress_.update(progress); };
+    options.cancel = [this] { return session_.interruption.requested(); };
+    const VectorProblem<T> view = problem_.view();
+    LiveSolve<T> live(view, options);
+    if (job_.dry_run) return show_plan(live.plan());
+    session_.terminal.note(fmt::format("{} on {}, {} chunks, {} bytes of workspace",
+                                       live.plan().size_class, place_text(live.plan()),
+                                       count_text(live.plan().chunks),
+                                       count_text(live.plan().workspace_bytes)));
+    session_.interruption.watch(options.time_limit, [&] {
+      return report_failures(session_.terminal, [&] { return finish(live.snapshot()); });
+    });
+    live.run();
+    session_.interruption.end_watch();
+    return finish(live.snapshot());
+  }
+
+ private:
+  int show_plan(const PlanSummary& plan) {
+    Json document = document_head(job_.verb);
+    describe_batch(document, problem_, plan, job_.options, job_.seed);
+    document["dry_run"] = true;
+    document["workspace_bytes"] = plan.workspace_bytes;
+    document["plan"] = plan_json(plan);
+    document["arguments"] = job_.flags->arguments();
+    session_.terminal.print(job_.json ? document_text(document) : plan_table(document, plan));
+    return 0;
+  }
+
+  // The result as it is now: saved, shown, judged.
+  int finish(const Result<T>& result) {
+    progress_.end();
+    Json document = solve_document(job_.verb, problem_, job_.options, result, job_.seed);
+    std::vector<BoundReport> reports;
+    if (job_.judge_bounds) {
+      reports = bound_reports(result);
+      document["bounds"] = bounds_json(reports);
+    }
+    document["arguments"] = job_.flags->arguments();
+    if (job_.judge_bounds && !has_softmax()) {
+      session_.terminal.warn(
+          fmt::format("the bounds speak of f = softmax(A x), which the loss {} does not have: "
+                      "nothing is judged",
+                      loss_name(job_.options.loss)));
+    }
+    const std::string text = document_text(document);
+    const bool saved = save(result, text);
+    show_warnings(session_.terminal, result.warnings, result.messages);
+    std::string shown = job_.json ? text : solve_table(document, result, saved ? job_.output : "");
+    if (!job_.json && job_.judge_bounds) shown += bounds_table(reports);
+    session_.terminal.print(shown);
+    if (session_.interruption.requested()) return session_.interruption.exit_code();
+    if (any_violation(reports)) return bound_violated;
+    const bool failed = std::any_of(result.status.begin(), result.status.end(),
+                                    [&](Status s) { return fails(job_.fail_on, s); });
+    return failed ? fail_on_met : 0;
+  }
+
+  bool has_softmax() const {
+    return std::visit([](const auto& loss) { return loss.normalized; }, job_.options.loss);
+  }
+
+  // A signal before any instance was finished leaves nothing worth a file.
+  bool save(const Result<T>& result, const std::string& meta) {
+    if (job_.output.empty()) return false;
+    const bool any_finished = std::any_of(result.status.begin(), result.status.end(),
+                                          [](Status s) { return s != Status::not_run; });
+    if (session_.interruption.requested() && !any_finished) {
+      session_.terminal.warn(fmt::format(
+          "interrupted before any instance was finished: {} is not written", job_.output));
+      return false;
+    }
+    write_result(ResultFile{job_.output, job_.force, groups_, meta}, result);
+    return true;
+  }
+
+  const SolveJob& job_;
+  const ProblemArrays<T>& problem_;
+  const std::vector<std::string>& groups_;
+  Session& session_;
+  ProgressLine progress_;
+};
+
+}  // namespace
+
+SolveJob make_job(const std::string& verb, const Flags& flags, const SolveFlags& solve,
+                  const OutputFlags& output, const ReportFlags& report) {
+  SolveJob job;
+  job.verb = verb;
+  job.options = solve.options();
+  job.fail_on = solve.fail_on();
+  job.seed = solve.seed();
+  job.flags = &flags;
+  job.output = output.path().text;
+  job.force = output.force();
+  job.json = report.json();
+  job.dry_run = solve.dry_run();
+  if (!job.dry_run) output.check();
+  return job;
+}
+
+int run_solve(const SolveJob& job, const ProblemFile& file, Session& session) {
+  return std::visit(
+      [&](const auto& problem) { return SolveRun(job, problem, file.groups, session).run(); },
+      file.problem);
+}
+
+}  // namespace softreg

@@ -1,0 +1,140 @@
+#include "summary.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "progress.hpp"
+
+namespace softreg {
+namespace {
+
+constexpr std::size_t messages_shown = 5;
+
+std::string rows_text(const Json& n) {
+  if (!n.is_array()) return fmt::format("{}", n.get<std::int64_t>());
+  return fmt::format("{} to {}", n[0].get<std::int64_t>(), n[1].get<std::int64_t>());
+}
+
+std::string line(const std::string& name, const std::string& text) {
+  return fmt::format("  {:<16}{}\n", name, text);
+}
+
+// "median 1.2e-06, largest 0.31" of the finite values.
+template <class T>
+std::string spread_text(std::vector<T> values) {
+  values.erase(std::remove_if(values.begin(), values.end(), [](T v) { return !std::isfinite(v); }),
+               values.end());
+  if (values.empty()) return "none is finite";
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>((values.size() - 1) / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  const T median = *middle;
+  return fmt::format("median {:.4g}, largest {:.4g}", median,
+                     *std::max_element(values.begin(), values.end()));
+}
+
+std::string status_lines(const Json& document, const std::string& left_out) {
+  std::string text;
+  for (const auto& [name, count] : document["status"].items()) {
+    if (name != left_out) text += line(name, count_text(count.get<std::int64_t>()));
+  }
+  return text;
+}
+
+template <class T>
+std::string loss_lines(const Result<T>& result) {
+  return line("loss", spread_text(result.loss)) +
+         line("gradient norm", spread_text(result.gradient_norm));
+}
+
+}  // namespace
+
+std::string table_text(const std::vector<std::vector<std::string>>& rows) {
+  std::vector<std::size_t> widths;
+  for (const auto& row : rows) {
+    widths.resize(std::max(widths.size(), row.size()));
+    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+  }
+  std::string result;
+  for (const auto& row : rows) {
+    std::string line = "  ";
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      line += i == 0 ? fmt::format("{:<{}}", row[i], widths[i])
+                     : fmt::format("  {:>{}}", row[i], widths[i]);
+    }
+    line.erase(line.find_last_not_of(' ') + 1);
+    result += line + "\n";
+  }
+  return result;
+}
+
+std::string batch_line(const Json& document) {
+  return fmt::format("{} instances, n = {}, d = {}, {}, {}\n",
+                     count_text(document["count"].get<std::int64_t>()), rows_text(document["n"]),
+                     document["d"].get<std::int64_t>(), document["loss"].get<std::string>(),
+                     document["dtype"].get<std::string>());
+}
+
+std::string place_text(const PlanSummary& plan) {
+  if (plan.isa.empty()) return plan.road;
+  return fmt::format("{} ({}, {} thread{})", plan.road, plan.isa, plan.threads,
+                     plan.threads == 1 ? "" : "s");
+}
+
+std::string plan_table(const Json& document, const PlanSummary& plan) {
+  return batch_line(document) + line("device", place_text(plan)) + line("class", plan.size_class) +
+         line("lanes", fmt::format("{} per instance", plan.lanes)) +
+         line("padding", fmt::format("{:.1f} % of the rows", 100 * plan.padding)) +
+         line("chunks", count_text(plan.chunks)) +
+         line("workspace", fmt::format("{} bytes", count_text(plan.workspace_bytes)));
+}
+
+template <class T>
+std::string solve_table(const Json& document, const Result<T>& result, const std::string& saved) {
+  const double rate = document["instance_steps_per_second"].template get<double>();
+  const std::int64_t steps = document["steps_total"].template get<std::int64_t>();
+  return batch_line(document) + status_lines(document, "") + loss_lines(result) +
+         line("steps",
+              fmt::format("{} in {:.3g} s on {}: {} instance-steps/s", count_text(steps),
+                          result.solve_seconds, place_text(result.plan), amount_text(rate))) +
+         (saved.empty() ? "" : line("written", saved));
+}
+
+template <class T>
+std::string evaluation_table(const Json& document, const Result<T>& at, const std::string& saved) {
+  // No step is allowed, so `max_steps` is what an instance in order ends with.
+  return batch_line(document) + status_lines(document, "max_steps") + loss_lines(at) +
+         line("written", saved);
+}
+
+std::string generation_table(const Json& document, const std::string& saved) {
+  std::string text = fmt::format(
+      "{} instances, n = {}, d = {}, {}, {}\n", count_text(document["count"].get<std::int64_t>()),
+      rows_text(document["n"]), document["d"].get<std::int64_t>(),
+      document["family"].get<std::string>(), document["dtype"].get<std::string>());
+  text +=
+      line("arrays", fmt::format("{} bytes", count_text(document["bytes"].get<std::int64_t>())));
+  return text + (saved.empty() ? "" : line("written", saved));
+}
+
+void show_warnings(Terminal& terminal, const std::vector<std::string>& warnings,
+                   const std::vector<Message>& messages) {
+  for (const std::string& warning : warnings) terminal.warn(warning);
+  std::size_t shown = 0;
+  for (const auto& [instance, row, text] : messages) {
+    if (shown++ == messages_shown && !terminal.verbose()) {
+      terminal.warn("more of this kind: see --verbose or the messages of --json");
+      return;
+    }
+    terminal.warn(row < 0 ? fmt::format("instance {}: {}", instance, text)
+                          : fmt::format("instance {}, row {}: {}", instance, row, text));
+  }
+}
+
+template std::string solve_table(const Json&, const Result<float>&, const std::string&);
+template std::string solve_table(const Json&, const Result<double>&, const std::string&);
+template std::string evaluation_table(const Json&, const Result<float>&, const std::string&);
+template std::string evaluation_table(const Json&, const Result<double>&, const std::string&);
+
+}  // namespace softreg
