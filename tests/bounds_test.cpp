@@ -1,0 +1,302 @@
+// The bounds on the shift of f: constants against hand values, reports against hand-made summaries,
+// and no false violation over updates that the library's own evaluator measures, while a bound that
+// is too small by a fifth is reported.
+#include "softreg/bounds.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdio>
+#include <limits>
+#include <random>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "matrix_norm.hpp"
+#include "softreg/model/catalog.hpp"
+#include "softreg/model/memory_placement.hpp"
+
+namespace softreg {
+namespace {
+
+using Rng = std::mt19937_64;
+
+TEST(Bounds, PaperConstantAgainstHandValues) {
+  EXPECT_EQ(log10_paper_constant(1, 0), 0);
+  EXPECT_NEAR(log10_paper_constant(1, 1), 4.342944819, 1e-9);
+  EXPECT_NEAR(log10_paper_constant(100, 0), 3, 1e-12);
+  // 1.5 log10(64) = 2.709269961, 160 log10(e) = 69.487117104
+  EXPECT_NEAR(log10_paper_constant(64, 4), 72.196387065, 1e-8);
+  // M itself leaves double between R = 8.42 and 8.43 (n = 1), 8.30 and 8.31 (n = 1e6).
+  const double largest = std::log10(std::numeric_limits<double>::max());
+  EXPECT_LT(log10_paper_constant(1, 8.42), largest);
+  EXPECT_GT(log10_paper_constant(1, 8.43), largest);
+  EXPECT_LT(log10_paper_constant(1'000'000, 8.30), largest);
+  EXPECT_GT(log10_paper_constant(1'000'000, 8.31), largest);
+}
+
+TEST(Bounds, ReportsFoldTheClosestUpdate) {
+  Result<double> r;
+  EXPECT_TRUE(bound_reports(r).empty());
+  ShiftSummary<double> near{}, far{}, unmeasured{}, still{};
+  near.updates = 10;
+  near.sharp = {0.1, 0.5, std::log10(0.5) + 0.1, 10, 2};
+  near.paper = {30, 0.25, 29, 3, 0};
+  near.paper_at_4 = {70, 0.25, 500, 10, 0};
+  far.updates = 5;
+  far.sharp = {0.2, 0.9, std::log10(0.9) + 0.2, 5, 1};
+  far.paper = {20, 0.125, 19, 5, 0};
+  still.updates = 3;  // moved nothing: no ratio
+  still.sharp.hypotheses_hold = 3;
+  r.shifts = {far, unmeasured, near, still};
+  const std::vector<BoundReport> reports = bound_reports(r);
+  ASSERT_EQ(reports.size(), 3u);
+  EXPECT_EQ(reports[0].id, "D8");
+  EXPECT_EQ(reports[0].provenance, "derived");
+  EXPECT_EQ(reports[0].measured, 0.5);
+  EXPECT_EQ(reports[0].log10_ratio, 0.1);
+  EXPECT_NEAR(reports[0].bound, 0.5 * std::pow(10, 0.1), 1e-12);
+  EXPECT_EQ(reports[0].instances, 3);
+  EXPECT_EQ(reports[0].updates, 18);
+  EXPECT_EQ(reports[0].hypotheses_hold, 18);
+  EXPECT_EQ(reports[0].violations, 3);
+  EXPECT_EQ(reports[1].id, "P6");
+  EXPECT_EQ(reports[1].provenance, "recalled");
+  EXPECT_EQ(reports[1].log10_ratio, 20);
+  EXPECT_EQ(reports[1].measured, 0.125);
+  EXPECT_EQ(reports[1].hypotheses_hold, 8);
+  EXPECT_EQ(reports[2].id, "P6@4");
+  EXPECT_EQ(reports[2].bound, HUGE_VAL);
+  EXPECT_EQ(reports[2].log10_bound, 500);
+}
+
+TEST(Bounds, NothingMeasuredIsNan) {
+  Result<float> r;
+  r.shifts.resize(4, ShiftSummary<float>{});
+  for (const BoundReport& report : bound_reports(r)) {
+    EXPECT_TRUE(std::isnan(report.measured));
+    EXPECT_TRUE(std::isnan(report.bound));
+    EXPECT_TRUE(std::isnan(report.log10_ratio));
+    EXPECT_EQ(report.instances, 0);
+    EXPECT_EQ(report.violations, 0);
+  }
+}
+
+// One instance whose x the test moves; the evaluator measures and judges every move.
+template <class T, int Lanes, class LossT>
+class Watched {
+ public:
+  Watched(int rows, int parameters, std::vector<T> a)
+      : a_(std::move(a)), target_(size(rows), T(1) / T(rows)), x_(size(parameters)), shift_f_(1) {
+    const Matrix<const T> matrix{a_.data(), rows, parameters, parameters, 1};
+    const double norm = operator_norm_bound(matrix);
+    norm_ = static_cast<T>(norm);
+    if (norm_ < norm) norm_ = std::nextafter(norm_, infinity<T>());
+    batch_.parameters = parameters;
+    batch_.rows = rows;
+    batch_.shifts = &summary_;
+    batch_.operator_norm = &norm_;
+    workspace_.resize(size(MemoryWorkspace<T>::size(rows, parameters, 0)));
+    before_.resize(size(ShiftWorkspace<T>::size(rows, parameters)));
+    evaluator_.emplace_back(
+        Solver{{{},
+                {matrix},
+                target_.data(),
+                nullptr,
+                nullptr,
+                x_.data(),
+                MemoryWorkspace<T>::carve(workspace_.data(), rows, parameters, 0)},
+               batch_,
+               0,
+               {before_.data(), rows}});
+    evaluator_[0].p.load();
+    evaluator_[0].init();
+  }
+  Watched(const Watched&) = delete;
+  Watched& operator=(const Watched&) = delete;
+
+  void move_to(const std::vector<T>& x) {
+    std::copy(x.begin(), x.end(), evaluator_[0].p.w.x);
+    evaluator_[0].evaluate(step_++, false);
+  }
+  const ShiftSummary<T>& summary() const { return summary_; }
+  T norm() const { return norm_; }
+
+ private:
+  using Placement = MemoryPlacement<LaneGroup<Lanes>, Dense<Matrix<const T>, T>, 0, T>;
+  using Solver = Evaluator<Placement, LossT, GradientDescent, T>;
+  static std::size_t size(std::int64_t n) { return static_cast<std::size_t>(n); }
+
+  std::vector<T> a_, target_, x_, shift_f_, workspace_, before_;
+  T norm_;
+  Batch<T> batch_;
+  ShiftSummary<T> summary_{};
+  std::vector<Solver> evaluator_;
+  int step_ = 0;
+};
+
+struct Tally {
+  std::int64_t updates = 0, violations = 0, above_rounding = 0;
+  double closest = HUGE_VAL;
+  template <class T>
+  void add(const ShiftSummary<T>& s) {
+    updates += s.updates;
+    violations += s.sharp.violations + s.paper.violations + s.paper_at_4.violations;
+    if (s.sharp.measured > T(0)) {
+      ++above_rounding;
+      closest = std::min(closest, double(s.sharp.margin));
+    }
+  }
+};
+
+// Shapes of A (plain, near rank one, rows far from zero, one row apart), sizes of A and x from tiny
+// to far beyond exp's range, and steps from none over single roundings to all of x.
+template <class T, int Lanes, class LossT>
+void random_updates(int instances, int steps, unsigned seed, Tally& tally) {
+  Rng rng(seed);
+  std::normal_distribution<double> normal;
+  const auto pick = [&rng](auto... v) {
+    const std::common_type_t<decltype(v)...> all[] = {v...};
+    return all[rng() % sizeof...(v)];
+  };
+  for (int c = 0; c < instances; ++c) {
+    const int rows = c % 50 == 0 ? 1000 : pick(1, 2, 3, 5, 8, 33, 64, 100);
+    const int parameters = pick(1, 2, 7, 16);
+    const double scale = pick(0.01, 0.3, 1.0, 4.0, 100.0, 3e4);
+    const int family = c % 4;
+    std::vector<T> a, x(static_cast<std::size_t>(parameters));
+    std::vector<double> direction(x.size());
+    for (double& e : direction) e = normal(rng);
+    for (int i = 0; i < rows; ++i) {
+      const double along = normal(rng);
+      for (double e : direction) {
+        double v = normal(rng);
+        if (family == 1) v = along * e + 1e-4 * v;
+        if (family == 2) v += 100;
+        if (family == 3 && i > 0) v *= 1e-3;
+        a.push_back(static_cast<T>(scale * v / std::sqrt(double(parameters))));
+      }
+    }
+    Watched<T, Lanes, LossT> watched(rows, parameters, a);
+    for (T& v : x) v = static_cast<T>(normal(rng));
+    watched.move_to(x);
+    for (int s = 0; s < steps; ++s) {
+      const double move = pick(0.0, 1e-8, 1e-6, 1e-4, 1e-2, 1.0, 3.0);
+      for (T& v : x) v = static_cast<T>(double(v) + move * normal(rng));
+      if (rng() % 16 == 0) x[0] = std::nextafter(x[0], infinity<T>());
+      watched.move_to(x);
+    }
+    tally.add(watched.summary());
+    ASSERT_EQ(watched.summary().sharp.violations, 0)
+        << rows << " rows, " << parameters << " parameters, scale " << scale << ", family "
+        << family << ", margin " << watched.summary().sharp.margin << ", measured "
+        << watched.summary().sharp.measured;
+    ASSERT_EQ(watched.summary().paper.violations, 0);
+    ASSERT_EQ(watched.summary().paper_at_4.violations, 0);
+  }
+}
+
+template <class T>
+class ShiftsOf : public testing::Test {};
+using Both = testing::Types<float, double>;
+TYPED_TEST_SUITE(ShiftsOf, Both, );
+
+TYPED_TEST(ShiftsOf, RandomUpdatesNeverViolate) {
+  Tally tally;
+  random_updates<TypeParam, 1, SoftmaxL2>(400, 100, 1, tally);
+  random_updates<TypeParam, 32, SoftmaxL2>(400, 100, 2, tally);
+  random_updates<TypeParam, 32, RescaledL2>(200, 100, 3, tally);
+  random_updates<TypeParam, 1024, CrossEntropy>(200, 100, 4, tally);
+  EXPECT_GE(tally.updates, 100'000);
+  EXPECT_EQ(tally.violations, 0);
+  EXPECT_GT(tally.above_rounding, 500);
+  std::printf("[count] random updates judged (%zu bytes): %lld, closest log10(bound/shift) %.3g\n",
+              sizeof(TypeParam), static_cast<long long>(tally.updates), tally.closest);
+}
+
+// f = (1/2, 1/2) moved along its tight direction: |df| = 1/2 |dz| (1 - O(dz^2)).
+template <class T, int Lanes>
+void tight_updates(int count, unsigned seed, Tally& tally) {
+  Rng rng(seed);
+  // Common parts up to where the spacing of the logits is no longer small beside 1.
+  std::uniform_real_distribution<double> exponent(-7, -1), offset(-4, sizeof(T) == 4 ? 7 : 16);
+  for (int c = 0; c < count; ++c) {
+    // The second column moves both logits together and changes nothing.
+    Watched<T, Lanes, SoftmaxL2> watched(2, 2, {T(1), T(1), T(-1), T(1)});
+    const T t = static_cast<T>(std::pow(10.0, exponent(rng)));
+    const T common = static_cast<T>(std::pow(10.0, offset(rng)));
+    watched.move_to({-t / 2, common});
+    watched.move_to({t / 2, common});
+    watched.move_to({T(0), common});
+    watched.move_to({t / 3, common});
+    tally.add(watched.summary());
+    ASSERT_EQ(watched.summary().sharp.violations, 0)
+        << "t " << t << ", common " << common << ", margin " << watched.summary().sharp.margin;
+  }
+}
+
+TYPED_TEST(ShiftsOf, TightUpdatesNeverViolate) {
+  Tally tally;
+  tight_updates<TypeParam, 1>(10000, 5, tally);
+  tight_updates<TypeParam, 32>(10000, 6, tally);
+  EXPECT_EQ(tally.updates, 60'000);
+  EXPECT_EQ(tally.violations, 0);
+  EXPECT_LT(tally.closest, 1e-3);  // tight indeed
+  std::printf("[count] tight updates judged (%zu bytes): %lld, closest log10(bound/shift) %.3g\n",
+              sizeof(TypeParam), static_cast<long long>(tally.updates), tally.closest);
+}
+
+TYPED_TEST(ShiftsOf, BoundTooSmallByAFifthIsReported) {
+  using T = TypeParam;
+  // Judged as if |A dx| were 0.8 of what it is, that is with 0.4 |A dx| as the bound.
+  int reported = 0, steps = 0;
+  for (double t = sizeof(T) == 4 ? 1e-4 : 1e-12; t < 0.5; t *= 1.1, ++steps) {
+    Watched<T, 32, SoftmaxL2> watched(2, 1, {T(1), T(-1)});
+    const T half = static_cast<T>(t / 2);
+    watched.move_to({-half});
+    watched.move_to({half});
+    const ShiftSummary<T>& s = watched.summary();
+    ASSERT_EQ(s.updates, 1);
+    ASSERT_EQ(s.sharp.violations, 0);
+    const T z = 2 * half * std::sqrt(T(2));
+    ShiftSummary<T> judged{};
+    note_shift(judged, Shift<T>{s.f_max, T(0.8) * z, s.x_max, half, half},
+               ShiftScale<T>{2, 1, 32, watched.norm()});
+    reported += judged.sharp.violations;
+    EXPECT_EQ(judged.paper.violations, 0);
+  }
+  EXPECT_EQ(reported, steps);
+  EXPECT_GT(steps, 80);
+}
+
+TYPED_TEST(ShiftsOf, PaperBoundTooSmallIsReported) {
+  using T = TypeParam;
+  // A shift of 1 for a step of 1e-30 at R = 0.1: M |dx| = 2^1.5 exp(0.1) 1e-30.
+  ShiftSummary<T> s{};
+  note_shift(s, Shift<T>{T(1), T(4), T(1e-30), T(0.1), T(0.1)}, ShiftScale<T>{2, 1, 1, T(0.1)});
+  EXPECT_EQ(s.sharp.violations, 0);
+  EXPECT_EQ(s.paper.violations, 1);
+  EXPECT_EQ(s.paper.hypotheses_hold, 0);  // R < 4
+  EXPECT_NEAR(double(s.paper.log10_bound), log10_paper_constant(2, 0.1) - 30, 1e-5);
+  EXPECT_EQ(s.paper_at_4.violations, 0);  // exp(160) 1e-30 is plenty
+  EXPECT_EQ(s.paper_at_4.hypotheses_hold, 1);
+  EXPECT_NEAR(double(s.paper_at_4.log10_bound), log10_paper_constant(2, 4) - 30, 2e-5);
+}
+
+TYPED_TEST(ShiftsOf, NoMoveNoViolationAndAJumpWithoutAMoveIsOne) {
+  using T = TypeParam;
+  ShiftSummary<T> s{};
+  note_shift(s, Shift<T>{T(0), T(0), T(0), T(1), T(1)}, ShiftScale<T>{4, 2, 1, T(1)});
+  EXPECT_EQ(s.updates, 1);
+  EXPECT_EQ(s.sharp.violations + s.paper.violations + s.paper_at_4.violations, 0);
+  note_shift(s, Shift<T>{T(0.01), T(0), T(0), T(1), T(1)}, ShiftScale<T>{4, 2, 1, T(1)});
+  EXPECT_EQ(s.sharp.violations, 1);
+  EXPECT_EQ(s.paper.violations, 1);
+  EXPECT_EQ(s.paper_at_4.violations, 1);
+  note_shift(s, Shift<T>{infinity<T>(), T(1), T(1), T(1), T(1)}, ShiftScale<T>{4, 2, 1, T(1)});
+  EXPECT_EQ(s.updates, 2);  // what is not finite is not judged
+}
+
+}  // namespace
+}  // namespace softreg

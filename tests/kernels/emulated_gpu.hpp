@@ -1,0 +1,65 @@
+// EmulatedGpu: a Gpu made of host memory and the emulator. Like a real one it works when it is
+// synchronized and not before, and a kernel that is handed host memory is refused. It keeps account
+// of what is allocated, can pretend to have little memory and can fail its N-th call, so that all
+// of src/cuda.cpp runs in tests.
+#pragma once
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "device.hpp"
+#include "kernels/emulator.hpp"
+#include "softreg/error.hpp"
+
+namespace softreg {
+
+// What all devices opened inside an EmulatedGpuScope share.
+struct EmulatedGpuState {
+  std::size_t memory = std::size_t{1} << 30;  // of the device; an allocation beyond it fails
+  std::size_t reported = 0;                   // what info() claims to be free; 0: the truth
+  int multiprocessors = 2;
+  simt::Order order = simt::Order::ascending;
+  unsigned seed = 0;
+  int fail_call = 0;  // the N-th call fails, counting from 1; 0: none
+  ErrorKind failure = ErrorKind::device_lost;
+  std::string unavailable;                // why there is no device
+  std::string open_failure;               // if not empty, opening the device throws this
+  std::function<void(int)> synchronized;  // called with the number of launches that are done
+
+  int calls = 0, launches = 0, opened = 0;  // so far
+  // Device memory in multiples of 256 bytes, as a real device gives it.
+  std::size_t in_use = 0, peak = 0, host_in_use = 0;
+  std::vector<std::string> log;  // name of every call, in order
+  std::string misuse;            // the first thing a real device would not have survived
+};
+
+EmulatedGpuState& emulated_gpu_state();
+
+// Puts the emulator behind the library's CUDA backend until the end of the scope, with a fresh
+// state.
+class EmulatedGpuScope {
+ public:
+  EmulatedGpuScope();
+  ~EmulatedGpuScope();
+  EmulatedGpuScope(const EmulatedGpuScope&) = delete;
+  EmulatedGpuScope& operator=(const EmulatedGpuScope&) = delete;
+
+ private:
+  GpuSource real_;
+};
+
+// The kernels as host functions; one translation unit per type, because there are many. Registers
+// and stack start as NaN. Throws std::logic_error if the policy has no kernel for the type.
+void emulate_launch(int loss, const Launch& launch, const Batch<float>& batch, simt::Order order,
+                    unsigned seed);
+void emulate_launch(int loss, const Launch& launch, const Batch<double>& batch, simt::Order order,
+                    unsigned seed);
+
+// The bits that a launch must give: MemoryPlacement<LaneGroup<lanes>> on one instance after
+// another. lanes: 32 or 256.
+void solve_on_lanes(int loss, int optimizer, int lanes, const Batch<float>& batch);
+void solve_on_lanes(int loss, int optimizer, int lanes, const Batch<double>& batch);
+
+}  // namespace softreg

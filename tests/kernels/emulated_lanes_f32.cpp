@@ -1,0 +1,10 @@
+#include "kernels/emulated_gpu.hpp"
+#include "kernels/emulated_lanes.hpp"
+
+namespace softreg {
+
+void solve_on_lanes(int loss, int optimizer, int lanes, const Batch<float>& batch) {
+  solve_lanes(loss, optimizer, lanes, batch);
+}
+
+}  // namespace softreg

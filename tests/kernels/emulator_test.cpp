@@ -1,0 +1,361 @@
+// The emulator finds what it is there to find: missing barriers, uninitialised and overrun shared
+// memory, divergence, wrong masks; and it unwinds cleanly, from several threads at a time.
+#include "kernels/emulator.hpp"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <set>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "kernels/fiber.hpp"
+#include "simt.hpp"
+
+namespace softreg::simt {
+namespace {
+
+constexpr Order orders[] = {Order::ascending, Order::descending, Order::shuffled};
+constexpr unsigned all_lanes = 0xffffffffu;
+
+// What emulate() throws, or "" if nothing.
+template <class F>
+std::string error_of(const Emulation& emulation, F kernel) {
+  try {
+    emulate(emulation, kernel);
+  } catch (const std::runtime_error& e) {
+    return e.what();
+  }
+  return "";
+}
+
+bool has(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+TEST(Emulator, EveryThreadOfEveryBlockRunsOnce) {
+  for (const Order order : orders)
+    for (const int block : {1, 5, 32, 33, 128, 1024}) {
+      std::vector<int> runs(static_cast<std::size_t>(3 * block));
+      emulate({3, block, 0, order, 7}, [&] {
+        EXPECT_EQ(grid_size(), 3);
+        ++runs[static_cast<std::size_t>(block_index() * block + thread_index())];
+        sync_block();
+        ++runs[static_cast<std::size_t>(block_index() * block + thread_index())];
+      });
+      for (const int r : runs) ASSERT_EQ(r, 2);
+    }
+}
+
+TEST(Emulator, OrdersAreWhatTheySay) {
+  const auto trace = [](Order order, unsigned seed) {
+    std::vector<int> seen;
+    emulate({1, 64, 0, order, seed}, [&] {
+      seen.push_back(thread_index());
+      sync_warp(all_lanes);
+      seen.push_back(thread_index());
+    });
+    return seen;
+  };
+  const auto up = trace(Order::ascending, 0), down = trace(Order::descending, 0);
+  for (int i = 0; i < 128; ++i) {  // one warp runs ahead of the other
+    EXPECT_EQ(up[static_cast<std::size_t>(i)], i / 64 * 32 + i % 32);
+    EXPECT_EQ(down[static_cast<std::size_t>(i)], 63 - (i / 64 * 32 + i % 32));
+  }
+  EXPECT_EQ(trace(Order::shuffled, 1), trace(Order::shuffled, 1));
+  EXPECT_NE(trace(Order::shuffled, 1), trace(Order::shuffled, 2));
+}
+
+// Thread t publishes t + 1; then everybody reads its mirror image. Without the barrier some order
+// reads before the write.
+std::vector<float> mirror(Order order, int block, bool barrier) {
+  std::vector<float> out(static_cast<std::size_t>(block));
+  emulate({1, block, sizeof(float) * static_cast<std::size_t>(block), order, 3}, [&] {
+    float* s = static_cast<float*>(dynamic_shared());
+    const int t = thread_index();
+    s[t] = static_cast<float>(t + 1);
+    if (barrier) sync_block();
+    out[static_cast<std::size_t>(t)] = s[block - 1 - t];
+  });
+  return out;
+}
+bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
+TEST(Emulator, MissingBarrierShowsAsDifferentBits) {
+  for (const int block : {2, 32, 128}) {
+    std::vector<float> expected;
+    for (int t = 0; t < block; ++t) expected.push_back(static_cast<float>(block - t));
+    for (const Order order : orders) EXPECT_TRUE(same_bits(mirror(order, block, true), expected));
+    EXPECT_FALSE(
+        same_bits(mirror(Order::ascending, block, false), mirror(Order::descending, block, false)));
+  }
+}
+
+// A value that is overwritten too early: the reader's warp has not read it yet. Warps must be able
+// to overtake each other by a whole warp collective for this to show.
+TEST(Emulator, OvertakingWarpShowsAsDifferentBits) {
+  const auto run = [](Order order, bool barrier) {
+    std::vector<float> out(64);
+    emulate({1, 64, sizeof(float), order, 5}, [&] {
+      float* s = static_cast<float*>(dynamic_shared());
+      if (thread_index() == 0) *s = 1;
+      sync_block();
+      out[static_cast<std::size_t>(thread_index())] = shuffle_xor(*s, 1, all_lanes);
+      if (barrier) sync_block();
+      if (thread_index() == 0) *s = 2;
+    });
+    return out;
+  };
+  EXPECT_TRUE(same_bits(run(Order::ascending, true), run(Order::descending, true)));
+  EXPECT_FALSE(same_bits(run(Order::ascending, false), run(Order::descending, false)));
+}
+
+TEST(Emulator, SharedMemoryStartsAsNaNInEveryBlock) {
+  int nans = 0;
+  emulate({4, 32, 32 * sizeof(double)}, [&] {
+    double& d = static_cast<double*>(dynamic_shared())[thread_index()];
+    float f;
+    std::memcpy(&f, &d, sizeof f);
+    nans += std::isnan(d) + std::isnan(f);
+    d = 1;
+  });
+  EXPECT_EQ(nans, 4 * 32 * 2);
+  EXPECT_EQ(reinterpret_cast<std::uintptr_t>([] {
+              void* p = nullptr;
+              emulate({1, 1, 8}, [&] { p = dynamic_shared(); });
+              return p;
+            }()) %
+                16,
+            0u);
+}
+
+__attribute__((no_sanitize("address"))) void poke(unsigned char* p) { *p = 1; }
+
+TEST(Emulator, WritesBesideSharedMemoryAreFound) {
+  const auto at = [](std::ptrdiff_t offset, std::size_t bytes) {
+    return error_of({3, 32, bytes}, [=] {
+      if (block_index() == 1 && thread_index() == 9)
+        poke(static_cast<unsigned char*>(dynamic_shared()) + offset);
+    });
+  };
+  EXPECT_EQ(at(99, 100), "");
+  EXPECT_EQ(at(100, 100), "block 1 wrote at byte 0 past its 100 bytes of shared memory");
+  EXPECT_EQ(at(107, 100), "block 1 wrote at byte 7 past its 100 bytes of shared memory");
+  EXPECT_EQ(at(-1, 100), "block 1 wrote 1 bytes before its 100 bytes of shared memory");
+  EXPECT_EQ(at(0, 0), "block 1 wrote at byte 0 past its 0 bytes of shared memory");
+}
+
+TEST(EmulatorDeathTest, AddressSanitizerSeesAnOverrunAtOnce) {
+  if (!address_sanitizer) GTEST_SKIP() << "built without AddressSanitizer";
+  EXPECT_DEATH(emulate({1, 32, 32 * sizeof(float)},
+                       [] { static_cast<volatile float*>(dynamic_shared())[32] = 1; }),
+               "use-after-poison");
+}
+
+TEST(Emulator, DivergentBarriersSayWhoWaitsWhere) {
+  for (const Order order : orders) {
+    const std::string returned = error_of({2, 64, 0, order}, [] {
+      if (block_index() == 0 || thread_index() != 40) sync_block();
+    });
+    EXPECT_EQ(returned,
+              "divergent barrier in block 1 of 64 threads: threads 0 to 39 wait at "
+              "sync_block(), threads 40 to 40 have returned, threads 41 to 63 wait at "
+              "sync_block()");
+    const std::string mixed = error_of({1, 32, 0, order}, [] {
+      if (thread_index() < 16)
+        sync_block();
+      else
+        sync_warp(all_lanes);
+    });
+    EXPECT_EQ(mixed,
+              "divergent barrier in block 0 of 32 threads: threads 0 to 15 wait at "
+              "sync_block(), threads 16 to 31 wait at sync_warp(0xffffffff)");
+    // The block is shorter than the mask: lanes 16 to 31 do not exist.
+    EXPECT_TRUE(has(error_of({1, 16, 0, order}, [] { sync_warp(all_lanes); }), "of 16 threads"));
+  }
+}
+
+TEST(Emulator, LanesMustAgreeAboutACollective) {
+  for (const Order order : orders) {
+    const auto fails = [&](auto kernel) {
+      return has(error_of({1, 32, 0, order}, kernel), "divergent barrier");
+    };
+    EXPECT_FALSE(fails([] { sync_warp(all_lanes); }));
+    EXPECT_TRUE(fails([] { sync_warp(thread_index() == 3 ? 0xffffu : all_lanes); }));
+    EXPECT_TRUE(fails([] {
+      if (thread_index() == 3)
+        sync_warp(all_lanes);
+      else
+        shuffle_xor(1, 1, all_lanes);
+    }));
+    EXPECT_TRUE(fails([] {
+      if (thread_index() % 2 == 0)
+        shuffle_xor(1.0f, 2, all_lanes);
+      else
+        shuffle_xor(1.0, 2, all_lanes);
+    }));
+  }
+}
+
+TEST(Emulator, AMaskHoldsItsOwnLaneAndTheOneItReads) {
+  EXPECT_EQ(error_of({1, 32, 0}, [] { sync_warp(0xfffffffeu); }),
+            "block 0: lane 0 takes part in a collective of thread 0 but is not in its member mask "
+            "0xfffffffe");
+  EXPECT_EQ(error_of({1, 32, 0}, [] { shuffle_xor(1, 8, 0xffu << (thread_index() & 24)); }),
+            "block 0: lane 8 takes part in a collective of thread 0 but is not in its member mask "
+            "0xff");
+}
+
+TEST(Emulator, ShufflesMoveFourAndEightBytes) {
+  struct Pair {
+    int a, b;
+  };
+  for (const Order order : orders)
+    emulate({1, 64, 0, order, 11}, [] {
+      const int t = thread_index();
+      for (const int mask : {1, 2, 4, 8, 16, 31, 0}) {
+        ASSERT_EQ(shuffle_xor(t, mask, all_lanes), t ^ mask);
+        ASSERT_EQ(shuffle_xor(-0.5f * static_cast<float>(t), mask, all_lanes),
+                  -0.5f * static_cast<float>(t ^ mask));
+        ASSERT_EQ(shuffle_xor(1e300 * t, mask, all_lanes), 1e300 * (t ^ mask));
+        const Pair p = shuffle_xor(Pair{t, ~t}, mask, all_lanes);
+        ASSERT_TRUE(p.a == (t ^ mask) && p.b == ~(t ^ mask));
+      }
+    });
+}
+
+// Four groups of eight lanes take part in different numbers of collectives; two leave early.
+TEST(Emulator, GroupsOfAWarpGoTheirOwnWays) {
+  for (const Order order : orders) {
+    std::vector<int> sums(64);
+    emulate({1, 64, 0, order, 13}, [&] {
+      const int t = thread_index(), group = t / 8;
+      const unsigned mask = 0xffu << (t & 24);
+      for (int round = 0; round < group; ++round) {
+        int sum = t * (round + 1);
+        for (int o = 4; o > 0; o /= 2) sum += shuffle_xor(sum, o, mask);
+        sums[static_cast<std::size_t>(t)] += sum;
+        sync_warp(mask);
+      }
+    });
+    for (int t = 0; t < 64; ++t) {
+      const int group = t / 8, eight = 64 * group + 28, rounds = group * (group + 1) / 2;
+      ASSERT_EQ(sums[static_cast<std::size_t>(t)], eight * rounds);
+    }
+  }
+}
+
+// Masks change from one shuffle to the next: a value must not be replaced before it is read.
+TEST(Emulator, OverlappingMasksKeepTheirValues) {
+  for (const Order order : orders)
+    for (unsigned seed = 0; seed < 20; ++seed)
+      emulate({1, 4, 0, order, seed}, [] {
+        const int t = thread_index();
+        for (int round = 0; round < 4; ++round) {
+          const int value = 10 * round + t;
+          ASSERT_EQ(shuffle_xor(value, 1, 3u << (t & 2)), 10 * round + (t ^ 1));
+          ASSERT_EQ(shuffle_xor(-value, 2, 5u << (t & 1)), -(10 * round + (t ^ 2)));
+          ASSERT_EQ(shuffle_xor(value, 3, 15u), 10 * round + (t ^ 3));
+        }
+      });
+}
+
+// Every thread holds a resource; after an exception all of them must be gone, and the machine
+// usable.
+TEST(Emulator, ExceptionsUnwindEveryThread) {
+  for (const Order order : orders)
+    for (const int culprit : {0, 17, 95}) {
+      const auto held = std::make_shared<int>(1);
+      const auto kernel = [&] {
+        const auto mine = held;
+        const std::vector<int> memory(100, thread_index());
+        sync_block();
+        if (thread_index() == culprit) throw std::domain_error("thread " + std::to_string(culprit));
+        for (int i = 0; i < 3; ++i) sync_warp(all_lanes);
+        sync_block();
+      };
+      try {
+        emulate({2, 96, 64, order, 1}, kernel);
+        FAIL() << "no exception";
+      } catch (const std::domain_error& e) {
+        EXPECT_EQ(e.what(), "thread " + std::to_string(culprit));
+      }
+      EXPECT_EQ(held.use_count(), 1);
+      EXPECT_TRUE(has(error_of({1, 96, 0, order},
+                               [&] {
+                                 const auto mine = held;
+                                 if (thread_index() != culprit) sync_block();
+                               }),
+                      "divergent"));
+      EXPECT_EQ(held.use_count(), 1);
+      EXPECT_EQ(mirror(order, 96, true)[0], 96.0f);
+    }
+}
+
+TEST(Emulator, WrongCallsAreRefused) {
+  EXPECT_THROW(emulate({0, 32, 0}, [] {}), std::invalid_argument);
+  EXPECT_THROW(emulate({1, 0, 0}, [] {}), std::invalid_argument);
+  EXPECT_THROW(emulate({1, 1025, 0}, [] {}), std::invalid_argument);
+  EXPECT_THROW(emulate({1, 1, 0}, [] { emulate({1, 1, 0}, [] {}); }), std::logic_error);
+  EXPECT_THROW(thread_index(), std::logic_error);
+  EXPECT_THROW(sync_block(), std::logic_error);
+}
+
+TEST(Emulator, ThreadsEmulateAtTheSameTime) {
+  std::atomic<int> wrong = 0, runs = 0;
+  std::vector<std::thread> hosts;
+  for (int h = 0; h < 4; ++h)
+    hosts.emplace_back([&, h] {
+      for (int i = 0; i < 25; ++i) {
+        const int block = 32 << h % 3;
+        const Order order = orders[(h + i) % 3];
+        if (mirror(order, block, true)[0] != static_cast<float>(block)) ++wrong;
+        if (error_of({1, block, 0, order}, [] {
+              if (thread_index() == 0) sync_block();
+            }).empty() != (block == 1))
+          ++wrong;
+        ++runs;
+      }
+    });
+  for (std::thread& host : hosts) host.join();
+  EXPECT_EQ(wrong, 0);
+  EXPECT_EQ(runs, 100);
+}
+
+TEST(Emulator, DeepStacksFit) {
+  emulate({1, 64, 0}, [] {
+    volatile char frame[150 * 1024];  // of 256 KB
+    frame[0] = static_cast<char>(thread_index());
+    frame[sizeof frame - 1] = static_cast<char>(thread_index());
+    sync_block();
+    ASSERT_EQ(frame[0], static_cast<char>(thread_index()));
+    ASSERT_EQ(frame[sizeof frame - 1], static_cast<char>(thread_index()));
+  });
+}
+
+TEST(Emulator, ReportsItsCost) {
+  constexpr int steps = 2000;
+  for (const Order order : orders) {
+    const auto start = std::chrono::steady_clock::now();
+    emulate({1, 32, 0, order, 1}, [] {
+      float v = static_cast<float>(thread_index());
+      for (int i = 0; i < steps; ++i) v = 0.5f * (v + shuffle_xor(v, 1 << i % 5, all_lanes));
+      ASSERT_EQ(v, 15.5f);
+    });
+    const std::chrono::duration<double, std::nano> time = std::chrono::steady_clock::now() - start;
+    std::printf("emulated butterfly step of 32 lanes: %.0f ns (order %d)\n", time.count() / steps,
+                static_cast<int>(order));
+  }
+}
+
+}  // namespace
+}  // namespace softreg::simt

@@ -1,0 +1,320 @@
+// Every kernel, run by the emulator, gives the bits of the memory placement on as many lanes,
+// whatever the order of the threads and the number of blocks; so do the CPU lanes, whatever the
+// instruction set.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <map>
+#include <numeric>
+#include <type_traits>
+
+#include "cpu_lanes.hpp"
+#include "kernels/emulated_cases.hpp"
+#include "kernels/emulated_gpu.hpp"
+#include "plan.hpp"
+
+namespace softreg {
+namespace {
+
+using simt::Order;
+
+template <class Variant>
+struct AsTypes;
+template <class... L>
+struct AsTypes<std::variant<L...>> {
+  using type = testing::Types<L...>;
+  template <class Wanted>
+  static constexpr int index() {
+    int k = -1, found = -1;
+    ((++k, found = std::is_same_v<Wanted, L> ? k : found), ...);
+    return found;
+  }
+};
+
+// A loss as a value, so that the comparisons below compile once for all losses.
+struct LossChoice {
+  int index;
+  std::string name;
+  bool distribution;        // of the target
+  bool grows;               // fast, with the logits
+  bool stationary_at_zero;  // a comparison from there would be vacuous
+};
+template <class L>
+LossChoice choice() {
+  return {AsTypes<AnyLoss>::index<L>(), std::string(L::name), L::normalized,
+          !L::normalized && !std::is_same_v<L, LeastSquares>, std::is_same_v<L, CoshL2>};
+}
+
+constexpr struct {
+  const char* name;
+  int memory;
+} optimizers[] = {{GradientDescent::name.data(), GradientDescent::memory},
+                  {Nesterov::name.data(), Nesterov::memory}};
+static_assert(std::variant_size_v<AnyOptimizer> == 2);
+
+struct Tally {
+  std::int64_t instances = 0;           // compared
+  std::map<Status, std::int64_t> ends;  // of them
+};
+
+template <class T>
+void count(const Instances<T>& instances, const Written<T>& w, Tally& tally) {
+  Written<T> none;
+  const Batch<T> batch = instances.batch(none);
+  for (std::int64_t i = 0; i < batch.count; ++i) {
+    const Outcome<T>& o = w.outcome[static_cast<std::size_t>(i)];
+    ++tally.instances;
+    ++tally.ends[o.status];
+    // A start without a gradient would make every comparison vacuous. One row has no other softmax.
+    if (o.status != Status::max_steps || o.steps == 0 || batch.rows_of(i) == 1 ||
+        batch.step_size[i] < T(1e-10))  // meant to stall
+      continue;
+    const T* const x0 = batch.start_of(i);
+    bool moved = false;
+    for (std::int64_t j = 0; j < batch.parameters; ++j)
+      moved |= w.x[static_cast<std::size_t>(i * batch.parameters + j)] != (x0 ? x0[j] : T(0));
+    EXPECT_TRUE(moved) << "instance " << i << " never moved";
+  }
+}
+
+// The launch that the conductor would make, with exactly the workspace that the plan counts.
+template <class T>
+Written<T> emulated(const Instances<T>& instances, int policy, int loss, int optimizer, int blocks,
+                    Order order, unsigned seed) {
+  Written<T> w;
+  const Batch<T> batch = instances.batch(w);
+  const KernelPolicy& p = policies[policy];
+  const std::vector<int>& rows = instances.description().rows;
+  Launch launch;
+  launch.policy = policy;
+  launch.optimizer = optimizer;
+  launch.blocks = blocks;
+  launch.workspace_stride =
+      kernel_workspace<T>(p, *std::max_element(rows.begin(), rows.end()), batch.parameters,
+                          optimizers[optimizer].memory, batch.shifts != nullptr);
+  const std::size_t groups = static_cast<std::size_t>(blocks * p.groups_per_block());
+  const std::size_t bytes = static_cast<std::size_t>(launch.workspace_stride) * sizeof(T);
+  std::vector<unsigned char> workspace(groups * bytes, 0xff);  // NaN
+  launch.workspace = workspace.data();
+  emulate_launch(loss, launch, batch, order, seed);
+  // Blocks run one after the other here; on a device they would meet in a part that they share.
+  for (std::size_t g = 0; g < std::min(groups, rows.size()) && bytes > 0; ++g) {
+    const auto part = workspace.begin() + static_cast<std::ptrdiff_t>(g * bytes);
+    EXPECT_TRUE(std::any_of(part, part + static_cast<std::ptrdiff_t>(bytes),
+                            [](unsigned char v) { return v != 0xff; }))
+        << p.name << ": group " << g << " has not used its own part of the workspace";
+  }
+  return w;
+}
+
+template <class T>
+Written<T> expected(const Instances<T>& instances, int lanes, int loss, int optimizer) {
+  Written<T> w;
+  solve_on_lanes(loss, optimizer, lanes, instances.batch(w));
+  return w;
+}
+
+// With a tolerance that about half of the instances reach before the last step.
+template <class T>
+Instances<T> make(const Case& c, int lanes, const LossChoice& loss, int optimizer) {
+  Instances<T> instances(c, loss.grows, loss.distribution);
+  if (!instances.has(has_tolerance)) return instances;
+  const Written<T> w = expected(instances, lanes, loss.index, optimizer);
+  std::vector<double> norms;
+  for (const Outcome<T>& o : w.outcome)
+    if (o.status == Status::max_steps) norms.push_back(static_cast<double>(o.gradient_norm));
+  std::sort(norms.begin(), norms.end());
+  instances.tolerance = norms.empty() ? 1e-30 : 1.5 * norms[norms.size() / 2];
+  if (instances.tolerance == 0) instances.tolerance = 1e-30;
+  return instances;
+}
+
+// Shapes at the edges of a policy (rows R, parameters D) and of its lanes.
+std::vector<Case> edge_cases(int R, int D, int lanes, int max_steps) {
+  const auto uniform = [=](int n, int d, unsigned features) {
+    return Case{std::vector<int>(5, n), d, features, max_steps, 4, 0};
+  };
+  const int half = std::min(lanes, R - 1);  // a row of every lane, if the policy has more
+  std::vector<Case> all = {
+      uniform(1, 1, has_tolerance),
+      uniform(1, D, traces_loss | has_ball),
+      uniform(R, D, has_bad_neighbours | traces_loss | has_tolerance),
+      uniform(R - 1, D - 1, has_weights | shares_w | traces_shifts),
+      uniform(half, 2, has_ridge | has_ball | has_tolerance | has_bad_neighbours),
+      uniform(half - 1, 3, shares_a | shares_x0 | traces_shifts | has_bad_neighbours),
+      uniform(std::min(half + 1, R), 1, has_weights | has_ridge | column_major | traces_loss),
+      uniform(2, std::min(D, 5), has_bad_neighbours | shares_b),
+      uniform(3, D, is_cancelled),
+      {{R, 1, half, 2, R - 1, 7},
+       D,
+       has_bad_neighbours | traces_shifts | has_weights,
+       max_steps,
+       4,
+       0},
+      {{half + 1 > R ? R : half + 1, 5, 1},
+       D - 1,
+       starts_at_zero | column_major | has_tolerance,
+       max_steps,
+       4,
+       0},
+      // As evaluate() does: the start only.
+      {{R, 3, half}, D, describes | has_weights | has_ridge, 0, 1, 0},
+      {{5, 5, 5, 5}, std::min(D, 3), describes | starts_at_zero | column_major, 0, 1, 0},
+      {{half, half + 1 > R ? half : half + 1, 1},
+       std::min(D - 1, 2),
+       describes | underflows,
+       0,
+       1,
+       0},
+      {{half, half}, 2, describes | shares_a | shares_b | has_bad_neighbours, 5, 3, 0},
+      // Long enough to come to rest between two tests.
+      {{1, 2, 3, 2}, 1, has_tolerance | has_bad_neighbours, 60, 7, 0},
+  };
+  for (std::size_t k = 0; k < all.size(); ++k) all[k].seed = 17 + k;
+  return all;
+}
+
+constexpr struct {
+  Order order;
+  const char* name;
+} orders[] = {{Order::ascending, "ascending"},
+              {Order::descending, "descending"},
+              {Order::shuffled, "shuffled"}};
+
+// Compares the kernels of one loss. runs: thread orders per case, which rotate with the case.
+template <class T>
+void compare_kernels(const LossChoice& loss, int max_steps, int runs, Tally& tally) {
+  unsigned turn = 0;
+  for (int policy = 0; policy < policy_count; ++policy) {
+    const KernelPolicy& p = policies[policy];
+    if (p.max_value_bytes < int(sizeof(T))) continue;
+    const bool stream = p.placement == Placement::stream;
+    for (const Case& c :
+         edge_cases(stream ? 300 : p.max_rows, stream ? 6 : p.max_parameters, p.lanes, max_steps))
+      for (int optimizer = 0; optimizer < 2; ++optimizer) {
+        if (loss.stationary_at_zero && (c.features & starts_at_zero)) continue;
+        const Instances<T> instances = make<T>(c, p.lanes, loss, optimizer);
+        const Written<T> right = expected(instances, p.lanes, loss.index, optimizer);
+        count(instances, right, tally);
+        tally.instances += std::int64_t(c.rows.size()) * (runs - 1);
+        for (int run = 0; run < runs; ++run, ++turn) {
+          const auto& [order, name] = orders[turn % 3];
+          const int blocks = 1 + static_cast<int>(turn % 2);
+          const std::string difference =
+              emulated(instances, policy, loss.index, optimizer, blocks, order, turn)
+                  .difference(right);
+          ASSERT_EQ(difference, "")
+              << loss.name << ", " << optimizers[optimizer].name << ", " << sizeof(T) << " bytes, "
+              << p.name << ", threads " << name << " (seed " << turn << "), " << blocks
+              << " blocks, case " << c.seed - 17 << ": " << c.rows[0] << " x " << c.parameters;
+        }
+      }
+  }
+}
+
+template <class LossT>
+struct Kernels : testing::Test {};
+TYPED_TEST_SUITE(Kernels, AsTypes<AnyLoss>::type);
+template <class LossT>
+struct SlowKernels : testing::Test {};
+TYPED_TEST_SUITE(SlowKernels, AsTypes<AnyLoss>::type);
+
+void expect_every_end(const Tally& tally) {
+  const auto ends = [&tally](Status s) {
+    const auto found = tally.ends.find(s);
+    return found == tally.ends.end() ? 0 : found->second;
+  };
+  for (const Status s : {Status::converged, Status::stalled, Status::max_steps, Status::diverged,
+                         Status::overflow, Status::not_run})
+    EXPECT_GT(ends(s), 0) << "no instance ended with status " << int(s);
+}
+
+TYPED_TEST(Kernels, GiveTheBitsOfTheirLanes) {
+  Tally tally;
+  compare_kernels<float>(choice<TypeParam>(), 9, 1, tally);
+  compare_kernels<double>(choice<TypeParam>(), 9, 1, tally);
+  expect_every_end(tally);
+  std::printf("[count] emulated instances equal bit for bit: %lld (%s)\n",
+              static_cast<long long>(tally.instances), choice<TypeParam>().name.c_str());
+}
+TYPED_TEST(SlowKernels, GiveTheBitsOfTheirLanesInEveryOrder) {
+  Tally tally;
+  compare_kernels<float>(choice<TypeParam>(), 41, 7, tally);
+  compare_kernels<double>(choice<TypeParam>(), 41, 7, tally);
+  expect_every_end(tally);
+  std::printf("[count] emulated instances equal bit for bit: %lld (%s)\n",
+              static_cast<long long>(tally.instances), choice<TypeParam>().name.c_str());
+}
+
+// The instruction sets that this machine has.
+struct Isa {
+  const char* name;
+  CpuSolve* solve;
+};
+std::vector<Isa> isas() {
+  std::vector<Isa> found = {{"x86-64", softreg_cpu_solve_x86_64}};
+  __builtin_cpu_init();
+  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") ||
+      !__builtin_cpu_supports("bmi") || !__builtin_cpu_supports("bmi2"))
+    return found;
+  found.push_back({"x86-64-v3", softreg_cpu_solve_x86_64_v3});
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+      __builtin_cpu_supports("avx512vl"))
+    found.push_back({"x86-64-v4", softreg_cpu_solve_x86_64_v4});
+  return found;
+}
+
+// As the CPU backend does it: instance by instance, with exactly the workspace that the plan
+// counts.
+template <class T>
+Written<T> on_cpu(const Instances<T>& instances, const Isa& isa, int loss, int optimizer) {
+  Written<T> w;
+  const Batch<T> batch = instances.batch(w);
+  for (std::int64_t i = 0; i < batch.count; ++i) {
+    const std::int64_t padded = (batch.rows_of(i) + cpu_lanes - 1) / cpu_lanes * cpu_lanes;
+    std::vector<T> workspace(static_cast<std::size_t>(cpu_workspace_values(
+                                 padded, batch.parameters, optimizers[optimizer].memory,
+                                 batch.shifts != nullptr, batch.output != nullptr)),
+                             quiet_nan<T>());
+    isa.solve(int(sizeof(T)), loss, optimizer, &batch, i, workspace.data());
+  }
+  return w;
+}
+
+template <class T>
+void compare_cpu(const LossChoice& loss, const std::vector<Isa>& sets, Tally& tally) {
+  for (const auto& [R, D] : {std::pair{32, 8}, {64, 16}, {300, 11}, {37, 90}})
+    for (const Case& c : edge_cases(R, D, cpu_lanes, 41))
+      for (int optimizer = 0; optimizer < 2; ++optimizer) {
+        if (loss.stationary_at_zero && (c.features & starts_at_zero)) continue;
+        const Instances<T> instances = make<T>(c, cpu_lanes, loss, optimizer);
+        const Written<T> right = expected(instances, cpu_lanes, loss.index, optimizer);
+        for (const Isa& isa : sets) {
+          count(instances, right, tally);
+          ASSERT_EQ(on_cpu(instances, isa, loss.index, optimizer).difference(right), "")
+              << loss.name << ", " << optimizers[optimizer].name << ", " << sizeof(T) << " bytes, "
+              << isa.name << ", case " << c.seed - 17 << ": " << c.rows[0] << " x " << c.parameters;
+        }
+      }
+}
+
+template <class LossT>
+struct CpuLanes : testing::Test {};
+TYPED_TEST_SUITE(CpuLanes, AsTypes<AnyLoss>::type);
+
+TYPED_TEST(CpuLanes, GiveTheBitsOfAWarpOnEveryInstructionSet) {
+  Tally tally;
+  const std::vector<Isa> sets = isas();
+  compare_cpu<float>(choice<TypeParam>(), sets, tally);
+  compare_cpu<double>(choice<TypeParam>(), sets, tally);
+  expect_every_end(tally);
+  std::printf("[count] CPU instances equal bit for bit: %lld (%s, up to %s)\n",
+              static_cast<long long>(tally.instances), choice<TypeParam>().name.c_str(),
+              sets.back().name);
+}
+
+}  // namespace
+}  // namespace softreg

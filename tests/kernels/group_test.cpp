@@ -1,0 +1,251 @@
+// SimtGroup<L> under the emulator gives the bits of LaneGroup<L> and of a plain restatement of the
+// reduction tree, on every lane, in every thread order, with several groups per block.
+#include "softreg/model/group.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <vector>
+
+#include "kernels/emulator.hpp"
+#include "simt_group.hpp"
+
+namespace softreg {
+namespace {
+
+using simt::Order;
+constexpr Order orders[] = {Order::ascending, Order::descending, Order::shuffled};
+std::int64_t compared = 0;
+std::int64_t order_mattered = 0;
+
+template <class S>
+struct Component {
+  using type = S;
+};
+template <class T, int K>
+struct Component<Sums<T, K>> {
+  using type = T;
+};
+template <class S>
+using Scalar = typename Component<S>::type;
+
+// Numbers per row whose sums round: all magnitudes from 1e-3 to 1e3 and both signs.
+const std::vector<double> numbers = [] {
+  std::vector<double> all;
+  for (std::uint64_t i = 1; i <= 1001 * 8; ++i) {
+    std::uint64_t x = (i ^ i << 31) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
+    const double u = static_cast<double>(x >> 11) * 0x1p-53;
+    all.push_back((x & 1 ? 1 : -1) * std::pow(10.0, 6 * u - 3));
+  }
+  return all;
+}();
+template <class T>
+T number(int i, int k) {
+  return static_cast<T>(numbers[static_cast<std::size_t>(i * 8 + k)]);
+}
+template <class T>
+void add_row(int i, T& sum) {
+  sum = sum + number<T>(i, 0);
+}
+template <class T, int K>
+void add_row(int i, Sums<T, K>& sum) {
+  for (int k = 0; k < K; ++k) sum.v[k] = sum.v[k] + number<T>(i, k);
+}
+const auto row = [](int i, auto sum) {
+  add_row(i, sum);
+  return sum;
+};
+const auto back = [](int i, auto sum) {  // other values, so that two sums in a row differ
+  add_row(1000 - i, sum);
+  return sum;
+};
+
+template <class S>
+bool same(const S& a, const S& b) {
+  return std::memcmp(&a, &b, sizeof(S)) == 0;
+}
+
+// The tree as words: lanes of a warp in halves, then the first lanes of all warps in halves.
+template <class S, class F>
+S restated(int lanes, int n, F f) {
+  std::vector<S> lane(static_cast<std::size_t>(lanes), S{});
+  const auto at = [&](int l) -> S& { return lane[static_cast<std::size_t>(l)]; };
+  for (int i = 0; i < n; ++i) at(i % lanes) = f(i, at(i % lanes));
+  const int warp = std::min(lanes, 32), warps = lanes / warp;
+  std::vector<S> partial;
+  for (int w = 0; w < warps; ++w) {
+    for (int o = warp / 2; o > 0; o /= 2)
+      for (int l = 0; l < o; ++l) at(w * warp + l) = at(w * warp + l) + at(w * warp + l + o);
+    partial.push_back(at(w * warp));
+  }
+  for (std::size_t o = partial.size() / 2; o > 0; o /= 2)
+    for (std::size_t w = 0; w < o; ++w) partial[w] = partial[w] + partial[w + o];
+  return partial[0];
+}
+
+template <class S>
+struct Reductions {
+  S sum, back;
+  Scalar<S> max;
+};
+template <class S, class G>
+Reductions<S> reduce(const G& g, int n) {
+  using T = Scalar<S>;
+  // No barrier between them but the groups' own.
+  const S sum = g.template sum<S>(n, row);
+  const S backwards = g.template sum<S>(n, back);
+  const T max = g.template max<T>(n, [](int i) { return number<T>(i, 0); });
+  return {sum, backwards, max};
+}
+
+// Runs `kernel(group, which)` for every group of a block of at least 64 threads.
+template <int L, class F>
+void for_groups(Order order, unsigned seed, std::size_t bytes_per_group, F kernel) {
+  constexpr int block = std::max(L, 64);
+  const std::size_t bytes = (SimtGroup<L>::scratch_bytes() + bytes_per_group + 15) / 16 * 16;
+  simt::emulate({1, block, bytes * (block / L), order, seed}, [&] {
+    const int which = simt::thread_index() / L;
+    unsigned char* mine = static_cast<unsigned char*>(simt::dynamic_shared()) +
+                          bytes * static_cast<std::size_t>(which);
+    kernel(SimtGroup<L>{mine}, which, mine + SimtGroup<L>::scratch_bytes());
+  });
+}
+
+template <int L, class S>
+void compare_reductions() {
+  using T = Scalar<S>;
+  constexpr int groups = std::max(L, 64) / L;
+  const auto rows = [](int n, int which) { return (n + 37 * which) % 301; };
+  for (int n = 0; n <= 300; n += L > 256 ? 50 : 1) {  // 1024 fibers per block take their time
+    std::vector<Reductions<S>> expected;
+    for (int which = 0; which < groups; ++which) {
+      const int m = rows(n, which);
+      T max = -infinity<T>();
+      for (int i = 0; i < m; ++i) max = std::max(max, number<T>(i, 0));
+      expected.push_back({restated<S>(L, m, row), restated<S>(L, m, back), max});
+      const Reductions<S> lanes = reduce<S>(LaneGroup<L>{}, m);
+      ASSERT_TRUE(same(lanes.sum, expected.back().sum)) << L << " lanes, " << m << " rows";
+      ASSERT_TRUE(same(lanes.back, expected.back().back));
+      ASSERT_TRUE(same(lanes.max, expected.back().max));
+      order_mattered += !same(restated<S>(1, m, row), expected.back().sum);
+    }
+    for (const Order order : orders)
+      for_groups<L>(order, static_cast<unsigned>(n), 0, [&](auto g, int which, void*) {
+        const auto got = reduce<S>(g, rows(n, which));
+        const auto& want = expected[static_cast<std::size_t>(which)];
+        ASSERT_TRUE(same(got.sum, want.sum)) << L << " lanes, " << n << " rows, group " << which;
+        ASSERT_TRUE(same(got.back, want.back)) << L << " lanes, " << n << " rows";
+        ASSERT_TRUE(same(got.max, want.max)) << L << " lanes, " << n << " rows";
+        if (g.rank() == 0) compared += 3;
+      });
+    if (testing::Test::HasFailure()) return;
+  }
+}
+
+// Every loop ends in a barrier: what it wrote is there, what it read may be overwritten.
+template <int L>
+void check_barriers(Order order, unsigned seed) {
+  constexpr int n = 70;
+  std::vector<int> wrong(static_cast<std::size_t>(std::max(L, 64)));
+  for_groups<L>(order, seed, sizeof(int) * (n + 1), [&](auto g, int which, void* memory) {
+    int* a = static_cast<int*>(memory);
+    int* flag = a + n;
+    int bad = 0;
+    const int rounds = 2 + which % 3;  // groups of one warp leave at different times
+    for (int round = 0; round < rounds; ++round) {
+      g.for_each(n, [=](int i) { a[i] = round + i; });
+      g.for_each(n, [&](int i) { bad += a[n - 1 - i] != round + n - 1 - i; });
+      g.once([=] { *flag = round; });
+      bad += *flag != round;
+      g.sync();
+      const int all = g.template serial<int>(n, [=](int i, int s) { return s + a[i]; });
+      g.for_each(n, [=](int i) { a[i] = -1; });
+      bad += all != n * round + n * (n - 1) / 2;
+      // f writes what other lanes read afterwards, and the sum is used by all.
+      const int sum = g.template sum<int>(n, [=](int i, int s) {
+        a[i] = i;
+        return s + i;
+      });
+      bad += sum != n * (n - 1) / 2;
+      g.for_each(n, [&](int i) { bad += a[n - 1 - i] != n - 1 - i; });
+      const double max = g.template max<double>(n, [=](int i) { return double{0} + a[n - 1 - i]; });
+      g.for_each(n, [=](int i) { a[i] = 1000; });
+      bad += max != n - 1;
+      // Row i weighs its terms by place, so that their order shows.
+      g.template fold<double>(
+          n, 5, [=](int i, int j, double s) { return 3 * s + i + j; },
+          [=](int i, double s) { a[i] = static_cast<int>(s); });
+      g.for_each(n, [&](int i) { bad += a[n - 1 - i] != 121 * (n - 1 - i) + 58; });
+    }
+    wrong[static_cast<std::size_t>(simt::thread_index())] = bad;
+  });
+  for (const int bad : wrong) ASSERT_EQ(bad, 0) << L << " lanes, order " << static_cast<int>(order);
+}
+
+// A maximum over NaN and zeros of both signs: no tree is right, but all lanes must agree.
+template <int L, class T>
+void check_agreement(Order order, int shift) {
+  std::vector<T> got(static_cast<std::size_t>(std::max(L, 64)));
+  for_groups<L>(order, 1, 0, [&](auto g, int, void*) {
+    const T values[] = {quiet_nan<T>(), T(0), -T(0), T(-1)};
+    got[static_cast<std::size_t>(simt::thread_index())] = g.largest(values[(g.rank() + shift) % 4]);
+  });
+  for (std::size_t t = 0; t < got.size(); ++t)
+    ASSERT_TRUE(same(got[t], got[t / L * L])) << L << " lanes, lane " << t % L;
+}
+
+template <int L>
+void check_cancellation(Order order) {
+  const int set = 1, unset = 0;
+  for_groups<L>(order, 1, 0, [&](auto g, int, void*) {
+    ASSERT_TRUE(g.stops(&set));
+    ASSERT_FALSE(g.stops(&unset));
+    ASSERT_FALSE(g.stops(nullptr));
+  });
+}
+
+template <int L>
+struct Lanes {
+  static constexpr int lanes = L;
+};
+template <class L>
+struct GroupOfLanes : testing::Test {};
+using Sizes = testing::Types<Lanes<1>, Lanes<2>, Lanes<8>, Lanes<32>, Lanes<64>, Lanes<128>,
+                             Lanes<256>, Lanes<1024>>;
+TYPED_TEST_SUITE(GroupOfLanes, Sizes);
+
+TYPED_TEST(GroupOfLanes, ReducesInTheOrderOfLaneGroup) {
+  constexpr int L = TypeParam::lanes;
+  compared = order_mattered = 0;
+  compare_reductions<L, float>();
+  compare_reductions<L, double>();
+  compare_reductions<L, Sums<float, 4>>();
+  compare_reductions<L, Sums<double, 4>>();
+  if constexpr (L == 256) compare_reductions<L, Sums<double, 8>>();  // fills the scratch
+  EXPECT_TRUE(L == 1 || order_mattered > 10) << order_mattered;
+  std::printf("[count] group reductions compared: %lld (%d lanes)\n",
+              static_cast<long long>(compared), L);
+}
+TYPED_TEST(GroupOfLanes, EndsEveryLoopInABarrier) {
+  for (const Order order : orders)
+    for (unsigned seed = 0; seed < 10; ++seed) check_barriers<TypeParam::lanes>(order, seed);
+}
+TYPED_TEST(GroupOfLanes, AgreesAboutMaximaOfNaNAndZeros) {
+  for (const Order order : orders)
+    for (int shift = 0; shift < 4; ++shift) {
+      check_agreement<TypeParam::lanes, float>(order, shift);
+      check_agreement<TypeParam::lanes, double>(order, shift);
+    }
+}
+TYPED_TEST(GroupOfLanes, AgreesAboutCancellation) {
+  for (const Order order : orders) check_cancellation<TypeParam::lanes>(order);
+}
+
+}  // namespace
+}  // namespace softreg

@@ -1,0 +1,111 @@
+// LoneSolve: one instance on a group of lanes, without the library around it: headers of the model,
+// plain arrays, an evaluator that a test can also drive step by step. Rows are padded as the group
+// asks, with NaN: padding must never count.
+#pragma once
+#include <vector>
+
+#include "instances.hpp"
+#include "softreg/model/memory_placement.hpp"
+
+namespace softreg {
+
+struct LoneOptions {
+  double step_size = 1, ridge = 0, ball = 0;
+  bool weighted = false, describing = false, tracing = false;
+  Stop stop{};
+};
+
+template <class LossT, class Opt, class T, class G = LaneGroup<1>>
+class LoneSolve {
+  using Op = Dense<ColumnMatrix<const T>, T>;
+  using Placement = MemoryPlacement<G, Op, Opt::memory, T>;
+
+ public:
+  LoneSolve(const instances::Instance<T>& p, const LoneOptions& o)
+      : x(at(p.d), quiet_nan<T>()),
+        losses(o.tracing ? at(o.stop.max_steps / o.stop.check_every + 3) : 0, quiet_nan<T>()),
+        rows_(Placement::padded_rows(p.n)),
+        output(o.describing ? at(rows_) : 0),
+        dlogits(output),
+        gradient(o.describing ? at(p.d) : 0),
+        attended(gradient),
+        step_size_(T(o.step_size)),
+        a_(columns(p)),
+        b_(padded(p.b)),
+        w_(o.weighted ? padded(p.w) : std::vector<T>()),
+        x0_(p.x0),
+        workspace_(static_cast<std::size_t>(MemoryWorkspace<T>::size(rows_, p.d, Opt::memory))),
+        batch(describe(p, o)),
+        evaluator{{{},
+                   {{a_.data(), p.n, p.d, rows_}},
+                   b_.data(),
+                   o.weighted ? w_.data() : nullptr,
+                   x0_.data(),
+                   x.data(),
+                   MemoryWorkspace<T>::carve(workspace_.data(), rows_, p.d, Opt::memory)},
+                  batch,
+                  0,
+                  {nullptr, 0}} {
+    evaluator.p.load();
+  }
+  LoneSolve(const LoneSolve&) = delete;
+  LoneSolve& operator=(const LoneSolve&) = delete;
+
+  Outcome<T> run() { return trajectory<T>(evaluator, batch.stop); }
+
+  // Of the evaluator: parameter j, to be moved by hand between evaluations, and the gradient.
+  T& parameter(int j) { return evaluator.p.w.x[j]; }
+  const T* gradient_now() const { return evaluator.p.w.grad; }
+
+  std::vector<T> x, losses;  // losses: longer than needed, NaN where nothing was written
+
+ private:
+  int rows_;
+
+ public:
+  std::vector<T> output, dlogits, gradient, attended;  // when describing; the first two padded
+  T log_mass = quiet_nan<T>();
+
+ private:
+  static std::size_t at(int i) { return static_cast<std::size_t>(i); }
+
+  std::vector<T> columns(const instances::Instance<T>& p) const {
+    std::vector<T> out;
+    for (int j = 0; j < p.d; ++j)
+      for (int i = 0; i < rows_; ++i)
+        out.push_back(i < p.n ? p.a[at(i * p.d + j)] : quiet_nan<T>());
+    return out;
+  }
+  std::vector<T> padded(std::vector<T> v) const {
+    v.resize(at(rows_), quiet_nan<T>());
+    return v;
+  }
+  Batch<T> describe(const instances::Instance<T>& p, const LoneOptions& o) {
+    Batch<T> out;
+    out.count = 1;
+    out.parameters = p.d;
+    out.rows = p.n;
+    out.step_size = &step_size_;
+    out.ridge = T(o.ridge);
+    out.ball = T(o.ball);
+    out.stop = o.stop;
+    out.tests = static_cast<int>(losses.size());
+    out.losses = o.tracing ? losses.data() : nullptr;
+    if (!o.describing) return out;
+    out.output = output.data();
+    out.dlogits = dlogits.data();
+    out.gradient = gradient.data();
+    out.attended = attended.data();
+    out.log_mass = &log_mass;
+    return out;
+  }
+
+  T step_size_;
+  std::vector<T> a_, b_, w_, x0_, workspace_;
+
+ public:
+  Batch<T> batch;
+  Evaluator<Placement, LossT, Opt, T> evaluator;
+};
+
+}  // namespace softreg

@@ -1,0 +1,413 @@
+// The plan: which class an instance belongs to at every boundary, chunks that cover every instance
+// exactly once and fit in memory, sizes beyond 2^31 and 2^33, ten million instances in a second.
+#include "plan.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <rapidcheck.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <ctime>
+#include <numeric>
+
+#include "kernels/fiber.hpp"
+#include "softreg/error.hpp"
+#include "solve_kernel.hpp"
+
+namespace softreg {
+namespace {
+
+constexpr std::int64_t GB = 1000 * 1000 * 1000;
+constexpr DeviceInfo h100{132, 2048, 80 * GB}, h200{132, 2048, 141 * GB};
+
+std::string_view class_of(std::int64_t rows, std::int64_t parameters, int value_bytes) {
+  return policies[choose_policy({rows, parameters, value_bytes})].name;
+}
+
+// The table restated: the first class that holds (rows, parameters) numbers of value_bytes.
+std::string_view restated(std::int64_t rows, std::int64_t parameters, int value_bytes) {
+  if (rows <= 32 && parameters <= 8) return "warp_registers_32x8";
+  if (rows <= 64 && parameters <= 16) return "warp_registers_64x16";
+  if (rows <= 128 && parameters <= 8) return "warp_registers_128x8";
+  if (rows <= 256 && parameters <= 8 && value_bytes == 4) return "warp_registers_256x8";
+  if (rows <= 64 && parameters <= 32 && value_bytes == 4) return "warp_registers_64x32";
+  return "block_stream";
+}
+
+TEST(Policy, IsTheRestatedOneAtEveryBoundary) {
+  std::int64_t choices = 0;
+  for (const int bytes : {4, 8})
+    for (const std::int64_t n : {1, 31, 32, 33, 63, 64, 65, 127, 128, 129, 255, 256, 257, 1 << 20})
+      for (const std::int64_t d : {1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 64, 1 << 20}) {
+        EXPECT_EQ(class_of(n, d, bytes), restated(n, d, bytes)) << n << " x " << d << ", " << bytes;
+        ++choices;
+      }
+  EXPECT_EQ(class_of(64, 32, 4), "warp_registers_64x32");
+  EXPECT_EQ(class_of(64, 32, 8), "block_stream");
+  std::printf("[count] policies chosen: %lld\n", static_cast<long long>(choices));
+}
+
+TEST(Policy, HoldsWhatAnIndexCanCountAndNoMore) {
+  const std::int64_t most = policies[policy_count - 1].max_rows;
+  EXPECT_EQ(class_of(most, 1, 4), "block_stream");
+  EXPECT_EQ(class_of(1, most, 8), "block_stream");
+  EXPECT_EQ(choose_policy({most + 1, 1, 4}), -1);
+  EXPECT_EQ(choose_policy({1, most + 1, 8}), -1);
+  EXPECT_EQ(choose_policy({std::int64_t{1} << 40, 1, 4}), -1);
+  // A lane's next row beyond the last one is still an int.
+  EXPECT_LE(most + policies[policy_count - 1].lanes, std::int64_t{0x7fffffff});
+  BatchShape s;
+  s.count = 2;
+  s.rows = most + 1;
+  s.parameters = 1;
+  const std::vector<std::int64_t> runs = {1};
+  try {
+    plan_cuda(s, runs, {132, 2048, std::int64_t{1} << 60});
+    FAIL() << "no error";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.kind(), ErrorKind::invalid_input);
+    EXPECT_THAT(e.what(),
+                testing::HasSubstr("instance 1 is 2147483392 x 1 but at most 2147483391 rows"));
+  }
+}
+
+// Every policy fits a multiprocessor: what the launcher and the emulator take for granted.
+TEST(Policy, IsALaunchableShape) {
+  for (const KernelPolicy& p : policies) {
+    EXPECT_EQ(p.threads % 32, 0) << p.name;
+    EXPECT_LE(p.threads, 1024) << p.name;
+    EXPECT_EQ(p.threads % p.lanes, 0) << p.name;
+    if (p.placement == Placement::registers) {
+      EXPECT_EQ(p.max_rows % p.lanes, 0) << p.name;
+      EXPECT_LE(p.rows_per_lane() * p.max_parameters * p.max_value_bytes, 128 * 4) << p.name;
+    }
+  }
+  for (int k = 0; k < policy_count; ++k)
+    visit_policy(k, [k]<class P>() { EXPECT_EQ(P::policy.name, policies[k].name); });
+}
+
+std::vector<std::int64_t> first_instances(std::int64_t count) {
+  std::vector<std::int64_t> runs(static_cast<std::size_t>(count));
+  std::iota(runs.begin(), runs.end(), 0);
+  return runs;
+}
+
+// What every plan owes, whatever the batch; returns nothing, fails the test or the property.
+void check_plan(const CudaPlan& plan, const BatchShape& s, std::span<const std::int64_t> runs,
+                const DeviceInfo& device) {
+  std::vector<std::int64_t> sorted = plan.order;
+  std::sort(sorted.begin(), sorted.end());
+  RC_ASSERT(std::equal(sorted.begin(), sorted.end(), runs.begin(), runs.end()));
+  std::int64_t next = 0, most = 0;
+  int policy = -1;
+  for (const Chunk& c : plan.chunks) {
+    RC_ASSERT(c.first == next);
+    RC_ASSERT(c.last > c.first);
+    RC_ASSERT(c.policy >= policy);
+    std::int64_t rows = 0, workspace = 0;
+    for (std::int64_t k = c.first; k < c.last; ++k) {
+      const std::int64_t i = plan.order[static_cast<std::size_t>(k)], n = s.rows_of(i);
+      RC_ASSERT(k == c.first || i > plan.order[static_cast<std::size_t>(k) - 1]);
+      RC_ASSERT(policies[c.policy].name == restated(n, s.parameters, s.value_bytes));
+      rows += n;
+      workspace = std::max(workspace, kernel_workspace<float>(policies[c.policy], n, s.parameters,
+                                                              s.optimizer_memory, s.shifts));
+    }
+    RC_ASSERT(c.rows == rows);
+    RC_ASSERT(c.workspace_values == workspace);
+    const std::int64_t groups = std::int64_t(c.blocks) * policies[c.policy].groups_per_block();
+    RC_ASSERT(c.blocks >= 1);
+    RC_ASSERT(groups - policies[c.policy].groups_per_block() < c.last - c.first);
+    if (workspace == 0) RC_ASSERT(groups >= c.last - c.first);
+    RC_ASSERT(c.bytes <= device.memory_bytes);
+    // Never less than the bare numbers.
+    const std::int64_t bare = (s.a_shared ? 0 : rows * s.parameters) +
+                              (s.target_shared ? 0 : rows) + groups * workspace +
+                              (c.last - c.first) * (s.parameters + 1 + s.trace_values);
+    RC_ASSERT(c.bytes >= bare * s.value_bytes);
+    RC_ASSERT(c.bytes <= plan.bytes);
+    most = std::max(most, c.bytes);
+    next = c.last;
+    policy = c.policy;
+  }
+  RC_ASSERT(next == std::int64_t(runs.size()));
+  RC_ASSERT(most == plan.bytes);
+  RC_ASSERT(plan.padding >= 0 && plan.padding < 1);
+}
+
+bool same(const CudaPlan& a, const CudaPlan& b) {
+  return a.order == b.order && a.bytes == b.bytes && a.padding == b.padding &&
+         std::equal(a.chunks.begin(), a.chunks.end(), b.chunks.begin(), b.chunks.end(),
+                    [](const Chunk& x, const Chunk& y) {
+                      return x.policy == y.policy && x.first == y.first && x.last == y.last &&
+                             x.rows == y.rows && x.blocks == y.blocks &&
+                             x.workspace_values == y.workspace_values && x.bytes == y.bytes;
+                    });
+}
+
+// Offsets of the drawn rows live as long as the shape.
+struct Drawn {
+  BatchShape shape;
+  std::vector<std::int64_t> offsets, runs;
+  Drawn() = default;
+  Drawn(const Drawn&) = delete;
+  Drawn& operator=(const Drawn&) = delete;
+};
+void draw(Drawn& d) {
+  BatchShape& s = d.shape;
+  const auto flag = [] { return *rc::gen::inRange(0, 2) == 1; };
+  const auto any_rows = [] {
+    return *rc::gen::element<std::int64_t>(1, 2, 31, 32, 33, 64, 65, 100, 128, 129, 256, 257, 1000,
+                                           70000);
+  };
+  s.count = *rc::gen::inRange<std::int64_t>(1, 40);
+  s.parameters = *rc::gen::element<std::int64_t>(1, 3, 8, 9, 16, 17, 32, 33, 500);
+  s.value_bytes = flag() ? 4 : 8;
+  s.optimizer_memory = flag();
+  s.weighted = flag();
+  s.started = flag();
+  s.start_shared = flag();
+  s.weights_shared = flag();
+  s.shifts = flag();
+  s.describes = flag();
+  s.trace_values = flag() ? *rc::gen::inRange<std::int64_t>(1, 2000) : 0;
+  if (flag()) {
+    d.offsets = {0};
+    for (std::int64_t i = 0; i < s.count; ++i) d.offsets.push_back(d.offsets.back() + any_rows());
+    s.offsets = d.offsets;
+  } else {
+    s.rows = any_rows();
+    s.a_shared = flag();
+    s.target_shared = flag();
+  }
+  for (std::int64_t i = 0; i < s.count; ++i)
+    if (*rc::gen::inRange(0, 5) > 0) d.runs.push_back(i);
+}
+
+// RapidCheck reads it at its first use: enough plans, and the same ones in every run.
+const int rapidcheck_parameters = setenv("RC_PARAMS", "max_success=10000 seed=20230429", 0);
+
+TEST(CudaPlan, CoversEveryInstanceOnceWithinMemory) {
+  ASSERT_EQ(rapidcheck_parameters, 0);
+  std::int64_t plans = 0, refused = 0, cut = 0;
+  const bool held = rc::check("10,000 plans", [&] {
+    Drawn d;
+    draw(d);
+    const BatchShape& s = d.shape;
+    const int multiprocessors = *rc::gen::element(1, 2, 132);
+    const DeviceInfo everything{multiprocessors, 2048, std::int64_t{1} << 60};
+    const CudaPlan whole = plan_cuda(s, d.runs, everything);
+    check_plan(whole, s, d.runs, everything);
+    const DeviceInfo device{multiprocessors, 2048,
+                            std::max<std::int64_t>(1, whole.bytes / *rc::gen::inRange(1, 20))};
+    ++plans;
+    std::int64_t largest = 0;  // instance
+    for (const std::int64_t i : d.runs)
+      largest = std::max(largest, plan_cuda(s, std::vector<std::int64_t>{i}, everything).bytes);
+    try {
+      const CudaPlan plan = plan_cuda(s, d.runs, device);
+      check_plan(plan, s, d.runs, device);
+      RC_ASSERT(same(plan, plan_cuda(s, d.runs, device)));
+      RC_ASSERT(largest <= device.memory_bytes);
+      RC_ASSERT(plan.chunks.size() >= whole.chunks.size());
+      cut += plan.chunks.size() > whole.chunks.size();
+      // With a little more memory, not more chunks.
+      const DeviceInfo more{multiprocessors, 2048, device.memory_bytes + 300};
+      RC_ASSERT(plan_cuda(s, d.runs, more).chunks.size() <= plan.chunks.size());
+    } catch (const Error& e) {
+      RC_ASSERT(e.kind() == ErrorKind::out_of_memory);
+      RC_ASSERT(largest > device.memory_bytes);
+      const std::string text = e.what();
+      RC_ASSERT(text.find(std::to_string(device.memory_bytes) + " are available") !=
+                std::string::npos);
+      ++refused;
+    }
+  });
+  EXPECT_TRUE(held);
+  EXPECT_GE(plans, 10000);
+  EXPECT_GT(refused, 100);
+  EXPECT_GT(cut, 1000);
+  std::printf("[count] plans: %lld (%lld refused, %lld cut for memory)\n",
+              static_cast<long long>(plans), static_cast<long long>(refused),
+              static_cast<long long>(cut));
+}
+
+TEST(CudaPlan, HalvesCoverTheirChunk) {
+  const bool held = rc::check("halves", [] {
+    Drawn d;
+    draw(d);
+    const DeviceInfo device{132, 2048, std::int64_t{1} << 60};
+    const CudaPlan plan = plan_cuda(d.shape, d.runs, device);
+    for (const Chunk& c : plan.chunks) {
+      if (c.last - c.first == 1) {
+        try {
+          halve(c, d.shape, plan.order, device);
+          RC_FAIL("one instance was halved");
+        } catch (const Error& e) {
+          RC_ASSERT(e.kind() == ErrorKind::out_of_memory);
+          RC_ASSERT(std::string(e.what()).find(std::to_string(c.bytes)) != std::string::npos);
+        }
+        continue;
+      }
+      const std::vector<Chunk> halves = halve(c, d.shape, plan.order, device);
+      RC_ASSERT(halves.size() == 2u);
+      RC_ASSERT(halves[0].first == c.first && halves[1].last == c.last);
+      // Each half is the chunk that a plan of its instances alone has.
+      std::int64_t at = c.first;
+      for (const Chunk& h : halves) {
+        RC_ASSERT(h.first == at);
+        RC_ASSERT(h.bytes <= c.bytes);
+        const std::span<const std::int64_t> part =
+            std::span(plan.order)
+                .subspan(static_cast<std::size_t>(h.first),
+                         static_cast<std::size_t>(h.last - h.first));
+        const CudaPlan alone = plan_cuda(d.shape, part, device);
+        RC_ASSERT(alone.chunks.size() == 1u);
+        RC_ASSERT(alone.chunks[0].bytes == h.bytes && alone.chunks[0].rows == h.rows);
+        RC_ASSERT(alone.chunks[0].blocks == h.blocks && alone.chunks[0].policy == h.policy);
+        at = h.last;
+      }
+      RC_ASSERT(at == c.last);
+    }
+  });
+  EXPECT_TRUE(held);
+}
+
+CudaPlan plan_uniform(std::int64_t count, std::int64_t n, std::int64_t d, const DeviceInfo& device,
+                      int value_bytes = 4) {
+  BatchShape s;
+  s.count = count;
+  s.rows = n;
+  s.parameters = d;
+  s.value_bytes = value_bytes;
+  return plan_cuda(s, first_instances(count), device);
+}
+
+TEST(CudaPlan, OfBatchesBeyond32BitsIsCutIntoChunksOfOneGigabyte) {
+  const struct {
+    std::int64_t count, n, d, elements;  // of A
+  } batches[] = {{1 << 21, 64, 16, std::int64_t{1} << 31},
+                 {(1 << 21) + 1, 64, 16, (std::int64_t{1} << 31) + 1024},
+                 {1 << 22, 256, 8, std::int64_t{1} << 33},
+                 {(1 << 22) + 1, 256, 8, (std::int64_t{1} << 33) + 2048}};
+  for (const auto& [count, n, d, elements] : batches)
+    for (const DeviceInfo& device : {h100, h200}) {
+      const CudaPlan plan = plan_uniform(count, n, d, device);
+      const std::int64_t per_instance = (n * d + n + d + 1) * 4 + 20;  // A, b, x, step; outcome
+      const std::int64_t fit = ((std::int64_t{1} << 30) - 10 * 256) / per_instance;
+      EXPECT_EQ(std::int64_t(plan.chunks.size()), (count + fit - 1) / fit);
+      EXPECT_EQ(plan.chunks.back().last, count);
+      EXPECT_LE(plan.bytes, std::int64_t{1} << 30);
+      EXPECT_GT(plan.bytes, (std::int64_t{1} << 30) - 2 * per_instance);
+      std::int64_t rows = 0;
+      for (const Chunk& c : plan.chunks) rows += c.rows;
+      EXPECT_EQ(rows * d, elements);
+    }
+}
+
+TEST(CudaPlan, OfOneGiantOrALargeSharedMatrixGoesBeyondAChunk) {
+  // One instance of more than 2^33 numbers: 8.6e9 x 4 bytes of A.
+  const CudaPlan giant = plan_uniform(1, std::int64_t{1} << 30, 9, h100);
+  EXPECT_EQ(giant.chunks[0].rows, std::int64_t{1} << 30);
+  EXPECT_GT(giant.bytes, (std::int64_t{1} << 30) * (9 + 1 + 2) * 4);
+  EXPECT_THROW(plan_uniform(1, std::int64_t{1} << 30, 9, h100, 8), Error);
+  EXPECT_EQ(plan_uniform(1, std::int64_t{1} << 30, 9, h200, 8).chunks.size(), 1u);
+  // 4 GB of A that a thousand targets share do not make a chunk of each.
+  BatchShape s;
+  s.count = 1000;
+  s.rows = 10000;
+  s.parameters = 100000;
+  s.a_shared = true;
+  EXPECT_EQ(plan_cuda(s, first_instances(1000), h100).chunks.size(), 2u);
+}
+
+TEST(CudaPlan, OfAStreamSharesItsWorkspaceAmongResidentBlocks) {
+  const CudaPlan few = plan_uniform(10, 1000, 20, h200);
+  EXPECT_EQ(few.chunks[0].blocks, 10);
+  const CudaPlan many = plan_uniform(100000, 1000, 20, h200);
+  EXPECT_EQ(many.chunks[0].blocks, 132 * (2048 / 256));
+  const std::int64_t values = MemoryWorkspace<float>::size(1000, 20, 0);
+  EXPECT_EQ(many.chunks[0].workspace_values, values);
+}
+
+TEST(CudaPlan, OfTenMillionInstancesTakesLessThanASecond) {
+  const std::int64_t count = 10000000;
+  std::vector<std::int64_t> offsets = {0};
+  for (std::int64_t i = 0; i < count; ++i) offsets.push_back(offsets.back() + 1 + i * 7919 % 300);
+  const std::vector<std::int64_t> runs = first_instances(count);
+  for (const bool ragged : {false, true}) {
+    BatchShape s;
+    s.count = count;
+    s.rows = 100;
+    s.parameters = 8;
+    s.weighted = s.weights_shared = true;
+    if (ragged) s.offsets = offsets;
+    const std::clock_t start = std::clock();  // processor time: the machine may be busy
+    const CudaPlan plan = plan_cuda(s, runs, {132, 2048, 4 * GB});
+    const double seconds = double(std::clock() - start) / CLOCKS_PER_SEC;
+    EXPECT_GT(plan.chunks.size(), 5u);
+    const bool slowed = simt::address_sanitizer || simt::thread_sanitizer;
+    EXPECT_LT(seconds, slowed ? 20.0 : 1.0) << (ragged ? "ragged" : "uniform");
+    std::printf("[count] seconds to plan 10,000,000 %s instances: %.3f\n",
+                ragged ? "ragged" : "uniform", seconds);
+  }
+}
+
+TEST(CpuPlan, TakesAsManyThreadsAsAskedForAndMemoryAllows) {
+  BatchShape s;
+  s.count = 100;
+  s.rows = 33;
+  s.parameters = 4;
+  const CpuPlan free = plan_cpu(s, 32, 8, 0);
+  EXPECT_EQ(free.threads, 8);
+  EXPECT_EQ(free.workspace_values, 64 * (4 + 2) + 2 * 64 + 3 * 4 + 1);
+  EXPECT_EQ(free.bytes, 8 * 2304);  // 525 numbers of 4 bytes, aligned to 256
+  EXPECT_DOUBLE_EQ(free.padding, 1 - 33.0 / 64);
+  EXPECT_EQ(plan_cpu(s, 32, 8, 3 * 2304 + 2303).threads, 3);
+  EXPECT_EQ(plan_cpu(s, 32, 8, 2304).threads, 1);
+  EXPECT_EQ(plan_cpu(s, 32, 200, 0).threads, 100);  // no more than instances
+  try {
+    plan_cpu(s, 32, 8, 2303);
+    FAIL() << "no error";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.kind(), ErrorKind::out_of_memory);
+    EXPECT_THAT(e.what(), testing::HasSubstr("needs 2304 bytes but the memory limit is 2303"));
+    EXPECT_NE(e.hint(), "");
+  }
+}
+
+TEST(CpuPlan, HoldsTheLongestInstanceAndEverythingAskedFor) {
+  const bool held = rc::check("CPU plans", [] {
+    Drawn d;
+    draw(d);
+    const BatchShape& s = d.shape;
+    const int threads = *rc::gen::inRange(1, 65);
+    const CpuPlan plan = plan_cpu(s, 32, threads, 0);
+    RC_ASSERT(plan.threads >= 1 && plan.threads <= threads && plan.threads <= s.count);
+    std::int64_t longest = 0;
+    for (std::int64_t i = 0; i < s.count; ++i)
+      longest = std::max(longest, (s.rows_of(i) + 31) / 32 * 32);
+    const std::int64_t dimension = s.parameters;
+    RC_ASSERT(plan.workspace_values >=
+              longest * (dimension + 4) + (3 + s.optimizer_memory) * dimension +
+                  (s.shifts ? 2 * longest + dimension : 0) + (s.describes ? 2 * longest : 0));
+    RC_ASSERT(plan.bytes >= plan.threads * plan.workspace_values * s.value_bytes);
+    RC_ASSERT(plan.padding >= 0 && plan.padding < 1);
+    const std::int64_t limit = plan.bytes / *rc::gen::inRange(1, 10);
+    const std::int64_t one = plan.bytes / plan.threads;
+    if (limit < one) {
+      RC_ASSERT_THROWS_AS(plan_cpu(s, 32, threads, limit), Error);
+    } else {
+      const CpuPlan limited = plan_cpu(s, 32, threads, limit);
+      RC_ASSERT(limited.bytes <= limit);
+      RC_ASSERT(limited.threads == plan.threads || limited.bytes + one > limit);
+      RC_ASSERT(limited.workspace_values == plan.workspace_values);
+    }
+  });
+  EXPECT_TRUE(held);
+}
+
+}  // namespace
+}  // namespace softreg

@@ -1,0 +1,89 @@
+"""What ptxas gave every CUDA kernel in the built objects: no stack frame and no local memory (so no
+spill), and no more registers than the policy's block can have. Prints one line per policy and
+number type. Needs no GPU."""
+import collections
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sysconfig
+
+BUILD = pathlib.Path(os.environ["SOFTREG_BUILD_DIR"])
+POLICIES = pathlib.Path(os.environ["SOFTREG_SOURCE_DIR"]) / "kernels/policy.hpp"
+REGISTER_FILE = 65536  # per multiprocessor; a block must fit, and ptxas hands out eights
+REGISTER_LIMIT = 255  # per thread: the instruction set names no more
+
+
+def register_ceilings():
+    """Policy -> registers per thread with which one block of it still fits a multiprocessor."""
+    found = re.findall(r'struct (\w+) \{\s*static constexpr KernelPolicy policy\{\s*"\w+",\s*Placement::\w+,'
+                       r'\s*\d+,\s*(\d+),', POLICIES.read_text())
+    return {name: min(REGISTER_LIMIT, REGISTER_FILE // int(threads) // 8 * 8) for name, threads in found}
+
+
+def cuobjdump():
+    in_venv = sorted(pathlib.Path(sysconfig.get_path("purelib")).glob("nvidia/cu*/bin/cuobjdump"))
+    path = shutil.which("cuobjdump") or (in_venv and str(in_venv[-1]))
+    assert path, "no cuobjdump on PATH or in this Python's packages (sh cmake/bootstrap.sh test installs it)"
+    return path
+
+
+def kernels(path):
+    """(name, registers, stack, local) of every kernel in an object or library."""
+    dump = subprocess.run([cuobjdump(), "--dump-resource-usage", path],
+                          capture_output=True, text=True, check=True).stdout
+    dump = subprocess.run(["c++filt"], input=dump, capture_output=True, text=True, check=True).stdout
+    return [(name, int(registers), int(stack), int(local)) for name, registers, stack, local in
+            re.findall(r"Function (.+):\n\s+REG:(\d+) STACK:(\d+) SHARED:\d+ LOCAL:(\d+)", dump)]
+
+
+def policy_and_type(name):
+    """Of solve_kernel<policy, loss, optimizer, number type>."""
+    found = re.search(r"solve_kernel<softreg::(\w+), .*, (float|double)>\(", name)
+    assert found, f"no policy in the name of the kernel {name}"
+    return found.groups()
+
+
+def violations(rows, ceiling):
+    for name, registers, stack, local in rows:
+        if stack or local:
+            yield f"{stack} bytes of stack, {local} bytes of local memory: {name}"
+        if registers > ceiling(name):
+            yield f"{registers} registers, at most {ceiling(name)}: {name}"
+
+
+def test_every_kernel_stays_in_registers():
+    objects = sorted(BUILD.glob("CMakeFiles/softreg_cuda.dir/kernels/losses/*.cu.o"))
+    assert objects, "no CUDA objects in this build"
+    ceilings = register_ceilings()
+    assert ceilings
+    table = collections.defaultdict(list)
+    sentences = []
+    for path in objects:
+        rows = kernels(path)
+        assert rows, f"no kernel in {path.name}"
+        sentences += [f"{path.name}: {sentence}" for sentence in
+                      violations(rows, lambda name: ceilings[policy_and_type(name)[0]])]
+        for name, registers, _, _ in rows:
+            table[policy_and_type(name)].append(registers)
+    print(f"\n{'policy':24} {'type':8} {'kernels':>8} {'registers':>12} {'at most':>8}")
+    for (policy, number), registers in sorted(table.items()):
+        print(f"{policy:24} {number:8} {len(registers):8} {min(registers):6} ..{max(registers):4} {ceilings[policy]:8}")
+    print(f"[count] kernels without stack frame and spills: {sum(map(len, table.values()))}")
+    assert sentences == []
+
+
+def test_stack_frame_is_seen(tmp_path):
+    cache = (BUILD / "CMakeCache.txt").read_text()
+    nvcc = re.search(r"^CMAKE_CUDA_COMPILER:\w+=(.+)$", cache, flags=re.M).group(1)
+    source = tmp_path / "seed.cu"
+    source.write_text("""__global__ void seed(float* a) {
+      float copy[100];
+      for (int i = 0; i < 100; ++i) copy[i] = a[i];
+      a[0] = copy[static_cast<int>(a[1])];
+    }""")
+    subprocess.run([nvcc, "-arch=sm_90a", "-c", source, "-o", tmp_path / "seed.o"], check=True)
+    rows = kernels(tmp_path / "seed.o")
+    assert any("400 bytes of stack" in sentence for sentence in violations(rows, lambda _: REGISTER_LIMIT))
+    assert any("registers, at most 8" in sentence for sentence in violations(rows, lambda _: 8))
