@@ -1,0 +1,155 @@
+#!/bin/sh
+# sh evidence.sh OUTDIR: what this machine's GPU does with the bundle that this script lies in. Runs the
+# GPU tests, compute-sanitizer's four tools where the machine has them, and one timing per size class;
+# writes OUTDIR/evidence.json and a log per stage. Takes at most 8 minutes: every stage has its own
+# time limit. Exit codes: 0 everything passed, 1 something failed, 2 usage, 5 no usable GPU.
+set -eu
+
+seconds_in_all=470
+here=$(cd "$(dirname "$0")" && pwd)
+PATH=$PATH:/usr/local/cuda/bin:/usr/local/cuda/compute-sanitizer:/usr/local/nvidia/bin
+start=$(date +%s)
+failures=0
+
+[ $# -eq 1 ] || { echo "usage: sh evidence.sh OUTDIR" >&2; exit 2; }
+mkdir -p "$1"
+out=$(cd "$1" && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+say() { printf '==> %s\n' "$*" >&2; }
+
+# A JSON string of all of stdin.
+quote() {
+  printf '"'
+  sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e "s/$(printf '\t')/ /g" | tr -d '\000-\010\013-\037' |
+    awk 'NR > 1 { printf "\\n" } { printf "%s", $0 }'
+  printf '"'
+}
+text() { printf '%s' "$*" | quote; }
+manifest() { sed -n "s/^$1=//p" "$here/manifest"; }
+
+# The stage's own limit, or what is left of all; 0: nothing is left.
+limited() {
+  left=$((seconds_in_all - $(date +%s) + start))
+  [ "$left" -lt "$1" ] || left=$1
+  [ "$left" -gt 0 ] || left=0
+  printf '%s' "$left"
+}
+# within LIMIT COMMAND...: exit code 124 when the time was up, before or meanwhile.
+within() {
+  seconds=$(limited "$1")
+  shift
+  [ "$seconds" -gt 0 ] || return 124
+  timeout -k 5 "$seconds" "$@"
+}
+
+# stage NAME LIMIT COMMAND...: runs it into OUTDIR/NAME.log and appends a result to the JSON.
+stage() {
+  name=$1
+  seconds=$2
+  shift 2
+  say "$name (at most $seconds s)"
+  began=$(date +%s)
+  code=0
+  within "$seconds" "$@" > "$out/$name.log" 2>&1 || code=$?
+  case $code in
+    0) result=passed ;;
+    124 | 137) result="out of time" ;;
+    *) result=failed ;;
+  esac
+  if grep -q '^\[  PASSED  \] 0 tests' "$out/$name.log"; then result="nothing ran"; fi
+  [ "$result" = passed ] || failures=$((failures + 1))
+  record "$name" "$result" "$code" "$(($(date +%s) - began))" "$*"
+}
+
+# record NAME RESULT EXIT_CODE SECONDS COMMAND
+record() {
+  [ ! -s "$work/stages" ] || printf ',\n' >> "$work/stages"
+  printf '    {"name": %s, "result": %s, "exit_code": %s, "seconds": %s, "command": %s, "log": %s}' \
+    "$(text "$1")" "$(text "$2")" "$3" "$4" "$(text "$5")" "$(text "$1.log")" >> "$work/stages"
+}
+
+smi() {
+  command -v nvidia-smi > /dev/null || return 0
+  timeout 20 nvidia-smi --query-gpu="$1" --format=csv,noheader 2> /dev/null | head -n 1 || true
+}
+
+# write_json DEVICE REASON
+write_json() {
+  {
+    printf '{\n  "schema_version": 1,\n'
+    printf '  "date": %s,\n' "$(text "$(date -u +%Y-%m-%dT%H:%M:%SZ)")"
+    printf '  "softreg_version": %s,\n' "$(text "$(manifest softreg_version)")"
+    printf '  "commit": %s,\n' "$(text "$(manifest commit)")"
+    printf '  "device": %s,\n  "reason": %s,\n' "$(text "$1")" "$(text "$2")"
+    printf '  "driver": %s,\n' "$(text "$(smi driver_version)")"
+    printf '  "clocks": %s,\n' "$(text "$(smi clocks.sm,clocks.mem,clocks.max.sm)")"
+    printf '  "kernel": %s,\n' "$(text "$(uname -sr)")"
+    printf '  "seconds": %s,\n  "failures": %s,\n' "$(($(date +%s) - start))" "$failures"
+    printf '  "doctor": %s,\n' "$(document "$out/doctor.json")"
+    printf '  "stages": [\n%s\n  ],\n' "$(cat "$work/stages" 2> /dev/null)"
+    printf '  "timings": [\n%s\n  ]\n}\n' "$(cat "$work/timings" 2> /dev/null)"
+  } > "$work/evidence.json"
+  mv "$work/evidence.json" "$out/evidence.json"
+  say "$out/evidence.json"
+}
+
+# A JSON document that a program wrote, or null.
+document() { if [ -s "$1" ] && [ "$(head -c 1 "$1")" = "{" ]; then cat "$1"; else printf null; fi; }
+
+# timing CLASS N D DTYPE COUNT: one solve, 2000 steps, no early stop.
+timing() {
+  name=timing_$1_$4
+  say "$name (at most 16 s)"
+  code=0
+  within 8 "$here/bin/softreg" gen "$work/problem.npz" --problem vector --n "$2" --d "$3" \
+    --count "$5" --radius 2 --dtype "$4" --seed 1 --force >> "$out/timings.log" 2>&1 || code=$?
+  if [ "$code" -eq 0 ]; then
+    within 8 "$here/bin/softreg" solve "$work/problem.npz" --device cuda \
+      --optimizer nesterov --max-steps 2000 --tol 0 --json > "$work/solve.json" 2>> "$out/timings.log" || code=$?
+  fi
+  [ "$code" -eq 0 ] || failures=$((failures + 1))
+  [ ! -s "$work/timings" ] || printf ',\n' >> "$work/timings"
+  printf '    {"class": %s, "dtype": %s, "exit_code": %s, "solve": %s}' "$(text "$1")" "$(text "$4")" \
+    "$code" "$(document "$work/solve.json")" >> "$work/timings"
+  rm -f "$work/problem.npz" "$work/solve.json"
+}
+
+within 60 "$here/bin/softreg" doctor --json > "$out/doctor.json" 2> "$out/doctor.log" || true
+reason=$("$here/bin/gpu_test" --gtest_filter=GpuSmall.StatusesAreThoseOfTheCpu 2>&1 | tee "$out/device.log" |
+  sed -n '/Skipped$/{n;p;q;}')
+if grep -q '^\[  SKIPPED \]' "$out/device.log"; then
+  : "${reason:=the GPU tests were skipped}"
+  say "no usable GPU: $reason"
+  write_json none "$reason"
+  exit 5
+fi
+device=$(smi name)
+say "device: ${device:=unknown}"
+
+stage gpu_test 120 "$here/bin/gpu_test" '--gtest_filter=Gpu*-GpuLarge*' "--gtest_output=json:$out/gpu_test.json"
+stage gpu_large 80 "$here/bin/gpu_test" '--gtest_filter=GpuLarge*'
+[ ! -x "$here/bin/backends_test" ] || stage backends_test 40 "$here/bin/backends_test" '--gtest_filter=Gpu*'
+timing warp_registers_32x8 32 8 f32 200000
+timing warp_registers_32x8 32 8 f64 200000
+timing warp_registers_64x16 64 16 f32 100000
+timing warp_registers_64x16 64 16 f64 50000
+timing warp_registers_128x8 128 8 f32 100000
+timing warp_registers_128x8 128 8 f64 50000
+timing warp_registers_256x8 256 8 f32 50000
+timing warp_registers_64x32 64 32 f32 50000
+timing block_stream 512 64 f32 2000
+timing block_stream 512 64 f64 2000
+
+for tool in memcheck racecheck initcheck synccheck; do
+  if command -v compute-sanitizer > /dev/null; then
+    stage "$tool" 60 compute-sanitizer --tool "$tool" --error-exitcode 9 \
+      "$here/bin/gpu_test" '--gtest_filter=GpuSmall.*'
+  else
+    record "$tool" "not run: compute-sanitizer is not installed" null 0 ""
+  fi
+done
+
+write_json "$device" ""
+[ "$failures" -eq 0 ] || { say "$failures stages failed"; exit 1; }
