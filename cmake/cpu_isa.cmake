@@ -1,0 +1,29 @@
+# The lane-group evaluator, compiled once per instruction set and chosen at run time by CPUID.
+#
+# Flags per file and inline functions do not mix: every object emits its own copy of each inline
+# function or template that it uses, the linker keeps one of them, and a v4 copy kept for all
+# crashes on an older processor. So the whole namespace is renamed per object
+# (-Dsoftreg=softreg_x86_64_v3): no symbol of ours is shared. Templates of std:: could still be;
+# tests/isa_symbols_test.py demands that no weak symbol of an ISA object exists anywhere else.
+set(softreg_isas x86-64)
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
+  list(APPEND softreg_isas x86-64-v3 x86-64-v4)
+endif()
+
+function(softreg_add_cpu_isas target)
+  foreach(isa IN LISTS softreg_isas)
+    string(REPLACE "-" "_" name ${isa})
+    set(objects softreg_${name})
+    add_library(${objects} OBJECT ${PROJECT_SOURCE_DIR}/src/cpu_lanes.cpp)
+    target_include_directories(${objects} PRIVATE ${PROJECT_SOURCE_DIR}/src)
+    target_link_libraries(${objects} PRIVATE softreg_flags softreg_kernels)
+    target_compile_definitions(${objects} PRIVATE softreg=${objects} SOFTREG_ISA=${name})
+    if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
+      target_compile_options(${objects} PRIVATE -march=${isa})
+    endif()
+    if(NOT SOFTREG_SANITIZE)
+      target_compile_options(${objects} PRIVATE -O3)
+    endif()
+    target_sources(${target} PRIVATE $<TARGET_OBJECTS:${objects}>)
+  endforeach()
+endfunction()
