@@ -271,7 +271,8 @@ CsvTable read_csv(const std::string& path, const std::string& group_column,
 CsvTable parse_csv(std::string_view text, const std::string& name, const std::string& group_column,
                    const std::string& target_column,
                    const std::vector<std::string>& feature_columns) {
-  CsvReader reader(text, name);
+  const std::string shown = quoted_path(name);
+  CsvReader reader(text, shown);
   reader.read_header(group_column, target_column, feature_columns);
   return reader.read_rows();
 }

@@ -11,6 +11,7 @@
 #include <system_error>
 
 #include "softreg/error.hpp"
+#include "text.hpp"
 
 namespace softreg {
 namespace {
@@ -23,19 +24,20 @@ MappedFile::MappedFile(const std::string& path) : path_(path) {
   // O_NONBLOCK: opening a pipe that nobody writes must fail below, not wait.
   descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (descriptor_ < 0) {
-    throw Error(ErrorKind::io, fmt::format("cannot open {}: {}", path, reason(errno)));
+    throw Error(ErrorKind::io, fmt::format("cannot open {}: {}", quoted_path(path), reason(errno)));
   }
   struct stat status {};
   std::string failure;
   if (::fstat(descriptor_, &status) != 0) {
-    failure = fmt::format("cannot read {}: {}", path, reason(errno));
+    failure = fmt::format("cannot read {}: {}", quoted_path(path), reason(errno));
   } else if (!S_ISREG(status.st_mode)) {
-    failure = fmt::format("cannot read {}: it is not a regular file", path);
+    failure = fmt::format("cannot read {}: it is not a regular file", quoted_path(path));
   } else if (status.st_size > 0) {
     size_ = static_cast<std::size_t>(status.st_size);
     void* mapping = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, descriptor_, 0);
     if (mapping == MAP_FAILED) {
-      failure = fmt::format("cannot map the {} bytes of {}: {}", size_, path, reason(errno));
+      failure =
+          fmt::format("cannot map the {} bytes of {}: {}", size_, quoted_path(path), reason(errno));
     } else {
       data_ = static_cast<const std::byte*>(mapping);
     }
@@ -54,11 +56,12 @@ MappedFile::~MappedFile() {
 void MappedFile::check_length() const {
   struct stat status {};
   if (::fstat(descriptor_, &status) != 0) {
-    throw Error(ErrorKind::io, fmt::format("cannot read {}: {}", path_, reason(errno)));
+    throw Error(ErrorKind::io,
+                fmt::format("cannot read {}: {}", quoted_path(path_), reason(errno)));
   }
   if (static_cast<std::size_t>(status.st_size) < size_) {
-    throw Error(ErrorKind::io, fmt::format("{} shrank from {} to {} bytes while it was read", path_,
-                                           size_, status.st_size));
+    throw Error(ErrorKind::io, fmt::format("{} shrank from {} to {} bytes while it was read",
+                                           quoted_path(path_), size_, status.st_size));
   }
 }
 

@@ -122,13 +122,14 @@ std::vector<std::string> NpzFile::read_strings(const std::string& name) {
 NpzFile::Member& NpzFile::member(const std::string& name) {
   const auto found = members_.find(name);
   if (found == members_.end()) {
-    throw Error(ErrorKind::invalid_input, fmt::format("{} has no array {}", path_, quoted(name)));
+    throw Error(ErrorKind::invalid_input,
+                fmt::format("{} has no array {}", quoted_path(path_), quoted(name)));
   }
   return found->second;
 }
 
 std::string NpzFile::what(const std::string& name) const {
-  return fmt::format("{}: array {}", path_, quoted(name));
+  return fmt::format("{}: array {}", quoted_path(path_), quoted(name));
 }
 
 std::span<const std::byte> NpzFile::contents(const std::string& name, Member& member) {

@@ -31,6 +31,15 @@ bool next_scalar(std::string_view text, std::size_t& position, char32_t& value) 
   return value >= smallest[length] && is_scalar(value);
 }
 
+// The position of the UTF-8 character that the byte at `position` belongs to.
+std::size_t character_begin(std::string_view text, std::size_t position) {
+  std::size_t begin = position;
+  while (begin > 0 && position - begin < 3 &&
+         (static_cast<unsigned char>(text[begin]) & 0xc0) == 0x80)
+    --begin;
+  return begin;
+}
+
 void append_scalar(std::string& text, char32_t value) {
   const auto put = [&](char32_t byte) {
     text.push_back(static_cast<char>(static_cast<unsigned char>(byte)));
@@ -54,15 +63,10 @@ void append_scalar(std::string& text, char32_t value) {
 
 }  // namespace
 
-std::string quoted(std::string_view text) {
-  constexpr std::size_t longest = 80;
-  std::string out = "'";
+std::string printable(std::string_view text) {
+  std::string out;
   std::size_t position = 0;
   while (position < text.size()) {
-    if (position >= longest) {
-      out += "...";
-      break;
-    }
     const std::size_t start = position;
     char32_t value = 0;
     // Code points below 0xa0 outside printable ASCII are control characters.
@@ -75,7 +79,21 @@ std::string quoted(std::string_view text) {
       out += fmt::format("\\x{:02x}", static_cast<unsigned char>(text[start]));
     }
   }
-  return out + "'";
+  return out;
+}
+
+std::string quoted(std::string_view text) {
+  constexpr std::size_t longest = 80;
+  if (text.size() <= longest) return fmt::format("'{}'", printable(text));
+  return fmt::format("'{}...'", printable(text.substr(0, character_begin(text, longest))));
+}
+
+std::string quoted_path(std::string_view path) {
+  constexpr std::size_t longest = 400;
+  if (path.size() <= longest) return fmt::format("'{}'", printable(path));
+  const std::size_t head = character_begin(path, longest / 4);
+  const std::size_t tail = character_begin(path, path.size() - longest / 2);
+  return fmt::format("'{}...{}'", printable(path.substr(0, head)), printable(path.substr(tail)));
 }
 
 std::optional<std::u32string> decode_utf8(std::string_view text) {

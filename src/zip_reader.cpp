@@ -41,7 +41,7 @@ std::string_view as_text(std::span<const std::byte> bytes) {
 class DirectoryReader {
  public:
   DirectoryReader(std::span<const std::byte> bytes, const std::string& file)
-      : bytes_(bytes), file_(file) {}
+      : bytes_(bytes), file_(quoted_path(file)) {}
 
   std::vector<ZipMember> read() const {
     const Directory directory = find_directory();
@@ -92,12 +92,25 @@ class DirectoryReader {
                   "save the arrays by name with numpy.savez");
     }
     if (as_text(bytes_).starts_with("PK\x03\x04")) {
+      refuse_appended();
       throw Error(ErrorKind::io,
                   fmt::format("{} is truncated: its {} bytes begin like an .npz file but have no "
                               "directory at their end",
                               file_, size));
     }
     throw Error(ErrorKind::io, fmt::format("{} is not an .npz file ({} bytes)", file_, size));
+  }
+
+  // Throws when there is an end record, but more than its comment behind it.
+  void refuse_appended() const {
+    constexpr std::uint64_t farthest = std::uint64_t{1} << 20;  // enough for a slip of the pen
+    const auto tail = bytes_.last(std::min<std::uint64_t>(bytes_.size(), farthest));
+    const std::size_t found = as_text(tail).rfind("PK\x05\x06");
+    if (found == std::string_view::npos || tail.size() - found < end_size) return;
+    Fields fields(tail.subspan(found, end_size));
+    fields.skip(end_size - 2);
+    const std::uint64_t end = found + end_size + fields.u16();
+    if (end < tail.size()) corrupt(fmt::format("{} bytes follow its end", tail.size() - end));
   }
 
   Directory find_directory() const {
@@ -318,7 +331,7 @@ class DirectoryReader {
   }
 
   std::span<const std::byte> bytes_;
-  const std::string& file_;
+  std::string file_;  // for messages
 };
 
 }  // namespace

@@ -85,45 +85,46 @@ TEST(Csv, Numbers) {
 
 TEST(Csv, ErrorsNameLineAndColumn) {
   EXPECT_EQ(error_of("g,t,a\nx,1,1\nx,1,abc\n"),
-            "t.csv: line 3, column 'a': 'abc' is not a number");
+            "'t.csv': line 3, column 'a': 'abc' is not a number");
   EXPECT_EQ(error_of("g,t,a\n\"x\ny\",1,1\nx,1,1 2\n"),
-            "t.csv: line 4, column 'a': '1 2' is not a number");
-  EXPECT_EQ(error_of("g,t,a\nx,,1\n"), "t.csv: line 2, column 't': the cell is empty");
-  EXPECT_EQ(error_of("g,t,a\r\n\r\nx,1, \r\n"), "t.csv: line 3, column 'a': the cell is empty");
-  EXPECT_EQ(error_of("g,t,a\n,1,1\n"), "t.csv: line 2, column 'g': the label is empty");
-  EXPECT_EQ(error_of("g,t,a\n\xe9,1,1\n"), "t.csv: line 2, column 'g': '\\xe9' is not UTF-8");
+            "'t.csv': line 4, column 'a': '1 2' is not a number");
+  EXPECT_EQ(error_of("g,t,a\nx,,1\n"), "'t.csv': line 2, column 't': the cell is empty");
+  EXPECT_EQ(error_of("g,t,a\r\n\r\nx,1, \r\n"), "'t.csv': line 3, column 'a': the cell is empty");
+  EXPECT_EQ(error_of("g,t,a\n,1,1\n"), "'t.csv': line 2, column 'g': the label is empty");
+  EXPECT_EQ(error_of("g,t,a\n\xe9,1,1\n"), "'t.csv': line 2, column 'g': '\\xe9' is not UTF-8");
   EXPECT_EQ(error_of("g,t,a\n" + std::string(1001, 'x') + ",1,1\n"),
-            "t.csv: line 2, column 'g': the label has 1001 bytes; at most 1000 are allowed");
+            "'t.csv': line 2, column 'g': the label has 1001 bytes; at most 1000 are allowed");
   EXPECT_EQ(error_of("g,t,a\nx,1,1e999\n"),
-            "t.csv: line 2, column 'a': '1e999' is outside of float64");
+            "'t.csv': line 2, column 'a': '1e999' is outside of float64");
   EXPECT_EQ(error_of("g,t,a\nx,1,1e-999\n"),
-            "t.csv: line 2, column 'a': '1e-999' is outside of float64");
+            "'t.csv': line 2, column 'a': '1e-999' is outside of float64");
   for (const char* cell : {"+-1", "++1", "+", "-", ".", "1,5", "0x10", "1e", "1.2.3", "NA", "1_0",
                            "nan?", "\"1\"\"\"", "1\r2",
                            "\xc2\xa0"
                            "1"}) {
     const std::string message = error_of(std::string("g,t,a\nx,1,") + cell + "\n");
-    EXPECT_EQ(message.find("t.csv: line 2"), 0u) << message;
+    EXPECT_EQ(message.find("'t.csv': line 2"), 0u) << message;
   }
-  EXPECT_EQ(error_of("g,t,a\nx,1\n"), "t.csv: line 2 has 2 fields but the header has 3");
-  EXPECT_EQ(error_of("g,t,a\nx,1,1\nx,1,1,1\n"), "t.csv: line 3 has 4 fields but the header has 3");
-  EXPECT_EQ(error_of("g,t,a\nx,1,\"1\n\n"), "t.csv: line 2: a quoted field is never closed");
+  EXPECT_EQ(error_of("g,t,a\nx,1\n"), "'t.csv': line 2 has 2 fields but the header has 3");
+  EXPECT_EQ(error_of("g,t,a\nx,1,1\nx,1,1,1\n"),
+            "'t.csv': line 3 has 4 fields but the header has 3");
+  EXPECT_EQ(error_of("g,t,a\nx,1,\"1\n\n"), "'t.csv': line 2: a quoted field is never closed");
   EXPECT_EQ(error_of("g,t,a\nx,1,\"1\"2\n"),
-            "t.csv: line 2: a comma is missing after the quoted field '1'");
+            "'t.csv': line 2: a comma is missing after the quoted field '1'");
   EXPECT_EQ(error_of("g,t,a\nx\"y,1,2\n"),
-            "t.csv: line 2: 'x\"y' has a quote inside a field without quotes");
+            "'t.csv': line 2: 'x\"y' has a quote inside a field without quotes");
 }
 
 TEST(Csv, ErrorsOfTheWholeTable) {
-  EXPECT_EQ(error_of(""), "t.csv has no header line");
-  EXPECT_EQ(error_of("\xef\xbb\xbf\n\n"), "t.csv has no header line");
-  EXPECT_EQ(error_of("g,t,a\n\n"), "t.csv has a header but no rows");
-  EXPECT_EQ(error_of("g,t,b\nx,1,1\n"), "t.csv has no column 'a'");
-  EXPECT_EQ(error_of("g;t;a\nx;1;1\n"), "t.csv has no column 'g'");
-  EXPECT_EQ(error_of("g,t,a,a\nx,1,1,1\n"), "t.csv has more than one column 'a'");
+  EXPECT_EQ(error_of(""), "'t.csv' has no header line");
+  EXPECT_EQ(error_of("\xef\xbb\xbf\n\n"), "'t.csv' has no header line");
+  EXPECT_EQ(error_of("g,t,a\n\n"), "'t.csv' has a header but no rows");
+  EXPECT_EQ(error_of("g,t,b\nx,1,1\n"), "'t.csv' has no column 'a'");
+  EXPECT_EQ(error_of("g;t;a\nx;1;1\n"), "'t.csv' has no column 'g'");
+  EXPECT_EQ(error_of("g,t,a,a\nx,1,1,1\n"), "'t.csv' has more than one column 'a'");
   EXPECT_EQ(error_of("g,t,a\nx,1,1\n", {"a", "a"}), "feature 'a' is named twice");
   EXPECT_EQ(error_of(std::string("g,t,a\nx,1,\0\n", 12)),
-            "t.csv is not a UTF-8 text file: byte 10 is zero");
+            "'t.csv' is not a UTF-8 text file: byte 10 is zero");
 }
 
 TEST(Csv, ReadsFiles) {

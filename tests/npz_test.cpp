@@ -138,16 +138,16 @@ TEST(NpzRead, TypesAreConverted) {
   EXPECT_EQ(file.read<std::int64_t>("i8"), (AlignedVector<std::int64_t>{1ll << 40}));
   EXPECT_EQ(reinterpret_cast<std::uintptr_t>(file.read<double>("f8").data()) % 64, 0u);
   EXPECT_EQ(error_of(ErrorKind::invalid_input, [&] { file.read<double>("i8"); }),
-            "test.npz: array 'i8' has dtype int64; expected float32 or float64");
+            "'test.npz': array 'i8' has dtype int64; expected float32 or float64");
   EXPECT_EQ(error_of(ErrorKind::invalid_input, [&] { file.read<std::int32_t>("i8"); }),
-            "test.npz: array 'i8' has dtype int64; expected int32");
+            "'test.npz': array 'i8' has dtype int64; expected int32");
   EXPECT_EQ(error_of(ErrorKind::invalid_input, [&] { file.read<std::int64_t>("f8"); }),
-            "test.npz: array 'f8' has dtype float64; expected int32 or int64");
+            "'test.npz': array 'f8' has dtype float64; expected int32 or int64");
   EXPECT_EQ(error_of(ErrorKind::invalid_input, [&] { file.read_strings("f8"); }),
-            "test.npz: array 'f8' has dtype float64 and shape (2,); expected strings of shape () "
+            "'test.npz': array 'f8' has dtype float64 and shape (2,); expected strings of shape () "
             "or (n,)");
   EXPECT_EQ(error_of(ErrorKind::invalid_input, [&] { file.header("b"); }),
-            "test.npz has no array 'b'");
+            "'test.npz' has no array 'b'");
 }
 
 // Element (i, j, k, ...) of a test array is its index in C order, so that C order reads 0, 1, 2,
@@ -219,7 +219,7 @@ TEST(NpzRead, Strings) {
   const std::string surrogate = archive_of(
       npy_bytes(npy_dict("<U1", false, "(1,)"), raw<char32_t>({static_cast<char32_t>(0xd800)})));
   EXPECT_EQ(read_error(ErrorKind::io, surrogate),
-            "test.npz: array 'A' holds a value that is no Unicode character in string 0");
+            "'test.npz': array 'A' holds a value that is no Unicode character in string 0");
 }
 
 TEST(NpzRead, HeadersThatNumpyMayWrite) {
@@ -261,14 +261,14 @@ TEST(NpzRead, BrokenHeaders) {
       "{'descr': '<f\\x38', 'fortran_order': False, 'shape': (3,)}"};
   for (const char* dict : dicts) {
     EXPECT_EQ(read_error(ErrorKind::io, archive_of(npy_bytes(dict, data))),
-              "test.npz: array 'A' has a broken .npy header")
+              "'test.npz': array 'A' has a broken .npy header")
         << dict;
   }
   std::string many = "(";
   for (int i = 0; i < 65; ++i) many += "1, ";
   EXPECT_EQ(read_error(ErrorKind::io,
                        archive_of(npy_bytes(npy_dict("<f8", false, many + ")"), raw<double>({1})))),
-            "test.npz: array 'A' has a broken .npy header");
+            "'test.npz': array 'A' has a broken .npy header");
 }
 
 TEST(NpzRead, UnsupportedContents) {
@@ -277,20 +277,20 @@ TEST(NpzRead, UnsupportedContents) {
                       archive_of(npy_bytes(npy_dict(descr, false, "(1,)"), "12345678")));
   };
   EXPECT_EQ(with_dtype("|O"),
-            "test.npz: array 'A' holds Python objects, which only pickle can read");
+            "'test.npz': array 'A' holds Python objects, which only pickle can read");
   for (const char* descr :
        {"|b1", "|u1", "<u4", "<u8", "<i2", "<f2", "<f16", "<c8", "<M8[ns]", "|V8", "|f8", "<U0",
         "|S0", "f8", "<f", "", "<f08x", "<f99999999999", "?f8"}) {
-    EXPECT_EQ(with_dtype(descr), std::string("test.npz: array 'A' has dtype '") + descr +
+    EXPECT_EQ(with_dtype(descr), std::string("'test.npz': array 'A' has dtype '") + descr +
                                      "', which softreg does not read");
   }
   const std::string structured =
       "{'descr': [('x', '<f8')], 'fortran_order': False, 'shape': (1,), }";
   EXPECT_EQ(read_error(ErrorKind::invalid_input, archive_of(npy_bytes(structured, "12345678"))),
-            "test.npz: array 'A' has a structured dtype, which softreg does not read");
+            "'test.npz': array 'A' has a structured dtype, which softreg does not read");
   EXPECT_EQ(read_error(ErrorKind::invalid_input,
                        archive_of(npy_bytes(npy_dict("<f8", false, "(1,)"), "12345678", 4))),
-            "test.npz: array 'A' has .npy version 4.0; expected 1.0, 2.0 or 3.0");
+            "'test.npz': array 'A' has .npy version 4.0; expected 1.0, 2.0 or 3.0");
 }
 
 TEST(NpzRead, SizesAreCheckedAgainstTheFile) {
@@ -298,55 +298,60 @@ TEST(NpzRead, SizesAreCheckedAgainstTheFile) {
     return read_error(ErrorKind::io, archive_of(npy_bytes(npy_dict("<f8", false, shape), data)));
   };
   EXPECT_EQ(with_shape("(2,)"),
-            "test.npz: array 'A' has shape (2,) of float64, 16 bytes, but holds 8 bytes");
+            "'test.npz': array 'A' has shape (2,) of float64, 16 bytes, but holds 8 bytes");
   EXPECT_EQ(with_shape("(0, 7)"),
-            "test.npz: array 'A' has shape (0, 7) of float64, 0 bytes, but holds 8 bytes");
+            "'test.npz': array 'A' has shape (0, 7) of float64, 0 bytes, but holds 8 bytes");
   EXPECT_EQ(with_shape("(4294967296, 4294967296)"),
-            "test.npz: array 'A' has shape (4294967296, 4294967296), more than 2^63 bytes");
+            "'test.npz': array 'A' has shape (4294967296, 4294967296), more than 2^63 bytes");
   EXPECT_EQ(with_shape("(0, 4294967296, 4294967296)", ""),
-            "test.npz: array 'A' has shape (0, 4294967296, 4294967296), more than 2^63 bytes");
+            "'test.npz': array 'A' has shape (0, 4294967296, 4294967296), more than 2^63 bytes");
   EXPECT_EQ(with_shape("(1152921504606846976,)"),
-            "test.npz: array 'A' has shape (1152921504606846976,), more than 2^63 bytes");
+            "'test.npz': array 'A' has shape (1152921504606846976,), more than 2^63 bytes");
   EXPECT_EQ(read_error(ErrorKind::io, archive_of("\x93NUMPY\x01")),
-            "test.npz: array 'A' does not begin like a .npy file");
+            "'test.npz': array 'A' does not begin like a .npy file");
   EXPECT_EQ(read_error(ErrorKind::io, archive_of(std::string("\x93NUMPY\x01\0\xff\xff{", 11))),
-            "test.npz: array 'A' is truncated: its header needs 65545 bytes but it has 11");
+            "'test.npz': array 'A' is truncated: its header needs 65545 bytes but it has 11");
   EXPECT_EQ(
       read_error(ErrorKind::io, archive_of(std::string("\x93NUMPY\x02\0\xff\xff\xff\xff", 12))),
-      "test.npz: array 'A' is truncated: its header needs 4294967307 bytes but it has 12");
+      "'test.npz': array 'A' is truncated: its header needs 4294967307 bytes but it has 12");
 }
 
 TEST(NpzRead, BrokenArchives) {
   const std::string npy = doubles_npy();
-  EXPECT_EQ(read_error(ErrorKind::io, ""), "test.npz is not an .npz file (0 bytes)");
-  EXPECT_EQ(read_error(ErrorKind::io, "hello"), "test.npz is not an .npz file (5 bytes)");
-  EXPECT_EQ(read_error(ErrorKind::invalid_input, npy), "test.npz is an .npy file, not an .npz");
-  EXPECT_EQ(read_error(ErrorKind::io, archive_of(npy).substr(0, 100)),
-            "test.npz is truncated: its 100 bytes begin like an .npz file but have no directory at "
-            "their end");
-  EXPECT_EQ(read_error(ErrorKind::io, archive_of(npy, {.size = 4096})),
-            "test.npz is truncated: member 'A.npy' needs 4096 bytes at offset 35 but the directory "
-            "begins at 127");
+  EXPECT_EQ(read_error(ErrorKind::io, ""), "'test.npz' is not an .npz file (0 bytes)");
+  EXPECT_EQ(read_error(ErrorKind::io, "hello"), "'test.npz' is not an .npz file (5 bytes)");
+  EXPECT_EQ(read_error(ErrorKind::invalid_input, npy), "'test.npz' is an .npy file, not an .npz");
+  EXPECT_EQ(
+      read_error(ErrorKind::io, archive_of(npy).substr(0, 100)),
+      "'test.npz' is truncated: its 100 bytes begin like an .npz file but have no directory at "
+      "their end");
+  EXPECT_EQ(read_error(ErrorKind::io, archive_of(npy) + "x"),
+            "'test.npz' is corrupt: 1 bytes follow its end");
+  EXPECT_EQ(
+      read_error(ErrorKind::io, archive_of(npy, {.size = 4096})),
+      "'test.npz' is truncated: member 'A.npy' needs 4096 bytes at offset 35 but the directory "
+      "begins at 127");
   EXPECT_EQ(read_error(ErrorKind::io, archive_of(npy, {.zip64_local = true,
                                                        .zip64_central = true,
                                                        .size = ~std::uint64_t{0} - 1})),
-            "test.npz is truncated: member 'A.npy' needs 18446744073709551614 bytes at offset 55 "
+            "'test.npz' is truncated: member 'A.npy' needs 18446744073709551614 bytes at offset 55 "
             "but the directory begins at 147");
-  EXPECT_EQ(read_error(ErrorKind::io, archive_of(npy, {.offset = 5000})),
-            "test.npz is corrupt: member 'A.npy' begins at offset 5000, but the directory at 127");
+  EXPECT_EQ(
+      read_error(ErrorKind::io, archive_of(npy, {.offset = 5000})),
+      "'test.npz' is corrupt: member 'A.npy' begins at offset 5000, but the directory at 127");
   EXPECT_EQ(read_error(ErrorKind::io, archive_of(npy, {.offset = 3})),
-            "test.npz is corrupt: member 'A.npy' has no header at offset 3");
+            "'test.npz' is corrupt: member 'A.npy' has no header at offset 3");
   EXPECT_EQ(read_error(ErrorKind::invalid_input, archive_of(npy, {.flags = 1})),
-            "test.npz: member 'A.npy' is encrypted");
+            "'test.npz': member 'A.npy' is encrypted");
   EXPECT_EQ(read_error(ErrorKind::invalid_input, archive_of(npy, {.method = 12})),
-            "test.npz: member 'A.npy' has compression method 12; expected 0 (stored) or 8 "
+            "'test.npz': member 'A.npy' has compression method 12; expected 0 (stored) or 8 "
             "(deflated)");
   const std::string trailing = archive_of(npy, {.deflated = true, .trailing = "garbage"});
   EXPECT_NE(read_error(ErrorKind::io, trailing).find("do not inflate to 92"), std::string::npos);
   ZipBuilder twice;
   twice.add("A.npy", npy);
   twice.add("A.npy", npy);
-  EXPECT_EQ(read_error(ErrorKind::io, twice.finish()), "test.npz has two members 'A.npy'");
+  EXPECT_EQ(read_error(ErrorKind::io, twice.finish()), "'test.npz' has two members 'A.npy'");
   // A member whose header lies inside the contents of the first.
   ZipBuilder inner;
   inner.add("C.npy", "");
@@ -354,14 +359,14 @@ TEST(NpzRead, BrokenArchives) {
   outer.add("A.npy", inner.finish());
   outer.add("C.npy", "", {.offset = 35});
   EXPECT_EQ(read_error(ErrorKind::io, outer.finish()),
-            "test.npz is corrupt: members 'A.npy' and 'C.npy' overlap");
+            "'test.npz' is corrupt: members 'A.npy' and 'C.npy' overlap");
 }
 
 TEST(NpzRead, ChecksumsAreVerified) {
   for (const bool deflated : {false, true}) {
     const std::string archive = archive_of(doubles_npy(), {.deflated = deflated, .crc_error = 16});
     const std::string message = read_error(ErrorKind::io, archive);
-    EXPECT_EQ(message.find("test.npz: array 'A' is corrupt: its checksum is "), 0u) << message;
+    EXPECT_EQ(message.find("'test.npz': array 'A' is corrupt: its checksum is "), 0u) << message;
   }
 }
 
@@ -378,14 +383,14 @@ TEST(NpzRead, BombsAreRefusedBeforeTheyAreAllocated) {
 TEST(NpzRead, UnreadablePaths) {
   const Directory directory;
   EXPECT_EQ(error_of(ErrorKind::io, [&] { NpzFile::open(directory / "none.npz"); }),
-            "cannot open " + (directory / "none.npz") + ": No such file or directory");
+            "cannot open '" + (directory / "none.npz") + "': No such file or directory");
   EXPECT_EQ(error_of(ErrorKind::io, [&] { NpzFile::open("/tmp"); }),
-            "cannot read /tmp: it is not a regular file");
+            "cannot read '/tmp': it is not a regular file");
   EXPECT_EQ(error_of(ErrorKind::io, [&] { NpzFile::open("/dev/null"); }),
-            "cannot read /dev/null: it is not a regular file");
+            "cannot read '/dev/null': it is not a regular file");
   ASSERT_EQ(::mkfifo((directory / "pipe").c_str(), 0600), 0);
   EXPECT_EQ(error_of(ErrorKind::io, [&] { NpzFile::open(directory / "pipe"); }),
-            "cannot read " + (directory / "pipe") + ": it is not a regular file");
+            "cannot read '" + (directory / "pipe") + "': it is not a regular file");
   std::ofstream(directory / "empty.npz").close();
   error_of(ErrorKind::io, [&] { NpzFile::open(directory / "empty.npz"); });
 }
@@ -397,9 +402,9 @@ TEST(NpzRead, FileThatShrinksAfterOpening) {
   std::ofstream(path, std::ios::binary) << archive;
   NpzFile file = NpzFile::open(path);
   ASSERT_EQ(::truncate(path.c_str(), 0), 0);
-  EXPECT_EQ(
-      error_of(ErrorKind::io, [&] { file.header("A"); }),
-      path + " shrank from " + std::to_string(archive.size()) + " to 0 bytes while it was read");
+  EXPECT_EQ(error_of(ErrorKind::io, [&] { file.header("A"); }),
+            "'" + path + "' shrank from " + std::to_string(archive.size()) +
+                " to 0 bytes while it was read");
 }
 
 TEST(NpzRead, OtherMembersAreIgnoredAndNamesAreEscaped) {
@@ -410,7 +415,7 @@ TEST(NpzRead, OtherMembersAreIgnoredAndNamesAreEscaped) {
   NpzFile file = NpzFile::from_bytes(bytes_of(archive), "test.npz");
   EXPECT_EQ(file.names(), std::vector<std::string>{"A\x1b[31m"});
   EXPECT_EQ(error_of(ErrorKind::io, [&] { file.header("A\x1b[31m"); }),
-            "test.npz: array 'A\\x1b[31m' does not begin like a .npy file");
+            "'test.npz': array 'A\\x1b[31m' does not begin like a .npy file");
 }
 
 // Archives in all forms, small enough to try every bit.
