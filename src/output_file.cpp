@@ -15,6 +15,7 @@
 #include <system_error>
 
 #include "softreg/error.hpp"
+#include "text.hpp"
 
 namespace softreg {
 namespace {
@@ -24,7 +25,7 @@ constexpr std::size_t buffer_size = std::size_t{1} << 20;
 std::string reason(int error) { return std::generic_category().message(error); }
 
 [[noreturn]] void refuse_existing(const std::string& path) {
-  throw Error(ErrorKind::usage, fmt::format("output file {} already exists", path),
+  throw Error(ErrorKind::usage, fmt::format("output file {} already exists", quoted_path(path)),
               "name another file, or add --force to overwrite this one");
 }
 
@@ -44,19 +45,22 @@ std::string temporary_name(const std::string& directory) {
 
 void check_output_path(const std::string& path, bool force) {
   if (std::filesystem::path(path).filename().empty()) {
-    throw Error(ErrorKind::usage, fmt::format("output file '{}' has no file name", path));
+    throw Error(ErrorKind::usage,
+                fmt::format("output file {} has no file name", quoted_path(path)));
   }
   struct stat status {};
   if (::lstat(path.c_str(), &status) != 0) {
     if (errno == ENOENT) return;
     const int error = errno;
-    throw Error(ErrorKind::io, fmt::format("cannot create {}: {}", path, reason(error)));
+    throw Error(ErrorKind::io,
+                fmt::format("cannot create {}: {}", quoted_path(path), reason(error)));
   }
-  if (!force) refuse_existing(path);
+  // First, because no --force would help.
   if (::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) {
     throw Error(ErrorKind::usage,
-                fmt::format("output file {} exists and is not a regular file", path));
+                fmt::format("output file {} exists and is not a regular file", quoted_path(path)));
   }
+  if (!force) refuse_existing(path);
 }
 
 OutputFile::OutputFile(const std::string& path, bool force)
@@ -71,9 +75,11 @@ OutputFile::OutputFile(const std::string& path, bool force)
     descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (descriptor_ < 0 && (errno != EEXIST || attempt == 100)) {
       const int error = errno;
-      throw Error(ErrorKind::io, fmt::format("cannot create {}: {}", path_, reason(error)));
+      throw Error(ErrorKind::io,
+                  fmt::format("cannot create {}: {}", quoted_path(path_), reason(error)));
     }
   }
+  copy_permissions();
   buffer_.reserve(buffer_size);
 }
 
@@ -105,6 +111,15 @@ void OutputFile::commit() {
     static_cast<void>(::fsync(directory));
     ::close(directory);
   }
+}
+
+void OutputFile::copy_permissions() {
+  struct stat replaced {};
+  if (::stat(target_.c_str(), &replaced) != 0) return;
+  if (::fchmod(descriptor_, replaced.st_mode & 0777) == 0) return;
+  const int error = errno;
+  remove_temporary();  // no destructor runs for a constructor that throws
+  fail(error);
 }
 
 void OutputFile::flush() {
@@ -145,8 +160,7 @@ void OutputFile::rename_into_place() {
 }
 
 void OutputFile::fail(int error) const {
-  throw Error(ErrorKind::io,
-              fmt::format("cannot write {} after {} bytes: {}", path_, size_, reason(error)));
+  throw Error(ErrorKind::io, fmt::format("cannot write {}: {}", quoted_path(path_), reason(error)));
 }
 
 void OutputFile::remove_temporary() noexcept {

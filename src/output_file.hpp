@@ -18,7 +18,8 @@ void check_output_path(const std::string& path, bool force);
 class OutputFile {
  public:
   // Checks as above, then creates the temporary file; a directory that is missing or not writable
-  // is Error (io). A symbolic link at `path` is followed, so that its target is replaced.
+  // is Error (io). A symbolic link at `path` is followed, so that its target is replaced; the file
+  // that is replaced leaves its permissions.
   OutputFile(const std::string& path, bool force);
   ~OutputFile();
   OutputFile(const OutputFile&) = delete;
@@ -28,13 +29,14 @@ class OutputFile {
   void write(std::span<const std::byte> bytes);
   void write(std::string_view text) { write(std::as_bytes(std::span(text))); }
 
-  // Bytes written so far.
+  // Bytes taken so far.
   std::uint64_t size() const { return size_; }
 
   // Last call. Without force, a file that appeared under the name meanwhile is kept: Error (usage).
   void commit();
 
  private:
+  void copy_permissions();
   void flush();
   void write_through(std::span<const std::byte> bytes);
   void rename_into_place();

@@ -82,7 +82,7 @@ TEST_F(OutputFileTest, VanishesWithoutCommit) {
 TEST_F(OutputFileTest, OverwritesOnlyWithForce) {
   put(path_, "old");
   EXPECT_EQ(error_of(ErrorKind::usage, [&] { OutputFile(path_, false); }),
-            "output file " + path_ + " already exists");
+            "output file '" + path_ + "' already exists");
   EXPECT_EQ(get(path_), "old");
   OutputFile file(path_, true);
   file.write("new");
@@ -97,7 +97,7 @@ TEST_F(OutputFileTest, KeepsWhatAppearedMeanwhile) {
     file.write("ours");
     put(path_, "theirs");
     EXPECT_EQ(error_of(ErrorKind::usage, [&] { file.commit(); }),
-              "output file " + path_ + " already exists");
+              "output file '" + path_ + "' already exists");
   }
   EXPECT_EQ(get(path_), "theirs");
   EXPECT_EQ(files(), 1);
@@ -116,8 +116,10 @@ TEST_F(OutputFileTest, FollowsSymbolicLinks) {
 }
 
 TEST_F(OutputFileTest, ReplacesRegularFilesOnly) {
-  EXPECT_EQ(error_of(ErrorKind::usage, [&] { OutputFile("/dev/null", true); }),
-            "output file /dev/null exists and is not a regular file");
+  for (const bool force : {false, true}) {
+    EXPECT_EQ(error_of(ErrorKind::usage, [&] { OutputFile("/dev/null", force); }),
+              "output file '/dev/null' exists and is not a regular file");
+  }
   error_of(ErrorKind::usage, [&] { OutputFile(directory_.string(), true); });
   error_of(ErrorKind::usage, [&] { OutputFile(directory_.string() + "/", true); });
   error_of(ErrorKind::usage, [&] { OutputFile("", true); });
@@ -127,12 +129,12 @@ TEST_F(OutputFileTest, ReplacesRegularFilesOnly) {
 TEST_F(OutputFileTest, PathsThatCannotBe) {
   const std::string missing = (directory_ / "none" / "out.bin").string();
   EXPECT_EQ(error_of(ErrorKind::io, [&] { OutputFile(missing, false); }),
-            "cannot create " + missing + ": No such file or directory");
+            "cannot create '" + missing + "': No such file or directory");
   put(path_, "a file");
   error_of(ErrorKind::io, [&] { OutputFile(path_ + "/out.bin", false); });
   const std::string long_name = (directory_ / std::string(256, 'x')).string();
   EXPECT_EQ(error_of(ErrorKind::io, [&] { OutputFile(long_name, false); }),
-            "cannot create " + long_name + ": File name too long");
+            "cannot create '" + long_name + "': File name too long");
   EXPECT_EQ(files(), 1);
 }
 
@@ -145,13 +147,12 @@ TEST_F(OutputFileTest, FailedWritesLeaveNothing) {
   ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
   for (const std::size_t size : {std::size_t{6000}, std::size_t{4} << 20}) {
     OutputFile file(path_, false);
-    EXPECT_EQ(
-        error_of(ErrorKind::io,
-                 [&] {
-                   file.write(std::string(size, 'x'));
-                   file.commit();
-                 }),
-        "cannot write " + path_ + " after " + std::to_string(size) + " bytes: File too large");
+    EXPECT_EQ(error_of(ErrorKind::io,
+                       [&] {
+                         file.write(std::string(size, 'x'));
+                         file.commit();
+                       }),
+              "cannot write '" + path_ + "': File too large");
   }
   ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &old_limit), 0);
   ::signal(SIGXFSZ, old_handler);
@@ -166,6 +167,28 @@ TEST_F(OutputFileTest, HonoursTheUmask) {
   struct stat status {};
   ASSERT_EQ(::stat(path_.c_str(), &status), 0);
   EXPECT_EQ(status.st_mode & 0777, 0640u);
+}
+
+TEST_F(OutputFileTest, KeepsThePermissionsOfWhatItReplaces) {
+  for (const mode_t mode : {0600u, 0644u, 0400u, 0755u}) {
+    put(path_, "old");
+    ASSERT_EQ(::chmod(path_.c_str(), mode), 0);
+    OutputFile file(path_, true);
+    file.write("new");
+    file.commit();
+    struct stat status {};
+    ASSERT_EQ(::stat(path_.c_str(), &status), 0);
+    EXPECT_EQ(status.st_mode & 07777, mode);
+    fs::remove(path_);
+  }
+}
+
+TEST_F(OutputFileTest, NamesAreShownPrintableAndShort) {
+  const std::string message = error_of(
+      ErrorKind::io, [&] { OutputFile("/none\n\x1b[31m/" + std::string(5000, 'x'), false); });
+  EXPECT_EQ(message.find("cannot create '/none\\x0a\\x1b[31m/xxx"), 0u) << message;
+  EXPECT_NE(message.find("xxx...xxx"), std::string::npos) << message;
+  EXPECT_LT(message.size(), 500u);
 }
 
 }  // namespace
