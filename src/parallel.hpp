@@ -35,9 +35,14 @@ inline int core_count() {
   return cores;
 }
 
-// How many workspaces a caller of parallel_for(count, threads, f) needs at most; 0 = all cores.
+// How many threads a caller of parallel_for(count, threads, f) gets at most, and so how many
+// workspaces it needs; 0 = all cores. TBB runs no more threads than there are cores.
 inline int worker_slots(int threads) {
+#if SOFTREG_STD_THREADS
   constexpr int most = 1024;  // more threads than this is a typing error, not a machine
+#else
+  const int most = core_count();
+#endif
   return std::min(threads > 0 ? threads : core_count(), most);
 }
 
