@@ -121,6 +121,7 @@ struct LiveSolve<T>::State {
       : problem(p), options(o), describing(describe) {
     validate(problem);
     validate(options);
+    check_rounded<T>(options);
     check_step_size(options, !problem.step_size.empty());
     backend = &choose_backend(options.device, warnings);
     describe_batch();

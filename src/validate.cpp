@@ -107,4 +107,21 @@ void validate(const Options& o) {
     throw Error(ErrorKind::usage, "a full trace was asked for but the trace is not 'shifts'");
 }
 
+template <class T>
+void check_rounded(const Options& o) {
+  const auto check = [](double value, const char* name, bool zero_is_allowed) {
+    const T rounded = static_cast<T>(value);
+    if (std::isfinite(rounded) && (rounded != T(0) || zero_is_allowed)) return;
+    throw Error(
+        ErrorKind::usage,
+        fmt::format("{} is {} ({} in {}) but must be a {}finite number", name, value, rounded,
+                    sizeof(T) == 4 ? "float32" : "float64", zero_is_allowed ? "" : "positive "));
+  };
+  check(o.ball, "ball", o.ball == 0);
+  check(o.ridge, "ridge", true);
+  check(o.logit_weight, "logit_weight", true);
+}
+template void check_rounded<float>(const Options&);
+template void check_rounded<double>(const Options&);
+
 }  // namespace softreg

@@ -11,4 +11,8 @@ void validate(const VectorProblem<T>& problem);
 
 void validate(const Options& options);
 
+// That ball, ridge and logit weight are still what they should be when they are numbers of T.
+template <class T>
+void check_rounded(const Options& options);
+
 }  // namespace softreg

@@ -139,6 +139,23 @@ TEST(Errors, EverySentenceAboutOptions) {
                       "a full trace was asked for but the trace is not 'shifts'");
 }
 
+TEST(Errors, OptionsThatSinglePrecisionCannotHold) {
+  const TestBatch<float> good = make_batch<float>({2, 3, 3, 2});
+  const auto expect = [&](const Options& options, const std::string& sentence) {
+    const auto error = caught(good.view(), options);
+    ASSERT_TRUE(error) << sentence;
+    EXPECT_EQ(error->kind, ErrorKind::usage) << sentence;
+    EXPECT_EQ(error->sentence, sentence);
+  };
+  expect({.ball = 1e-46}, "ball is 1e-46 (0 in float32) but must be a positive finite number");
+  expect({.ball = 1e39}, "ball is 1e+39 (inf in float32) but must be a positive finite number");
+  expect({.ridge = 1e39}, "ridge is 1e+39 (inf in float32) but must be a finite number");
+  expect({.logit_weight = -1e39},
+         "logit_weight is -1e+39 (-inf in float32) but must be a finite number");
+  EXPECT_FALSE(caught(good.view(), {.ridge = 1e-46}));
+  EXPECT_FALSE(caught(small().view(), {.ball = 1e-46}));
+}
+
 TEST(Errors, EverySentenceAboutStepSizes) {
   for (const AnyLoss& loss :
        {AnyLoss{RescaledL2{}}, AnyLoss{ExpL2{}}, AnyLoss{CoshL2{}}, AnyLoss{SinhL2{}}})
