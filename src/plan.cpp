@@ -201,6 +201,21 @@ std::vector<Chunk> halve(const Chunk& chunk, const BatchShape& s,
   return halves;
 }
 
+std::int64_t result_bytes(const BatchShape& s) {
+  const std::int64_t v = s.value_bytes, d = s.parameters;
+  const std::int64_t shifts = with_type(
+      s.value_bytes, [](auto t) { return std::int64_t(sizeof(ShiftSummary<decltype(t)>)); });
+  // x, loss, objective, grad_norm and traces; status and steps; evaluate's grad, attended, log_mass
+  std::int64_t each = (d + 3 + s.trace_values) * v + 8 + (s.shifts ? shifts : 0) +
+                      (s.describes ? (2 * d + 1) * v : 0);
+  std::int64_t bytes = 0;
+  if (__builtin_mul_overflow(each, s.count, &bytes))
+    return std::numeric_limits<std::int64_t>::max();
+  const std::int64_t rows = s.offsets.empty() ? s.count * s.rows : s.offsets.back();
+  const std::int64_t tests = s.shifts ? 0 : s.trace_values;
+  return bytes + tests * 4 + (s.describes ? 2 * rows * v : 0);  // trace_step; f, dlogits
+}
+
 std::int64_t cpu_workspace_values(std::int64_t padded_rows, std::int64_t parameters,
                                   std::int64_t memory, bool shifts, bool describes) {
   return padded_rows * (parameters + 2) +  // A, b, w

@@ -74,6 +74,9 @@ struct CpuPlan {
 // out_of_memory, with both numbers, if one workspace does not fit.
 CpuPlan plan_cpu(const BatchShape& shape, int lanes, int threads, std::int64_t memory_limit);
 
+// Bytes of what solve() or evaluate() returns; the largest int64 where there are more.
+std::int64_t result_bytes(const BatchShape& shape);
+
 // Numbers of one CPU workspace: the instance's data, packed and padded, and the evaluator's arrays.
 std::int64_t cpu_workspace_values(std::int64_t padded_rows, std::int64_t parameters,
                                   std::int64_t memory, bool shifts, bool describes);

@@ -49,6 +49,27 @@ int tests_of(const Stop& stop) {
   return stop.max_steps / stop.check_every + (stop.max_steps % stop.check_every != 0 ? 2 : 1);
 }
 
+// What evaluate() does of a solve: the test at step 0.
+Options without_steps(Options options) {
+  options.stop = {.max_steps = 0, .gradient_norm = 0, .check_every = 1};
+  options.trace = TraceKind::none;
+  options.trace_full = false;
+  std::visit(
+      [](auto& o) {
+        if (o.step_size == automatic_step_size) o.step_size = 1;
+      },
+      options.optimizer);
+  return options;
+}
+
+// No step is made; only on a ball, where the gradient norm depends on it, its size means something.
+template <class T>
+VectorProblem<T> without_step_sizes(VectorProblem<T> problem, const Options& options) {
+  validate(problem);  // also of what is left out
+  if (options.ball == 0) problem.step_size = {};
+  return problem;
+}
+
 }  // namespace
 
 std::span<const Backend* const> backends() {
@@ -127,6 +148,7 @@ struct LiveSolve<T>::State {
     describe_batch();
     for (std::int64_t i = 0; i < problem.count; ++i) run.fit.push_back(i);
     backend->plan(run, plan);
+    plan.result_bytes = result_bytes(run.shape);
   }
 
   bool shared(std::size_t has, std::int64_t per_instance) const {
@@ -403,6 +425,11 @@ Result<T> LiveSolve<T>::snapshot() const {
 }
 
 template <class T>
+PlanSummary LiveSolve<T>::evaluation_plan(const VectorProblem<T>& problem, const Options& options) {
+  return State(without_step_sizes(problem, options), without_steps(options), true).plan;
+}
+
+template <class T>
 Result<T> solve(const VectorProblem<T>& problem, const Options& options) {
   LiveSolve<T> live(problem, options);
   live.run();
@@ -416,19 +443,9 @@ Evaluation<T> evaluate(const VectorProblem<T>& problem, const Options& options) 
 
 template <class T>
 Evaluation<T> LiveSolve<T>::evaluate(const VectorProblem<T>& problem, const Options& options) {
-  Options at_start = options;
-  at_start.stop = {.max_steps = 0, .gradient_norm = 0, .check_every = 1};
-  at_start.trace = TraceKind::none;
-  at_start.trace_full = false;
-  // No step is made; without a ball the size of one means nothing.
-  std::visit(
-      [](auto& o) {
-        if (o.step_size == automatic_step_size) o.step_size = 1;
-      },
-      at_start.optimizer);
-  State state(problem, at_start, true);
-  state.with_host_memory([&state] { state.execute(); });
   Evaluation<T> e;
+  State state(without_step_sizes(problem, options), without_steps(options), true);
+  state.with_host_memory([&state] { state.execute(); });
   e.at = state.collect();
   const auto take = [](const AlignedVector<T>& v) { return std::vector<T>(v.begin(), v.end()); };
   e.output = take(state.output);

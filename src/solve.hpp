@@ -28,6 +28,7 @@ class LiveSolve {
 
   // At x0, no iteration.
   static Evaluation<T> evaluate(const VectorProblem<T>& problem, const Options& options);
+  static PlanSummary evaluation_plan(const VectorProblem<T>& problem, const Options& options);
 
  private:
   struct State;

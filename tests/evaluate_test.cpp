@@ -202,5 +202,19 @@ TYPED_TEST(EvaluateOf, OverflowHurtsOneInstanceOnly) {
   }
 }
 
+// No step is made: their sizes matter on a ball only, where the gradient norm depends on them.
+TEST(Evaluate, StepSizesMatterOnABallOnly) {
+  const std::vector<double> a{1, 2, 3, 4, 5, 6, 7, 8}, b{0.5, 0.5}, sizes{1, 0};
+  const VectorProblem<double> problem{
+      .count = 2, .n = 2, .d = 2, .a = a, .b = b, .step_size = sizes};
+  EXPECT_EQ(evaluate(problem).at.status,
+            (std::vector<Status>{Status::max_steps, Status::max_steps}));
+  EXPECT_EQ(evaluate(problem, {.ball = 1}).at.status,
+            (std::vector<Status>{Status::max_steps, Status::bad_parameter}));
+  VectorProblem<double> wrong = problem;
+  wrong.step_size = std::span(sizes).first(1);
+  EXPECT_THROW(evaluate(wrong), Error);
+}
+
 }  // namespace
 }  // namespace softreg

@@ -378,6 +378,20 @@ TEST(CpuPlan, TakesAsManyThreadsAsAskedForAndMemoryAllows) {
   }
 }
 
+TEST(ResultBytes, CountsWhatIsReturnedAndDoesNotOverflow) {
+  BatchShape s;
+  s.count = 10;
+  s.rows = 7;
+  s.parameters = 3;
+  EXPECT_EQ(result_bytes(s), 10 * ((3 + 3) * 4 + 8));
+  s.describes = true;  // gradient, attended, log mass; output, dlogits
+  EXPECT_EQ(result_bytes(s), 10 * ((3 + 3) * 4 + 8 + (3 + 3 + 1) * 4 + 2 * 7 * 4));
+  s.describes = false;
+  s.trace_values = std::int64_t{1} << 32;
+  s.count = std::int64_t{1} << 40;
+  EXPECT_EQ(result_bytes(s), std::numeric_limits<std::int64_t>::max());
+}
+
 TEST(CpuPlan, HoldsTheLongestInstanceAndEverythingAskedFor) {
   const bool held = rc::check("CPU plans", [] {
     Drawn d;

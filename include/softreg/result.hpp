@@ -22,7 +22,8 @@ struct PlanSummary {
   double padding = 0;      // share of the occupied rows that are padding
   std::int64_t chunks = 1;
   std::int64_t workspace_bytes = 0;
-  int threads = 1;  // CPU
+  std::int64_t result_bytes = 0;  // of host memory, for what is returned
+  int threads = 1;                // CPU
 };
 
 struct Message {
