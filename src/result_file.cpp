@@ -2,6 +2,7 @@
 #include "result_file.hpp"
 
 #include <cstdint>
+#include <limits>
 #include <span>
 
 #include "npz.hpp"
@@ -37,13 +38,21 @@ void add_loss_trace(NpzWriter& writer, const Result<T>& result) {
   add(writer, "trace_step", result.trace_step, {extent(result.trace_step)});
 }
 
+bool has_begun(Status status) {
+  return status != Status::not_run && status != Status::bad_input && status != Status::bad_target &&
+         status != Status::bad_parameter && status != Status::device_error;
+}
+
 template <class T>
-void add_shifts(NpzWriter& writer, const Result<T>& result) {
+void add_shifts(NpzWriter& writer, const Result<T>& result, bool full) {
   if (result.shifts.empty()) return;
   const auto column = [&](const char* name, T ShiftSummary<T>::*member) {
     std::vector<T> values;
     values.reserve(result.shifts.size());
-    for (const ShiftSummary<T>& shift : result.shifts) values.push_back(shift.*member);
+    for (std::size_t i = 0; i < result.shifts.size(); ++i) {
+      values.push_back(has_begun(result.status[i]) ? result.shifts[i].*member
+                                                   : std::numeric_limits<T>::quiet_NaN());
+    }
     add(writer, name, values, {result.count});
   };
   column("shift_f_max", &ShiftSummary<T>::f_max);
@@ -51,7 +60,7 @@ void add_shifts(NpzWriter& writer, const Result<T>& result) {
   column("shift_x_max", &ShiftSummary<T>::x_max);
   column("shift_x_sum", &ShiftSummary<T>::x_sum);
   column("shift_ratio_max", &ShiftSummary<T>::ratio_max);
-  if (result.shift_f.empty()) return;
+  if (!full) return;
   const Shape per_step{result.count, extent(result.shift_f) / result.count};
   add(writer, "shift_f", result.shift_f, per_step);
   add(writer, "shift_x", result.shift_x, per_step);
@@ -75,7 +84,7 @@ void write_result(const ResultFile& file, const Result<T>& result) {
   add(writer, "objective", result.objective, {result.count});
   add(writer, "grad_norm", result.gradient_norm, {result.count});
   add_loss_trace(writer, result);
-  add_shifts(writer, result);
+  add_shifts(writer, result, file.trace_full);
   finish(writer, file);
 }
 

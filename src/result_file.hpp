@@ -15,6 +15,7 @@ struct ResultFile {
   bool force = false;
   std::vector<std::string> groups;  // a label per instance, or empty
   std::string meta;                 // the JSON document
+  bool trace_full = false;          // shift_f and shift_x, even if there was no step
 };
 
 template <class T>

@@ -381,7 +381,7 @@ Result<float> some_result() {
 
 TEST_F(Files, ResultsReadBack) {
   const Result<float> r = some_result();
-  write_result(ResultFile{path("r.npz"), false, {"Köln", "Bonn"}, "{}"}, r);
+  write_result(ResultFile{path("r.npz"), false, {"Köln", "Bonn"}, "{}", true}, r);
   NpzFile file = NpzFile::open(path("r.npz"));
   const auto shape = [&](const char* name) { return file.header(name).shape; };
   EXPECT_EQ(shape("x"), (Shape{2, 3}));
