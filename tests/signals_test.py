@@ -2,6 +2,7 @@
 
 40 signals; SOFTREG_SLOW=1 sends 200.
 """
+import fcntl
 import os
 import random
 import signal
@@ -136,6 +137,38 @@ def test_other_verbs(folder, verb):
         assert code in (130, -2, None) and took < IN_TIME
         if (folder / "other.npz").exists():
             assert "meta" in arrays(folder / "other.npz")  # whole
+
+
+def test_what_is_said_is_true(folder):
+    said = {}
+    for name, words in {"huge": ["-o", folder / "said.npz", "-q"], "no output": ["-q"]}.items():
+        process = subprocess.Popen([PROGRAM, "solve", str(folder / "huge.npz"), *map(str, WORKLOADS["huge"][1]),
+                                    *map(str, words)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                                   env=ENVIRONMENT)
+        time.sleep(1.5)
+        process.send_signal(signal.SIGTERM)
+        said[name] = process.communicate(timeout=60)[1]
+        assert process.returncode == 143
+    assert set(said.values()) <= {"interrupted: no instance was finished, and nothing was saved\n",
+                                  "interrupted: nothing was saved\n"}
+    assert not (folder / "said.npz").exists()
+
+
+def test_nobody_is_told_that_nothing_was_saved_when_it_was(folder):
+    result = folder / "written.npz"
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    os.write(writer, b"x" * 4096)  # what the program prints waits until somebody reads
+    process = subprocess.Popen([PROGRAM, "gen", str(result), "--n", "3", "--d", "2", "--count", "1"], stdout=writer,
+                               stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    end = time.monotonic() + 30
+    while not result.exists() and time.monotonic() < end:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate(timeout=60)[1] == "interrupted\n"
+    assert process.returncode == 143 and "meta" in arrays(result)
+    os.close(reader)
+    os.close(writer)
 
 
 def test_a_signal_that_the_parent_ignores_stays_ignored(folder):

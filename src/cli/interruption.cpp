@@ -1,6 +1,7 @@
 // A signalfd and an eventfd under one poll(): no code runs in a signal handler.
 #include "interruption.hpp"
 
+#include <fmt/format.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/eventfd.h>
@@ -15,6 +16,8 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+
+#include "softreg/error.hpp"
 
 namespace softreg {
 namespace {
@@ -62,7 +65,8 @@ Interruption::Interruption() {
   signals_ = ::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
   wake_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (signals_ < 0 || wake_ < 0) {
-    throw std::system_error(errno, std::generic_category(), "cannot watch for signals");
+    throw Error(ErrorKind::internal, fmt::format("cannot watch for signals: {}",
+                                                 std::generic_category().message(errno)));
   }
   thread_ = std::thread([this] { serve(); });
 }
@@ -133,7 +137,8 @@ void Interruption::take_signal() {
     if (!second) signal_ = static_cast<int>(info.ssi_signo);
     const std::scoped_lock lock(mutex_);
     if (second || stage_ == Stage::nothing_to_save) {
-      constexpr std::string_view text = "interrupted: nothing was saved\n";
+      const std::string_view text =
+          may_be_saved_ ? "interrupted\n" : "interrupted: nothing was saved\n";
       static_cast<void>(!::write(STDERR_FILENO, text.data(), text.size()));
       exit_at_once(exit_code());
     }

@@ -46,6 +46,10 @@ class Interruption {
   // The work has returned and the caller saves it. Never returns if `finish` has begun already.
   void end_watch();
 
+  // Something will now appear under the output's name: from here on nobody is told that nothing was
+  // saved.
+  void begin_saving() { may_be_saved_ = true; }
+
  private:
   enum class Stage { nothing_to_save, watched, abandoned, saving };
 
@@ -56,7 +60,7 @@ class Interruption {
 
   std::atomic<int> signal_{0};
   int signals_ = -1, wake_ = -1;  // descriptors that serve() sleeps on
-  std::atomic<bool> ended_{false};
+  std::atomic<bool> ended_{false}, may_be_saved_{false};
   std::mutex mutex_;
   std::condition_variable never_;
   Stage stage_ = Stage::nothing_to_save;

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <exception>
 #include <new>
+#include <optional>
 #include <stdexcept>
 
 #include "softreg/error.hpp"
@@ -121,11 +122,14 @@ int main(int argc, char** argv) {
   softreg::occupy_standard_descriptors();
   // A reader of ours that goes away is an error of writing, not the end of a long solve.
   std::signal(SIGPIPE, SIG_IGN);
+  // A file that may not grow further is one too, and its temporary file must not stay.
+  std::signal(SIGXFSZ, SIG_IGN);
   softreg::Terminal terminal;
-  softreg::Interruption interruption;
-  softreg::Session session{terminal, interruption};
+  std::optional<softreg::Interruption> interruption;
   const int code = softreg::report_failures(terminal, [&] {
+    interruption.emplace();
+    softreg::Session session{terminal, *interruption};
     return softreg::run({argv + 1, argv + argc}, session);
   });
-  return interruption.requested() ? interruption.exit_code() : code;
+  return interruption && interruption->requested() ? interruption->exit_code() : code;
 }

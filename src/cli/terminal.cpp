@@ -27,6 +27,8 @@ void Terminal::error(const Error& error) {
   if (!error.hint().empty()) write_line("hint", "36", error.hint());
 }
 
+void Terminal::interrupted(std::string_view text) { write_line("interrupted", "33", text); }
+
 void Terminal::warn(std::string_view text) {
   if (!quiet()) write_line("warning", "33", text);
 }
