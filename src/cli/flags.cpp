@@ -3,14 +3,18 @@
 
 #include <fmt/format.h>
 #include <toml++/toml.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cctype>
 #include <cstdlib>
 #include <deque>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 
+#include "mapped_file.hpp"
 #include "softreg/error.hpp"
 #include "text.hpp"
 #include "verb.hpp"
@@ -99,11 +103,20 @@ bool parse_truth(const std::string& text, const std::string& origin) {
 
 }  // namespace
 
+// Strongest first.
+enum class Source { command_line, environment, verb_table, config, fallback };
+
 struct Flags::Parser {
   struct Toggle {
     CLI::Option* option = nullptr;
     bool value = false;
-    bool given = false;
+    Source source = Source::fallback;
+    const Toggle* opposite = nullptr;
+
+    // A stronger source has said something about it.
+    bool settled(Source by) const {
+      return source < by || (opposite != nullptr && opposite->value && opposite->source < by);
+    }
   };
   struct Value {
     CLI::Option* option = nullptr;
@@ -113,9 +126,11 @@ struct Flags::Parser {
   void parse_words(const std::vector<std::string>& arguments);
   void fill_from_environment();
   void fill_from_config(const std::string& path);
-  void fill_from_table(const toml::table& settings, const std::string& path, bool whole_file);
+  void fill_from_table(const toml::table& settings, const std::string& path, Source source);
   const CLI::Option* find(const std::string& key) const;
-  void set(const CLI::Option* option, const std::string& text, const std::string& origin);
+  void set(const CLI::Option* option, const std::string& text, const std::string& origin,
+           Source source);
+  void check_words() const;
 
   std::string verb;
   CLI::App app;
@@ -158,6 +173,15 @@ const bool& Flags::toggle(const std::string& names, const std::string& descripti
   return entry.value;
 }
 
+void Flags::contradict(const bool& one, const bool& other) {
+  const auto toggle = [this](const bool& value) {
+    return std::find_if(parser_->toggles.begin(), parser_->toggles.end(),
+                        [&](const Parser::Toggle& t) { return &t.value == &value; });
+  };
+  toggle(one)->opposite = &*toggle(other);
+  toggle(other)->opposite = &*toggle(one);
+}
+
 bool Flags::parse(const std::vector<std::string>& arguments) {
   try {
     parser_->parse_words(arguments);
@@ -189,7 +213,22 @@ void Flags::Parser::parse_words(const std::vector<std::string>& arguments) {
     if (times > 1) refuse(fmt::format("{} is given {} times", value.setting.origin, times));
     value.setting.given = times == 1;
   }
-  for (Toggle& toggle : toggles) toggle.given = toggle.option->count() > 0;
+  for (Toggle& toggle : toggles) {
+    if (toggle.option->count() > 0) toggle.source = Source::command_line;
+  }
+  check_words();
+}
+
+// An empty value is one that was forgotten, as is an option where a value should be.
+void Flags::Parser::check_words() const {
+  for (const Value& value : values) {
+    const auto& [text, origin, given] = value.setting;
+    if (!given) continue;
+    if (text.empty()) refuse(fmt::format("{} is empty; expected a value", origin));
+    if (text.starts_with("--") && find(text.substr(2)) != nullptr) {
+      refuse(fmt::format("{} needs a value", origin), fmt::format("{} is an option", text));
+    }
+  }
 }
 
 std::string Flags::help() const { return parser_->app.help(); }
@@ -204,14 +243,14 @@ const CLI::Option* Flags::Parser::find(const std::string& key) const {
 }
 
 void Flags::Parser::set(const CLI::Option* option, const std::string& text,
-                        const std::string& origin) {
+                        const std::string& origin, Source source) {
   for (Value& value : values) {
     if (value.option == option && !value.setting.given) value.setting = {text, origin, true};
   }
   for (Toggle& toggle : toggles) {
-    if (toggle.option != option || toggle.given) continue;
+    if (toggle.option != option || toggle.settled(source)) continue;
     toggle.value = parse_truth(text, origin);
-    toggle.given = true;
+    toggle.source = source;
   }
 }
 
@@ -220,40 +259,48 @@ void Flags::Parser::fill_from_environment() {
     if (option->get_lnames().empty() || option->get_lnames().front() == "help") continue;
     const std::string name = environment_name(option->get_lnames().front());
     const char* text = std::getenv(name.c_str());
-    if (text != nullptr && *text != '\0') set(option, text, name);
+    if (text != nullptr && *text != '\0') set(option, text, name, Source::environment);
   }
 }
 
 void Flags::Parser::fill_from_config(const std::string& path) {
+  const MappedFile file(path);
+  const auto bytes = file.bytes();
   toml::table table;
   try {
-    table = toml::parse_file(path);
+    table = toml::parse(std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()),
+                        path);
   } catch (const toml::parse_error& error) {
-    // A file that cannot be opened has no line.
-    const auto line = error.source().begin.line;
-    throw Error(line == 0 ? ErrorKind::io : ErrorKind::usage,
-                line == 0 ? fmt::format("cannot read {}", softreg::quoted(path))
-                          : fmt::format("{}, line {}: {}", softreg::quoted(path), line,
-                                        error.description()));
+    refuse(fmt::format("{}, line {}: {}", quoted_path(path), error.source().begin.line,
+                       error.description()));
   }
   // The verb's own table first: what is set once stays.
-  if (const toml::table* own = table[verb].as_table()) fill_from_table(*own, path, false);
-  fill_from_table(table, path, true);
+  if (const toml::table* own = table[verb].as_table())
+    fill_from_table(*own, path, Source::verb_table);
+  fill_from_table(table, path, Source::config);
 }
 
 void Flags::Parser::fill_from_table(const toml::table& settings, const std::string& path,
-                                    bool whole_file) {
+                                    Source source) {
+  std::map<const CLI::Option*, std::string> names;  // under which each is set
   for (const auto& [key, node] : settings) {
     const std::string name(key.str());
-    if (whole_file && node.is_table() && is_verb(name)) continue;
+    if (source == Source::config && node.is_table() && is_verb(name)) continue;
     const std::string origin = fmt::format("{} in {}, line {},", softreg::quoted(name),
-                                           softreg::quoted(path), node.source().begin.line);
+                                           quoted_path(path), node.source().begin.line);
     const CLI::Option* option = find(name);
     if (option == nullptr || name == "config") {
       refuse(fmt::format("{} is not an option of {}", origin, verb),
              fmt::format("options of one verb belong into its table, such as [{}]", verb));
     }
-    set(option, toml_text(node, origin), origin);
+    const auto [other, is_new] = names.emplace(option, name);
+    if (!is_new) {
+      refuse(fmt::format("{} and {} are one option; only one of them can hold", origin,
+                         softreg::quoted(other->second)));
+    }
+    const std::string text = toml_text(node, origin);
+    if (text.empty()) refuse(fmt::format("{} is empty; expected a value", origin));
+    set(option, text, origin, source);
   }
 }
 
@@ -284,6 +331,23 @@ std::vector<std::pair<std::string, std::string>> Flags::names() const {
     if (!option->nonpositional()) continue;
     result.emplace_back(shown_name(*option), option->get_description());
   }
+  return result;
+}
+
+std::vector<std::string> unknown_environment() {
+  std::vector<std::string> result;
+  std::set<std::string> known{"SOFTREG_ISA"};
+  for (const VerbEntry& verb : verbs()) {
+    for (const auto& [name, description] : verb.make()->flags().names()) {
+      if (name != "--help") known.insert(environment_name(name.substr(2)));
+    }
+  }
+  for (char** variable = ::environ; *variable != nullptr; ++variable) {
+    const std::string_view text(*variable);
+    const std::string name(text.substr(0, text.find('=')));
+    if (name.starts_with("SOFTREG_") && known.count(name) == 0) result.push_back(name);
+  }
+  std::sort(result.begin(), result.end());
   return result;
 }
 

@@ -36,6 +36,9 @@ class Flags {
   const Setting& value(const FlagText& flag);
   const bool& toggle(const std::string& names, const std::string& description);
 
+  // Two toggles of which a weaker source cannot set one where a stronger source has set the other.
+  void contradict(const bool& one, const bool& other);
+
   // Throws Error (usage). Returns false when --help was asked for: then text() is for stdout.
   bool parse(const std::vector<std::string>& arguments);
 
@@ -63,6 +66,9 @@ std::vector<std::string> parse_list(const Setting& setting);
 
 // The position of the text among `choices`.
 std::size_t parse_choice(const Setting& setting, const std::vector<std::string>& choices);
+
+// The variables SOFTREG_... of the environment that no verb has an option for, in order.
+std::vector<std::string> unknown_environment();
 
 // Throws Error (usage) when the setting has no text: "solve needs PROBLEM".
 void require(std::string_view verb, std::string_view name, const Setting& setting);
