@@ -85,6 +85,14 @@ std::string machine_text(const Machine& machine) {
                      machine.nvidia_driver.empty() ? "none loaded" : machine.nvidia_driver);
 }
 
+// The one that --device auto takes: the best that can be used.
+std::string automatic_device(const std::vector<DeviceReport>& reports) {
+  const auto best = std::find_if(reports.rbegin(), reports.rend(), [](const DeviceReport& report) {
+    return report.unavailable.empty();
+  });
+  return best == reports.rend() ? "" : best->name;
+}
+
 Json devices_json(const std::vector<DeviceReport>& reports) {
   Json result = Json::array();
   for (const DeviceReport& report : reports) {
@@ -145,6 +153,9 @@ class Doctor : public Verb {
     const bool passed = std::all_of(tests.begin(), tests.end(),
                                     [](const SelfTest& test) { return test.failure.empty(); });
     Json document = document_head("doctor");
+    document["device"] = automatic_device(reports);
+    document["dtype"] = {dtype_name<float>(), dtype_name<double>()};
+    document["seed"] = self_test_seed;
     document["instruction_sets"] = compiled_instruction_sets();
     document["machine"] = machine_json(machine);
     document["devices"] = devices_json(reports);
