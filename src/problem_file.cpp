@@ -6,8 +6,10 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <filesystem>
 #include <limits>
+#include <span>
 #include <string_view>
 #include <utility>
 
@@ -53,6 +55,32 @@ struct Extents {
   std::int64_t rows = 0;  // of all instances together (ragged), else n
 };
 
+// The first number that is finite in the file but not in float32, as a warning.
+void warn_of_overflow(const std::string& what, std::span<const double> from,
+                      std::vector<std::string>& warnings) {
+  const auto overflows = [](double v) {
+    return std::isfinite(v) && !std::isfinite(static_cast<float>(v));
+  };
+  const auto first = std::find_if(from.begin(), from.end(), overflows);
+  if (first == from.end()) return;
+  warnings.push_back(fmt::format("{} has {} numbers that overflow float32, the first is {}", what,
+                                 std::count_if(first, from.end(), overflows), *first));
+}
+
+// An array in the dtype of the arithmetic.
+template <class T>
+AlignedVector<T> read_rounded(NpzFile& file, const std::string& name,
+                              std::vector<std::string>& warnings) {
+  AlignedVector<T> values = file.read<T>(name);
+  if (sizeof(T) == 4 && file.header(name).dtype == Dtype::f64 &&
+      !std::all_of(values.begin(), values.end(), [](T v) { return std::isfinite(v); })) {
+    const AlignedVector<double> exact = file.read<double>(name);
+    warn_of_overflow(fmt::format("array '{}' of {}", name, quoted_path(file.path())), exact,
+                     warnings);
+  }
+  return values;
+}
+
 // The arrays of one file, their headers and what follows from them.
 class ProblemReader {
  public:
@@ -72,7 +100,7 @@ class ProblemReader {
   void check_per_row(const std::string& name);
   std::vector<std::string> warnings() const;
   template <class T>
-  ProblemArrays<T> arrays();
+  ProblemArrays<T> arrays(std::vector<std::string>& warnings);
 
   const Shape& shape(const std::string& name) { return file_.header(name).shape; }
   std::string a_shape() { return "A has shape " + shape_text(shape("A")); }
@@ -88,14 +116,14 @@ void ProblemReader::refuse_unsupported_arrays() const {
       refuse(
           fmt::format("{} holds a matrix problem (array '{}'), which this version of softreg does "
                       "not solve",
-                      softreg::quoted(file_.path()), name),
+                      quoted_path(file_.path()), name),
           "a vector problem has the arrays A and b");
     }
     if (contains(segment_names, name)) {
       refuse(
           fmt::format("{} has an array '{}': several softmaxes that share one x are not supported "
                       "by this version of softreg",
-                      softreg::quoted(file_.path()), name));
+                      quoted_path(file_.path()), name));
     }
   }
 }
@@ -105,7 +133,7 @@ void ProblemReader::require_arrays() const {
     if (file_.has(name)) continue;
     std::vector<std::string> present;
     for (const std::string& other : file_.names()) present.push_back(softreg::quoted(other));
-    refuse(fmt::format("{} has no array '{}'; it has {}", softreg::quoted(file_.path()), name,
+    refuse(fmt::format("{} has no array '{}'; it has {}", quoted_path(file_.path()), name,
                        present.empty() ? "none" : fmt::format("{}", fmt::join(present, ", "))),
            "a vector problem has the arrays A and b");
   }
@@ -236,21 +264,21 @@ std::vector<std::string> ProblemReader::warnings() const {
     result.push_back(
         fmt::format("array {} of {} is not used; a vector problem has A, b, offsets, x0, "
                     "step_size and w",
-                    softreg::quoted(name), softreg::quoted(file_.path())));
+                    softreg::quoted(name), quoted_path(file_.path())));
   }
   return result;
 }
 
 template <class T>
-ProblemArrays<T> ProblemReader::arrays() {
+ProblemArrays<T> ProblemReader::arrays(std::vector<std::string>& warnings) {
   ProblemArrays<T> result;
   result.count = extents_.count;
   result.n = extents_.n;
   result.d = extents_.d;
-  result.a = file_.read<T>("A");
-  result.b = file_.read<T>("b");
-  if (file_.has("x0")) result.x0 = file_.read<T>("x0");
-  if (file_.has("w")) result.w = file_.read<T>("w");
+  result.a = read_rounded<T>(file_, "A", warnings);
+  result.b = read_rounded<T>(file_, "b", warnings);
+  if (file_.has("x0")) result.x0 = read_rounded<T>(file_, "x0", warnings);
+  if (file_.has("w")) result.w = read_rounded<T>(file_, "w", warnings);
   if (file_.has("step_size")) result.step_size = file_.read<double>("step_size");
   result.offsets = std::move(offsets_);
   return result;
@@ -267,9 +295,9 @@ ProblemFile ProblemReader::read(DtypeChoice dtype) {
   const bool single = dtype == DtypeChoice::f32 ||
                       (dtype == DtypeChoice::keep && file_.header("A").dtype == Dtype::f32);
   if (single)
-    result.problem = arrays<float>();
+    result.problem = arrays<float>(result.warnings);
   else
-    result.problem = arrays<double>();
+    result.problem = arrays<double>(result.warnings);
   return result;
 }
 
@@ -296,6 +324,8 @@ ProblemFile read_csv_problem(const std::string& path, const CsvColumns& columns,
     std::transform(table.features.begin(), table.features.end(), single.a.begin(), to_float);
     single.b.resize(table.target.size());
     std::transform(table.target.begin(), table.target.end(), single.b.begin(), to_float);
+    warn_of_overflow("the target of " + quoted_path(path), table.target, result.warnings);
+    warn_of_overflow("the features of " + quoted_path(path), table.features, result.warnings);
     result.problem = std::move(single);
   } else {
     arrays.a = std::move(table.features);
@@ -311,14 +341,49 @@ void check_columns(const std::string& path, const CsvColumns& columns, bool csv)
   if (csv && !all) {
     throw Error(
         ErrorKind::usage,
-        fmt::format("the table {} needs --group, --target and --features", softreg::quoted(path)),
+        fmt::format("the table {} needs --group, --target and --features", quoted_path(path)),
         "for example --group market --target share --features price,air");
   }
   if (!csv && any) {
     throw Error(ErrorKind::usage,
                 fmt::format("--group, --target and --features belong to a .csv table, not to {}",
-                            softreg::quoted(path)));
+                            quoted_path(path)));
   }
+}
+
+template <class T>
+void read_starts_of(NpzFile& file, ProblemArrays<T>& problem, std::vector<std::string>& warnings) {
+  const NpyHeader header = file.header("x");
+  const Shape expected{problem.count, problem.d};
+  if (!readable_as<double>(header.dtype)) {
+    refuse(fmt::format("array 'x' of {} is {}; expected float32 or float64",
+                       quoted_path(file.path()), name(header.dtype)));
+  }
+  if (header.shape != expected) {
+    refuse(fmt::format(
+        "array 'x' of {} has shape {} but the problem has {} instances of {} parameters; "
+        "expected {}",
+        quoted_path(file.path()), shape_text(header.shape), problem.count, problem.d,
+        shape_text(expected)));
+  }
+  if (!problem.x0.empty()) {
+    warnings.push_back(fmt::format("the problem's array 'x0' is not used: array 'x' of {} is",
+                                   quoted_path(file.path())));
+  }
+  problem.x0 = read_rounded<T>(file, "x", warnings);
+}
+
+// Instance by instance the result must speak of what the problem does.
+void check_groups(NpzFile& file, const std::vector<std::string>& groups) {
+  const std::vector<std::string> labels = file.read_strings("group");
+  if (labels.size() != groups.size()) {
+    refuse(fmt::format("array 'group' of {} has {} labels but the problem has {} instances",
+                       quoted_path(file.path()), labels.size(), groups.size()));
+  }
+  const auto [ours, theirs] = std::mismatch(groups.begin(), groups.end(), labels.begin());
+  if (ours == groups.end()) return;
+  refuse(fmt::format("instance {} is {} but {} in {}", ours - groups.begin(),
+                     softreg::quoted(*ours), softreg::quoted(*theirs), quoted_path(file.path())));
 }
 
 }  // namespace
@@ -332,7 +397,7 @@ ProblemFile read_problem_file(const std::string& path, const CsvColumns& columns
   const std::string extension = std::filesystem::path(path).extension().string();
   if (extension != ".npz" && extension != ".csv") {
     throw Error(ErrorKind::usage,
-                fmt::format("problem file {} is neither .npz nor .csv", softreg::quoted(path)));
+                fmt::format("problem file {} is neither .npz nor .csv", quoted_path(path)));
   }
   check_columns(path, columns, extension == ".csv");
   if (extension == ".csv") return read_csv_problem(path, columns, dtype);
@@ -340,26 +405,12 @@ ProblemFile read_problem_file(const std::string& path, const CsvColumns& columns
   return read_npz_problem(file, dtype);
 }
 
-template <class T>
-AlignedVector<T> read_starts(const std::string& path, std::int64_t count, std::int64_t d) {
+void read_starts(const std::string& path, ProblemFile& problem) {
   NpzFile file = NpzFile::open(path);
-  if (!file.has("x"))
-    refuse(fmt::format("{} has no array 'x' to start from", softreg::quoted(path)));
-  const NpyHeader header = file.header("x");
-  if (!readable_as<double>(header.dtype)) {
-    refuse(fmt::format("array 'x' of {} is {}; expected float32 or float64", softreg::quoted(path),
-                       name(header.dtype)));
-  }
-  if (header.shape != Shape{count, d}) {
-    refuse(fmt::format(
-        "array 'x' of {} has shape {} but the problem has {} instances of {} "
-        "parameters; expected {}",
-        softreg::quoted(path), shape_text(header.shape), count, d, shape_text(Shape{count, d})));
-  }
-  return file.read<T>("x");
+  if (!file.has("x")) refuse(fmt::format("{} has no array 'x' to start from", quoted_path(path)));
+  std::visit([&](auto& arrays) { read_starts_of(file, arrays, problem.warnings); },
+             problem.problem);
+  if (!problem.groups.empty() && file.has("group")) check_groups(file, problem.groups);
 }
-
-template AlignedVector<float> read_starts(const std::string&, std::int64_t, std::int64_t);
-template AlignedVector<double> read_starts(const std::string&, std::int64_t, std::int64_t);
 
 }  // namespace softreg

@@ -38,7 +38,7 @@ struct CsvColumns {
 struct ProblemFile {
   std::variant<ProblemArrays<float>, ProblemArrays<double>> problem;
   std::vector<std::string> groups;    // .csv: a label per instance, else empty
-  std::vector<std::string> warnings;  // such as an array whose name means nothing
+  std::vector<std::string> warnings;  // such as an array whose name means nothing: not fatal
 };
 
 // Throws Error: io when the file cannot be read, invalid_input when it makes no vector problem,
@@ -49,8 +49,9 @@ ProblemFile read_problem_file(const std::string& path, const CsvColumns& columns
 // The same for an open archive.
 ProblemFile read_npz_problem(NpzFile& file, DtypeChoice dtype);
 
-// The array x of an earlier result as starts for `count` instances of d parameters: (count, d).
-template <class T>
-AlignedVector<T> read_starts(const std::string& path, std::int64_t count, std::int64_t d);
+// Makes the array x (count, d) of an earlier result the problem's x0, and warns where the problem
+// has one already. Throws Error (invalid_input) when it does not fit or both have labels that
+// differ.
+void read_starts(const std::string& path, ProblemFile& problem);
 
 }  // namespace softreg

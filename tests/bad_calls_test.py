@@ -1,12 +1,13 @@
 """Wrong calls of the program: each ends with its exit code and one sentence, and writes nothing."""
 import random
+import resource
 
 import numpy as np
 import pytest
 
-from program import instances, ok, refused
+from program import document, instances, ok, refused, run
 
-USAGE, INVALID, MEMORY, FILES = 2, 4, 6, 8
+INTERNAL, USAGE, INVALID, MEMORY, FILES = 1, 2, 4, 6, 8
 
 NOT_NUMBERS = ["", "x", "1e", "0x10", "1,5", "nan", "inf", "-inf", "1e999", "--", " 1", "1 ", "١"]
 NUMBERS = {"--tol": ["-1", "-1e-9"], "--ridge": ["-0.5"], "--logit-weight": [], "--ball": ["0", "-2"],
@@ -76,6 +77,94 @@ def test_wrong_words(folder, words):
     assert list(folder.iterdir()) == [folder / "p.npz"]
 
 
+@pytest.mark.parametrize("words", [
+    ["-o", ""], ["--x0-from", ""], ["--config", ""], ["--group", ""], ["--features="], ["--fail-on", ""],
+    ["-o", "--force"], ["--tol", "--json"], ["--config", "--quiet"]], ids=" ".join)
+def test_forgotten_values(folder, words):
+    sentence = refused(USAGE, "solve", folder / "p.npz", *words)
+    assert "is empty" in sentence or "needs a value" in sentence
+    refused(USAGE, "evaluate", folder / "p.npz", "-o", folder / "e.npz", "--gradients", "")
+    assert list(folder.iterdir()) == [folder / "p.npz"]
+
+
+@pytest.mark.parametrize("text", ["output = ''", "features = []", "max_steps = 3\nmax-steps = 4"])
+def test_forgotten_and_repeated_values_in_a_config(tmp_path, text):
+    (tmp_path / "c.toml").write_text(text + "\n", encoding="utf-8")
+    sentence = refused(USAGE, "solve", tmp_path / "p.npz", "--config", tmp_path / "c.toml")
+    assert "c.toml', line " in sentence
+
+
+@pytest.mark.parametrize("option, value", [
+    ("--ball", "1e-46"), ("--ball", "1e39"), ("--ridge", "1e39"), ("--logit-weight", "-1e39")])
+def test_numbers_that_float32_cannot_hold(tmp_path, option, value):
+    a, b = instances(2, 5, 3)
+    np.savez(tmp_path / "f32.npz", A=a.astype(np.float32), b=b.astype(np.float32))
+    np.savez(tmp_path / "f64.npz", A=a, b=b)
+    for verb in ("solve", "check"):
+        sentence = refused(USAGE, verb, tmp_path / "f32.npz", option, value)
+        assert value.replace("e39", "e+39") in sentence and "float32" in sentence
+    ok("solve", tmp_path / "f64.npz", option, value, "--step-size", 1)
+
+
+def test_an_output_that_is_an_input(folder, tmp_path):
+    problem, result = tmp_path / "p.npz", tmp_path / "r.npz"
+    problem.write_bytes((folder / "p.npz").read_bytes())
+    ok("solve", problem, "-o", result)
+    before = result.read_bytes()
+    (tmp_path / "link.npz").symlink_to("p.npz")
+    for output, words in [(problem, []), (tmp_path / "link.npz", []), (result, ["--x0-from", result])]:
+        for verb in ("solve", "check", "evaluate"):
+            assert "is '" in refused(USAGE, verb, problem, *words, "-o", output, "--force")
+    assert result.read_bytes() == before and problem.read_bytes() == (folder / "p.npz").read_bytes()
+
+
+def test_hints_are_right_and_names_printable(folder, tmp_path):
+    assert "--force" not in refused(USAGE, "solve", folder / "p.npz", "-o", "/dev/null")
+    for name in ("a\nb", "a\033[31mb", "x" * 5000):
+        for words in (["solve", tmp_path / f"{name}.npz"], ["solve", tmp_path / f"{name}.txt"],
+                      ["solve", folder / "p.npz", "-o", tmp_path / name / "r.npz"],
+                      ["solve", folder / "p.npz", "--config", tmp_path / name]):
+            done = run(*words)
+            assert done.returncode in (USAGE, FILES) and "\033" not in done.stderr
+            assert len(done.stderr.splitlines()) <= 2 and len(done.stderr) < 600
+
+
+def limited(which, value, *words):
+    """Runs with a limit of setrlimit; returns (exit code, stderr)."""
+    done = run(*words, preexec_fn=lambda: resource.setrlimit(which, (value, value)))
+    assert [line.split(":")[0] for line in done.stderr.splitlines()] in (["error"], ["error", "hint"]), done.stderr
+    return done.returncode, done.stderr
+
+
+def test_without_descriptors(folder):
+    assert limited(resource.RLIMIT_NOFILE, 4, "solve", folder / "p.npz")[0] == INTERNAL
+
+
+def test_a_file_that_may_not_grow(tmp_path):
+    words = ["--n", 60, "--d", 10, "--count", 100]
+    code, sentence = limited(resource.RLIMIT_FSIZE, 20_000, "gen", tmp_path / "g.npz", *words)
+    assert code == FILES and "File too large" in sentence
+    assert not list(tmp_path.iterdir())
+
+
+def test_more_than_the_memory_of_the_machine(folder, tmp_path):
+    machine = document("doctor")["machine"]["memory_bytes"]
+    words = ["--trace", "shifts", "--trace-full", "--max-steps", 2 ** 31 - 2]
+    plan = document("solve", folder / "p.npz", *words, "--dry-run")
+    traces = 4 * 2 * (2 ** 31 - 2) * 8
+    assert traces < plan["result_bytes"] < traces + 4 * 1000
+    if machine < traces:
+        sentence = refused(MEMORY, "solve", folder / "p.npz", *words)
+        assert str(plan["result_bytes"]) in sentence
+    for rows in (10 ** 6, f"{10 ** 6}:{2 * 10 ** 6}"):
+        sentence = refused(MEMORY, "gen", tmp_path / "g.npz", "--n", rows, "--d", 1000, "--count", 10 ** 6)
+        assert str(4 * 10 ** 6 * (10 ** 6 * 1001 + 1000)) in sentence
+    code, sentence = limited(resource.RLIMIT_AS, 2 ** 30, "gen", tmp_path / "g.npz", "--n", 10 ** 5, "--d", 100,
+                             "--count", 40)
+    assert code == MEMORY and str(4 * 40 * (10 ** 5 * 101 + 100)) in sentence
+    assert not list(tmp_path.iterdir())
+
+
 def test_wrong_shapes_name_both_numbers(tmp_path):
     rng = random.Random(7)
     a, b = instances(4, 6, 3)
@@ -136,11 +225,25 @@ def test_wrong_tables(tmp_path):
     refused(FILES, "solve", tmp_path / "absent.csv", *columns)
 
 
+def test_starts_of_other_groups(tmp_path):
+    columns = ["--group", "g", "--target", "b", "--features", "x"]
+
+    def table(name, *labels):
+        rows = "".join(f"{label},0.5,{i}\n" for i, label in enumerate(labels))
+        (tmp_path / name).write_text("g,b,x\n" + rows, encoding="utf-8")
+        return tmp_path / name
+    ok("solve", table("t.csv", "Bonn", "Aachen"), *columns, "-o", tmp_path / "r.npz")
+    ok("solve", tmp_path / "t.csv", *columns, "--x0-from", tmp_path / "r.npz")
+    sentence = refused(INVALID, "solve", table("o.csv", "Bonn", "Berlin"), *columns, "--x0-from", tmp_path / "r.npz")
+    assert "instance 1 is 'Berlin' but 'Aachen' in " in sentence
+
+
 def test_wrong_places(folder, tmp_path):
     refused(FILES, "solve", folder / "p.npz", "-o", tmp_path / "no" / "such" / "r.npz")
     refused(FILES, "solve", folder / "p.npz", "-o", "/proc/r.npz")
     (tmp_path / "folder.npz").mkdir()
     refused(FILES, "solve", tmp_path / "folder.npz")
+    refused(FILES, "solve", folder / "p.npz", "--config", tmp_path)
     refused(USAGE, "solve", folder / "p.npz", "-o", tmp_path / "folder.npz", "--force")
     refused(MEMORY, "solve", folder / "p.npz", "--memory-limit", 10, "--device", "cpu")
     ok("solve", folder / "p.npz", "-o", tmp_path / "r.npz")

@@ -224,6 +224,32 @@ def test_an_unused_array_is_named(tmp_path):
     done = run("solve", path)
     assert done.returncode == 0 and "'x_0'" in done.stderr
     assert "x_0" not in run("solve", path, "-q").stderr
+    for words in (["solve"], ["check"], ["solve", "--dry-run"], ["evaluate", "-o", tmp_path / "e.npz"],
+                  ["evaluate", "-o", tmp_path / "e.npz", "--dry-run"]):
+        assert any("'x_0'" in warning for warning in document(*words, path)["warnings"])
+
+
+def test_a_start_that_is_overridden_is_named(tmp_path):
+    a, b = instances(2, 5, 2)
+    path = save(tmp_path / "p.npz", A=a, b=b, x0=np.ones(2))
+    ok("solve", path, "-o", tmp_path / "r.npz", "--max-steps", 8)
+    done = run("solve", path, "--x0-from", tmp_path / "r.npz", "--json", "--max-steps", 0, "-o", tmp_path / "s.npz")
+    assert "'x0'" in done.stderr and any("'x0'" in warning for warning in json.loads(done.stdout)["warnings"])
+    np.testing.assert_array_equal(arrays(tmp_path / "s.npz")["x"], arrays(tmp_path / "r.npz")["x"])
+
+
+def test_numbers_that_overflow_float32_are_named(tmp_path):
+    a, b = instances(3, 5, 2)
+    a[1, 2, 0] = 1e39
+    path = save(tmp_path / "p.npz", A=a, b=b)
+    for order in (a, np.asfortranarray(a)):
+        save(path, A=order, b=b)
+        done = run("solve", path, "--dtype", "f32")
+        assert "array 'A'" in done.stderr and "1 numbers that overflow float32, the first is 1e+39" in done.stderr
+    assert "overflow" not in run("solve", path).stderr
+    csv = table(tmp_path / "t.csv", ["x"] * 15, b.ravel(), a.reshape(-1, 2))
+    columns = ["--group", "market", "--target", "share", "--features", "price,air", "--dtype", "f32"]
+    assert "the features of" in run("solve", csv, *columns).stderr
 
 
 @pytest.mark.parametrize("flag, inside, outside", [
@@ -317,7 +343,7 @@ def test_trace_of_losses(problem):
         assert row[tests - 1] == got["loss"][i] and (np.diff(row[:tests]) < 0).all()
 
 
-def test_trace_of_shifts(problem):
+def test_trace_of_shifts(problem, tmp_path):
     got = solved(problem, "--trace", "shifts", "--trace-full", "--tol", 0, "--step-size", 0.7)
     summary = {"shift_f_max", "shift_f_sum", "shift_x_max", "shift_x_sum", "shift_ratio_max"}
     assert set(got) == RESULT | summary | {"shift_f", "shift_x"}
@@ -337,6 +363,17 @@ def test_trace_of_shifts(problem):
         np.testing.assert_allclose(got["shift_f"][i, :3], [np.linalg.norm(f[t + 1] - f[t]) for t in range(3)],
                                    rtol=0, atol=1e-14)
     assert "shift_f" not in solved(problem, "--trace", "shifts")
+    ok("solve", problem, "-o", tmp_path / "n.npz", "--trace", "shifts", "--trace-full", "--max-steps", 0)
+    none = arrays(tmp_path / "n.npz")
+    assert none["shift_f"].shape == none["shift_x"].shape == (6, 0)
+
+
+def test_shifts_of_an_instance_that_did_not_run_are_not_numbers(tmp_path):
+    a, b = instances(3, 5, 2)
+    a[1, 2, 1] = np.nan
+    got = solved(save(tmp_path / "p.npz", A=a, b=b), "--trace", "shifts")
+    for name in ("shift_f_max", "shift_f_sum", "shift_x_max", "shift_x_sum", "shift_ratio_max"):
+        assert list(np.isnan(got[name])) == [False, True, False]
 
 
 def test_time_limit(tmp_path):
@@ -358,6 +395,8 @@ def test_threads_devices_and_memory_do_not_change_bits(problem):
     assert_same(solved(problem, "--device", "cpu", "--memory-limit", "1M"), base)
     assert document("solve", problem, "--device", "cpu", "--threads", 1)["plan"]["threads"] == 1
     assert document("solve", problem, "--device", "reference")["device"] == "reference"
+    cores = document("doctor")["machine"]["cores"]
+    assert document("solve", problem, "--device", "cpu", "--threads", 1000)["plan"]["threads"] == min(cores, 6)
 
 
 def test_too_little_memory(problem):
@@ -425,6 +464,28 @@ def test_flag_before_environment_before_config_before_default(problem, tmp_path)
     assert not ok("solve", problem, SOFTREG_JSON="off").startswith("{")
 
 
+def test_a_toggle_yields_to_its_opposite_from_a_stronger_source(problem, tmp_path):
+    config = tmp_path / "c.toml"
+    config.write_text("quiet = true\n")
+    assert "note: " in run("solve", problem, "-v", SOFTREG_QUIET="1").stderr
+    assert "note: " in run("solve", problem, "--config", config, SOFTREG_VERBOSE="1").stderr
+    assert run("solve", problem, "-q", SOFTREG_VERBOSE="1").stderr == ""
+    assert "note: " in run("solve", problem, "--quiet=false", SOFTREG_VERBOSE="1").stderr
+    config.write_text("quiet = true\n[solve]\nverbose = true\n")
+    assert "note: " in run("solve", problem, "--config", config).stderr
+    refused(2, "solve", problem, SOFTREG_VERBOSE="1", SOFTREG_QUIET="1")
+    config.write_text("quiet = true\nverbose = true\n")
+    refused(2, "solve", problem, "--config", config)
+
+
+def test_unknown_variables_are_named_once(problem):
+    known = {"SOFTREG_ISA": "x86-64", "SOFTREG_FAMILY": "plain", "SOFTREG_TOL": "1"}
+    assert "SOFTREG" not in run("solve", problem, **known).stderr
+    lines = run("solve", problem, SOFTREG_TOLL="1", SOFTREG_MAXSTEPS="3", **known).stderr.splitlines()
+    assert sum("'SOFTREG_MAXSTEPS', 'SOFTREG_TOLL'" in line for line in lines) == 1
+    assert "SOFTREG" not in run("solve", problem, "-q", SOFTREG_TOLL="1").stderr
+
+
 @pytest.mark.parametrize("text, words", [
     ("max-step = 3\n", ["'max-step'", "line 1"]), ("[solve]\nlos = 'x'\n", ["'los'", "line 2"]),
     ("tol = 1979-05-27\n", ["'tol'"]), ("tol = \n", ["line 1"]), ("tol = 'x'\n", ["'x'", "line 1"]),
@@ -472,9 +533,45 @@ def test_dry_run_writes_nothing(problem, tmp_path):
         doc = document(verb, problem, "-o", tmp_path / "r.npz", "--dry-run")
         assert doc["dry_run"] and doc["workspace_bytes"] > 0 and doc["plan"]["bytes"] == doc["workspace_bytes"]
         assert "workspace" in ok(verb, problem, "-o", tmp_path / "r.npz", "--dry-run")
+        assert "results" in ok(verb, problem, "-o", tmp_path / "r.npz", "--dry-run")
+        assert doc["result_bytes"] == document(verb, problem, "-o", tmp_path / "d.npz", "--force")["result_bytes"]
     doc = document("gen", tmp_path / "r.npz", "--n", "3:5", "--d", 2, "--count", 10, "--dry-run")
     assert 30 <= doc["rows"] <= 50
     assert not (tmp_path / "r.npz").exists()
+
+
+def test_dry_run_plans_what_will_run(problem, tmp_path):
+    words = ["evaluate", problem, "-o", tmp_path / "e.npz", "--device", "cpu", "--threads", 1]
+    planned = document(*words, "--dry-run")["workspace_bytes"]
+    assert document(*words, "--memory-limit", planned)["workspace_bytes"] == planned
+    refused(6, *words, "--force", "--memory-limit", planned - 1)
+
+
+def test_bytes_of_results(problem, tmp_path):
+    def counted(*words):
+        planned = document("solve", problem, "--max-steps", 40, *words, "--dry-run")["result_bytes"]
+        got = solved(problem, *words)
+        return planned, sum(value.nbytes for name, value in got.items() if name != "meta")
+    for words in ([], ["--trace", "loss"], ["--trace", "loss", "--check-every", 1]):
+        planned, saved = counted(*words)
+        assert planned == saved
+    planned, saved = counted("--trace", "shifts", "--trace-full")
+    assert planned > saved  # what is kept of a trajectory is more than its five columns
+    doc = document("evaluate", problem, "-o", tmp_path / "e.npz", "--dry-run")
+    ok("evaluate", problem, "-o", tmp_path / "e.npz")
+    got = arrays(tmp_path / "e.npz")
+    saved = sum(value.nbytes for name, value in got.items() if name != "meta")
+    assert doc["result_bytes"] == saved + got["f"].nbytes + 6 * 4  # and d objective / dz, steps
+
+
+def test_every_document_has_the_common_keys(problem, tmp_path):
+    gen = ["gen", tmp_path / "g.npz", "--n", 3, "--d", 2, "--count", 1]
+    evaluate = ["evaluate", problem, "-o", tmp_path / "e.npz"]
+    for words in (["solve", problem], ["solve", problem, "--dry-run"], ["check", problem],
+                  ["check", problem, "--dry-run"], evaluate, [*evaluate, "--dry-run"], gen, [*gen, "--dry-run"],
+                  ["doctor"]):
+        assert {"schema_version", "version", "verb", "device", "dtype", "seed", "arguments"} <= set(document(*words))
+    assert document("solve", problem, "--dry-run", "--optimizer", "nesterov")["optimizer"] == "nesterov"
 
 
 def test_unreadable_problems(tmp_path):
@@ -552,6 +649,13 @@ def test_evaluate_needs_an_output(problem):
     refused(2, "evaluate", problem, "-o", problem.with_name("e.npz"), "--gradients", "y")
 
 
+def test_evaluate_needs_no_step_sizes(tmp_path):
+    a, b = instances(3, 6, 3)
+    path = save(tmp_path / "p.npz", A=a, b=b, step_size=np.array([1, 0, np.nan]))
+    ok("evaluate", path, "-o", tmp_path / "e.npz")
+    assert list(arrays(tmp_path / "e.npz")["status"]) == [10, 10, 10]
+
+
 def test_evaluate_at_an_earlier_result(problem, tmp_path):
     got = solved(problem)
     ok("evaluate", problem, "-o", tmp_path / "e.npz", "--x0-from", problem.with_name("solved.npz"))
@@ -578,6 +682,25 @@ def test_check(tmp_path):
     assert json.loads(str(got["meta"])) == doc
     text = ok("check", tmp_path / "p.npz", "--max-steps", 50)
     assert "P6@4" in text and "none" in text
+
+
+def test_check_traces_shifts_and_nothing_else(problem):
+    ok("check", problem, "--trace", "shifts")
+    for kind in ("loss", "none"):
+        assert "expected shifts" in refused(2, "check", problem, "--trace", kind)
+
+
+def test_check_says_how_many_updates_were_judged(tmp_path):
+    a, b = instances(4, 9, 3)
+    steps = np.array([0.5, 1e300, 0.5, 1e300])
+    path = save(tmp_path / "p.npz", A=1e10 * a, b=b, step_size=steps)
+    done = run("check", path, "--json", "--max-steps", 16, "--tol", 0)
+    doc = json.loads(done.stdout)
+    judged = doc["bounds"][0]["updates"]
+    assert judged < doc["updates_tried"]
+    sentence = f"{judged} of {doc['updates_tried']} updates were judged"
+    assert sentence in done.stderr and any(sentence in warning for warning in doc["warnings"])
+    assert "were judged" not in run("check", save(path, A=a, b=b)).stderr
 
 
 # --- gen -------------------------------------------------------------------------------------

@@ -405,10 +405,19 @@ TEST_F(Files, ResultsReadBack) {
 
 TEST_F(Files, StartsOfAnEarlierResult) {
   write_result(ResultFile{path("r.npz"), false, {}, "{}"}, some_result());
-  const AlignedVector<double> starts = read_starts<double>(path("r.npz"), 2, 3);
-  EXPECT_EQ(starts[3], 4);
+  const auto problem_of = [](std::int64_t count) {
+    ProblemArrays<double> arrays;
+    arrays.count = count;
+    arrays.d = 3;
+    ProblemFile file;
+    file.problem = arrays;
+    return file;
+  };
+  ProblemFile two = problem_of(2), three = problem_of(3);
+  read_starts(path("r.npz"), two);
+  EXPECT_EQ(std::get<ProblemArrays<double>>(two.problem).x0[3], 4);
   try {
-    read_starts<double>(path("r.npz"), 3, 3);
+    read_starts(path("r.npz"), three);
     ADD_FAILURE() << "a wrong count was taken";
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::invalid_input);

@@ -24,6 +24,25 @@ std::string bound_text(const BoundReport& report) {
 
 }  // namespace
 
+template <class T>
+std::int64_t updates_tried(const Result<T>& result, const Stop& stop) {
+  std::int64_t tried = 0;
+  for (std::size_t i = 0; i < result.status.size(); ++i) {
+    const Status status = result.status[i];
+    // The last test that was passed is returned; the next one, of which the numbers were not
+    // finite, ended the instance. Not finite numbers here are those of the start.
+    const bool failed_later = (status == Status::diverged || status == Status::overflow) &&
+                              std::isfinite(result.objective[i]) &&
+                              std::isfinite(result.gradient_norm[i]);
+    const std::int64_t steps = result.steps[i];
+    tried +=
+        failed_later ? std::min<std::int64_t>(steps + stop.check_every, stop.max_steps) : steps;
+  }
+  return tried;
+}
+template std::int64_t updates_tried(const Result<float>&, const Stop&);
+template std::int64_t updates_tried(const Result<double>&, const Stop&);
+
 Json bounds_json(const std::vector<BoundReport>& reports) {
   Json result = Json::array();
   for (const BoundReport& report : reports) {

@@ -5,8 +5,14 @@
 
 #include "document.hpp"
 #include "softreg/bounds.hpp"
+#include "softreg/options.hpp"
 
 namespace softreg {
+
+// The updates that were tried, whether or not their shifts were finite: what a report's `updates`
+// is to be compared with.
+template <class T>
+std::int64_t updates_tried(const Result<T>& result, const Stop& stop);
 
 Json bounds_json(const std::vector<BoundReport>& reports);
 std::string bounds_table(const std::vector<BoundReport>& reports);

@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <filesystem>
 #include <limits>
+#include <system_error>
 #include <utility>
 #include <variant>
 
@@ -52,6 +54,7 @@ ReportFlags::ReportFlags(Flags& flags)
     : json_(flags.toggle("--json", "print one JSON document instead of a table")),
       quiet_(flags.toggle("-q,--quiet", "no progress, no warnings")),
       verbose_(flags.toggle("-v,--verbose", "more about what is done and how")) {
+  flags.contradict(quiet_, verbose_);
   flags.value({"--config", "FILE.toml", "options by name, [VERB] tables for one verb's"});
 }
 
@@ -61,13 +64,27 @@ void ReportFlags::apply(Terminal& terminal) const {
   terminal.set_verbosity(quiet_     ? Verbosity::quiet
                          : verbose_ ? Verbosity::verbose
                                     : Verbosity::normal);
+  const std::vector<std::string> unknown = unknown_environment();
+  if (unknown.empty()) return;
+  std::vector<std::string> shown;
+  for (const std::string& name : unknown) shown.push_back(softreg::quoted(name));
+  terminal.warn(fmt::format("the environment has {}, which no verb has an option for",
+                            fmt::join(shown, ", ")));
 }
 
 OutputFlags::OutputFlags(Flags& flags, const std::string& names, const std::string& description)
     : path_(flags.value({names, "FILE.npz", description})),
       force_(flags.toggle("--force", "overwrite the output file if it exists")) {}
 
-void OutputFlags::check() const {
+void OutputFlags::check(const std::vector<const Setting*>& inputs) const {
+  for (const Setting* input : inputs) {
+    std::error_code absent;
+    if (!std::filesystem::equivalent(path_.text, input->text, absent)) continue;
+    throw Error(ErrorKind::usage,
+                fmt::format("{} is {}, the file that {} names", path_.origin,
+                            quoted_path(path_.text), input->origin),
+                "name another file for the output");
+  }
   // Creates and removes the temporary file that the result will later be written to.
   if (!path_.text.empty()) OutputFile(path_.text, force_);
 }
@@ -87,14 +104,8 @@ ProblemFile ProblemFlags::read(Terminal& terminal) const {
   const auto dtype = static_cast<DtypeChoice>(parse_choice(dtype_, {"keep", "f32", "f64"}));
   ProblemFile file =
       read_problem_file(path_.text, {group_.text, target_.text, parse_list(features_)}, dtype);
+  if (!starts_.text.empty()) read_starts(starts_.text, file);
   for (const std::string& warning : file.warnings) terminal.warn(warning);
-  if (starts_.text.empty()) return file;
-  std::visit(
-      [&](auto& problem) {
-        using T = typename std::decay_t<decltype(problem.a)>::value_type;
-        problem.x0 = read_starts<T>(starts_.text, problem.count, problem.d);
-      },
-      file.problem);
   return file;
 }
 

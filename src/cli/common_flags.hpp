@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "flags.hpp"
 #include "problem_file.hpp"
@@ -32,8 +33,9 @@ class OutputFlags {
   const Setting& path() const { return path_; }
   bool force() const { return force_; }
 
-  // Before long work: that the file may be created and its directory can be written. Throws Error.
-  void check() const;
+  // Before long work: that the file is none of those that are read, may be created and its
+  // directory can be written. Throws Error.
+  void check(const std::vector<const Setting*>& inputs) const;
 
  private:
   const Setting& path_;
@@ -47,6 +49,7 @@ class ProblemFlags {
 
   // Reads the problem, and the starts if --x0-from names a result. Throws Error.
   ProblemFile read(Terminal& terminal) const;
+  std::vector<const Setting*> inputs() const { return {&path_, &starts_}; }
   const std::string& path() const { return path_.text; }
 
  private:

@@ -42,6 +42,12 @@ Json messages_json(const std::vector<Message>& messages) {
   return result;
 }
 
+Json warnings_json(const ProblemFile& file, const std::vector<std::string>& warnings) {
+  Json result = file.warnings;
+  for (const std::string& warning : warnings) result.push_back(warning);
+  return result;
+}
+
 Json status_counts(const std::vector<Status>& statuses) {
   std::vector<std::int64_t> counts(64);  // codes are below
   for (const Status status : statuses) ++counts.at(static_cast<std::size_t>(status));
@@ -65,6 +71,7 @@ void describe_batch(Json& document, const ProblemArrays<T>& problem, const PlanS
   document["count"] = problem.count;
   document["n"] = rows_json(problem);
   document["d"] = problem.d;
+  document["result_bytes"] = plan.result_bytes;
 }
 
 template <class T>
@@ -84,7 +91,6 @@ Json solve_document(std::string_view verb, const ProblemArrays<T>& problem, cons
       result.solve_seconds > 0 ? static_cast<double>(steps) / result.solve_seconds : 0.0;
   document["workspace_bytes"] = result.plan.workspace_bytes;
   document["plan"] = plan_json(result.plan);
-  document["warnings"] = result.warnings;
   document["messages"] = messages_json(result.messages);
   return document;
 }

@@ -28,16 +28,19 @@ Json rows_json(const ProblemArrays<T>& problem);
 Json plan_json(const PlanSummary& plan);
 Json messages_json(const std::vector<Message>& messages);
 
+// Of the problem's file, then of the work on it.
+Json warnings_json(const ProblemFile& file, const std::vector<std::string>& warnings);
+
 // How often each status occurs, by name.
 Json status_counts(const std::vector<Status>& statuses);
 
 // The keys of product documents that describe the batch: device, isa, dtype, seed, loss, count, n,
-// d.
+// d, result_bytes.
 template <class T>
 void describe_batch(Json& document, const ProblemArrays<T>& problem, const PlanSummary& plan,
                     const Options& options, std::uint64_t seed);
 
-// Everything of `solve` but the arguments and what other verbs add.
+// Everything of `solve` but the arguments, the warnings and what other verbs add.
 template <class T>
 Json solve_document(std::string_view verb, const ProblemArrays<T>& problem, const Options& options,
                     const Result<T>& result, std::uint64_t seed);

@@ -3,6 +3,7 @@
 
 #include "common_flags.hpp"
 #include "document.hpp"
+#include "machine.hpp"
 #include "progress.hpp"
 #include "result_file.hpp"
 #include "softreg/error.hpp"
@@ -24,13 +25,6 @@ Example:
   softreg evaluate problem.npz -o out.npz --gradients x,A
 )";
 
-// The automatic step size is not needed here, and not every loss has one.
-Options without_steps(Options options) {
-  options.optimizer = GradientDescent{.step_size = 1};
-  options.stop.max_steps = 0;
-  return options;
-}
-
 class Evaluate : public Verb {
  public:
   Flags& flags() override { return flags_; }
@@ -41,13 +35,13 @@ class Evaluate : public Verb {
     Options options;
     model_.fill(options);
     const bool with_gradient_a = wants_gradient_a();
-    if (!dry_run_) output_.check();
+    if (!dry_run_) output_.check(problem_.inputs());
     const ProblemFile file = problem_.read(session.terminal);
     model_.check_against(file);
     return std::visit(
         [&](const auto& problem) {
-          if (dry_run_) return show_plan(problem, options, session.terminal);
-          return evaluate_problem(problem, file, options, with_gradient_a, session.terminal);
+          if (dry_run_) return show_plan(problem, file, options, session.terminal);
+          return evaluate_problem(problem, file, options, with_gradient_a, session);
         },
         file.problem);
   }
@@ -66,24 +60,29 @@ class Evaluate : public Verb {
   }
 
   template <class T>
-  int show_plan(const ProblemArrays<T>& problem, const Options& options, Terminal& terminal) {
-    const LiveSolve<T> live(problem.view(), without_steps(options));
+  int show_plan(const ProblemArrays<T>& problem, const ProblemFile& file, const Options& options,
+                Terminal& terminal) {
+    const PlanSummary plan = LiveSolve<T>::evaluation_plan(problem.view(), options);
     Json document = document_head("evaluate");
-    describe_batch(document, problem, live.plan(), options, 0);
+    describe_batch(document, problem, plan, options, 0);
     document["dry_run"] = true;
-    document["workspace_bytes"] = live.plan().workspace_bytes;
-    document["plan"] = plan_json(live.plan());
+    document["workspace_bytes"] = plan.workspace_bytes;
+    document["plan"] = plan_json(plan);
+    document["warnings"] = warnings_json(file, {});
     document["arguments"] = flags_.arguments();
-    terminal.print(report_.json() ? document_text(document) : plan_table(document, live.plan()));
+    terminal.print(report_.json() ? document_text(document) : plan_table(document, plan));
     return 0;
   }
 
   template <class T>
   int evaluate_problem(const ProblemArrays<T>& problem, const ProblemFile& file,
-                       const Options& options, bool with_gradient_a, Terminal& terminal) {
+                       const Options& options, bool with_gradient_a, Session& session) {
+    Terminal& terminal = session.terminal;
     const VectorProblem<T> view = problem.view();
+    refuse_beyond_memory("the results", LiveSolve<T>::evaluation_plan(view, options).result_bytes,
+                         "evaluate fewer instances at once");
     ProgressLine progress(terminal, "evaluate", "instances");
-    Options watched = without_steps(options);
+    Options watched = options;
     watched.progress = [&](const Progress& now) { progress.update(now); };
     const Evaluation<T> evaluation = evaluate(view, watched);
     progress.end();
@@ -93,10 +92,11 @@ class Evaluate : public Verb {
     document["evaluate_seconds"] = evaluation.at.solve_seconds;
     document["workspace_bytes"] = evaluation.at.plan.workspace_bytes;
     document["plan"] = plan_json(evaluation.at.plan);
-    document["warnings"] = evaluation.at.warnings;
+    document["warnings"] = warnings_json(file, evaluation.at.warnings);
     document["messages"] = messages_json(evaluation.at.messages);
     document["arguments"] = flags_.arguments();
     const std::string text = document_text(document);
+    session.interruption.begin_saving();
     write_evaluation(ResultFile{output_.path().text, output_.force(), file.groups, text}, view,
                      evaluation, with_gradient_a);
     show_warnings(terminal, evaluation.at.warnings, evaluation.at.messages);

@@ -4,10 +4,12 @@
 #include <algorithm>
 #include <atomic>
 #include <limits>
+#include <new>
 
 #include "common_flags.hpp"
 #include "document.hpp"
 #include "generate.hpp"
+#include "machine.hpp"
 #include "npz.hpp"
 #include "parallel.hpp"
 #include "progress.hpp"
@@ -70,13 +72,28 @@ class Gen : public Verb {
     require("gen", "OUT.npz", output_.path());
     const GenerateOptions options = generate_options();
     const bool single = parse_choice(dtype_, {"f32", "f64"}) == 0;
+    const std::int64_t least = least_bytes(options, single);
+    const std::string hint = "ask for fewer or smaller instances";
+    if (!dry_run_) refuse_beyond_memory("the arrays", least, hint);
+    try {
+      return write_or_show(options, single, session);
+    } catch (const std::bad_alloc&) {
+      throw Error(
+          ErrorKind::out_of_memory,
+          fmt::format("the arrays need {} bytes or more, which this process cannot get", least),
+          hint);
+    }
+  }
+
+ private:
+  int write_or_show(const GenerateOptions& options, bool single, Session& session) const {
     const Json document = describe(options, single);
     if (!dry_run_) {
-      output_.check();
+      output_.check({});
       if (single)
-        write<float>(options, document, session.terminal);
+        write<float>(options, document, session);
       else
-        write<double>(options, document, session.terminal);
+        write<double>(options, document, session);
     }
     session.terminal.print(report_.json()
                                ? document_text(document)
@@ -84,7 +101,14 @@ class Gen : public Verb {
     return 0;
   }
 
- private:
+  // Of A, b and x_star when every instance has the fewest rows.
+  static std::int64_t least_bytes(const GenerateOptions& options, bool single) {
+    return array_bytes(options, options.count * options.n_min, single);
+  }
+  static std::int64_t array_bytes(const GenerateOptions& options, std::int64_t rows, bool single) {
+    return (rows * (options.d + 1) + options.count * options.d) * std::int64_t{single ? 4 : 8};
+  }
+
   GenerateOptions generate_options() const {
     refuse_matrix();
     require("gen", "--n", n_);
@@ -133,6 +157,7 @@ class Gen : public Verb {
 
   Json describe(const GenerateOptions& options, bool single) const {
     Json result = document_head("gen");
+    result["device"] = "cpu";
     result["dtype"] = single ? "float32" : "float64";
     result["seed"] = options.seed;
     result["family"] = family_name(options.family);
@@ -143,8 +168,7 @@ class Gen : public Verb {
     result["d"] = options.d;
     const std::int64_t rows = row_count(options);
     result["rows"] = rows;
-    result["bytes"] =
-        (rows * (options.d + 1) + options.count * options.d) * std::int64_t{single ? 4 : 8};
+    result["bytes"] = array_bytes(options, rows, single);
     result["arguments"] = flags_.arguments();
     return result;
   }
@@ -154,8 +178,8 @@ class Gen : public Verb {
   }
 
   template <class T>
-  void write(const GenerateOptions& options, const Json& document, Terminal& terminal) const {
-    ProgressLine progress(terminal, "gen", "instances");
+  void write(const GenerateOptions& options, const Json& document, Session& session) const {
+    ProgressLine progress(session.terminal, "gen", "instances");
     const GeneratedBatch<T> batch = generate<T>(options, progress);
     progress.end();
     NpzWriter writer(output_.path().text, output_.force());
@@ -171,6 +195,7 @@ class Gen : public Verb {
     }
     writer.add<T>("x_star", batch.x_star, {count, d});
     writer.add_text("meta", document_text(document));
+    session.interruption.begin_saving();
     writer.finish();
   }
 

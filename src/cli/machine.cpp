@@ -1,5 +1,6 @@
 #include "machine.hpp"
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -9,6 +10,7 @@
 #include <sstream>
 
 #include "parallel.hpp"
+#include "softreg/error.hpp"
 
 namespace softreg {
 namespace {
@@ -80,6 +82,18 @@ Machine describe_machine() {
   machine.memory_limit_bytes = bytes_of(first_line("/sys/fs/cgroup/memory.max"));
   machine.nvidia_driver = first_line("/proc/driver/nvidia/version");
   return machine;
+}
+
+void refuse_beyond_memory(const std::string& what, std::int64_t bytes, const std::string& hint) {
+  const Machine machine = describe_machine();
+  const std::int64_t group = machine.memory_limit_bytes;
+  const std::int64_t memory =
+      group > 0 ? std::min(group, machine.memory_bytes) : machine.memory_bytes;
+  if (bytes <= memory || memory == 0) return;
+  throw Error(
+      ErrorKind::out_of_memory,
+      fmt::format("{} need {} bytes but this machine has {} bytes of memory", what, bytes, memory),
+      hint);
 }
 
 }  // namespace softreg

@@ -25,4 +25,8 @@ struct Machine {
 
 Machine describe_machine();
 
+// Throws Error (out_of_memory) when `what`, of so many bytes, is larger than the memory of this
+// machine, or of the control group if that is less: writing it would end the process.
+void refuse_beyond_memory(const std::string& what, std::int64_t bytes, const std::string& hint);
+
 }  // namespace softreg

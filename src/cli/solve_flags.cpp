@@ -39,10 +39,12 @@ SolveFlags::SolveFlags(Flags& flags, const std::string& verb, bool can_trace)
       fail_on_(flags.value(
           {"--fail-on", "WHAT", "not-converged, bad-input or any: exit 3 if there is one"})),
       seed_(flags.value({"--seed", "N", "noted in the document; nothing here is random", "0"})),
+      trace_(can_trace ? flags.value(
+                             {"--trace", "none|loss|shifts", "what to note along the way", "none"})
+                       : flags.value({"--trace", "shifts", "what `check` needs", "shifts"})),
       sequence_(flags.toggle("--sequence", "not available in this version")),
       dry_run_(flags.toggle("--dry-run", "print the plan and its memory, solve nothing")) {
   if (!can_trace) return;
-  trace_ = &flags.value({"--trace", "none|loss|shifts", "what to note along the way", "none"});
   trace_full_ = &flags.toggle("--trace-full", "with --trace shifts: also every update's shifts");
 }
 
@@ -79,13 +81,16 @@ AnyOptimizer SolveFlags::optimizer() const {
 
 void SolveFlags::fill_trace(Options& options) const {
   options.trace = TraceKind::shifts;
-  if (trace_ == nullptr) return;
+  if (trace_full_ == nullptr) {
+    parse_choice(trace_, {"shifts"});
+    return;
+  }
   constexpr TraceKind kinds[] = {TraceKind::none, TraceKind::loss, TraceKind::shifts};
-  options.trace = kinds[parse_choice(*trace_, {"none", "loss", "shifts"})];
+  options.trace = kinds[parse_choice(trace_, {"none", "loss", "shifts"})];
   options.trace_full = *trace_full_;
   if (options.trace_full && options.trace != TraceKind::shifts) {
     throw Error(ErrorKind::usage,
-                fmt::format("--trace-full needs --trace shifts, not --trace {}", trace_->text));
+                fmt::format("--trace-full needs --trace shifts, not --trace {}", trace_.text));
   }
 }
 

@@ -14,7 +14,7 @@ bool fails(FailOn fail_on, Status status);
 
 class SolveFlags {
  public:
-  // can_trace: --trace and --trace-full exist; otherwise shifts are traced.
+  // can_trace: --trace is free and --trace-full exists; otherwise shifts are traced.
   SolveFlags(Flags& flags, const std::string& verb, bool can_trace);
 
   // Throws Error (usage).
@@ -22,6 +22,9 @@ class SolveFlags {
   FailOn fail_on() const;
   std::uint64_t seed() const { return parse_seed(seed_); }
   bool dry_run() const { return dry_run_; }
+
+  // The files that are read, for OutputFlags::check.
+  std::vector<const Setting*> inputs() const { return problem_.inputs(); }
 
   // Reads the problem and settles what file and flags say about the same thing. Throws Error.
   ProblemFile read_problem(Terminal& terminal) const;
@@ -41,7 +44,7 @@ class SolveFlags {
   const Setting& time_limit_;
   const Setting& fail_on_;
   const Setting& seed_;
-  const Setting* trace_ = nullptr;
+  const Setting& trace_;
   const bool* trace_full_ = nullptr;
   const bool& sequence_;
   const bool& dry_run_;

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "bound_table.hpp"
+#include "machine.hpp"
 #include "progress.hpp"
 #include "result_file.hpp"
 #include "solve.hpp"
@@ -20,11 +21,11 @@ constexpr int bound_violated = 7;
 template <class T>
 class SolveRun {
  public:
-  SolveRun(const SolveJob& job, const ProblemArrays<T>& problem,
-           const std::vector<std::string>& groups, Session& session)
+  SolveRun(const SolveJob& job, const ProblemArrays<T>& problem, const ProblemFile& file,
+           Session& session)
       : job_(job),
         problem_(problem),
-        groups_(groups),
+        file_(file),
         session_(session),
         progress_(session.terminal, job.verb, "instances") {}
 
@@ -35,6 +36,8 @@ class SolveRun {
     const VectorProblem<T> view = problem_.view();
     LiveSolve<T> live(view, options);
     if (job_.dry_run) return show_plan(live.plan());
+    refuse_beyond_memory("the results", live.plan().result_bytes,
+                         "solve fewer instances at once, or ask for a smaller trace");
     session_.terminal.note(fmt::format("{} on {}, {} chunks, {} bytes of workspace",
                                        live.plan().size_class, place_text(live.plan()),
                                        count_text(live.plan().chunks),
@@ -51,9 +54,11 @@ class SolveRun {
   int show_plan(const PlanSummary& plan) {
     Json document = document_head(job_.verb);
     describe_batch(document, problem_, plan, job_.options, job_.seed);
+    document["optimizer"] = optimizer_name(job_.options.optimizer);
     document["dry_run"] = true;
     document["workspace_bytes"] = plan.workspace_bytes;
     document["plan"] = plan_json(plan);
+    document["warnings"] = warnings_json(file_, {});
     document["arguments"] = job_.flags->arguments();
     session_.terminal.print(job_.json ? document_text(document) : plan_table(document, plan));
     return 0;
@@ -64,20 +69,18 @@ class SolveRun {
     progress_.end();
     Json document = solve_document(job_.verb, problem_, job_.options, result, job_.seed);
     std::vector<BoundReport> reports;
+    std::vector<std::string> warnings = result.warnings;
     if (job_.judge_bounds) {
       reports = bound_reports(result);
+      document["updates_tried"] = updates_tried(result, job_.options.stop);
       document["bounds"] = bounds_json(reports);
+      warn_of_unjudged(document["updates_tried"], reports, warnings);
     }
+    document["warnings"] = warnings_json(file_, warnings);
     document["arguments"] = job_.flags->arguments();
-    if (job_.judge_bounds && !has_softmax()) {
-      session_.terminal.warn(
-          fmt::format("the bounds speak of f = softmax(A x), which the loss {} does not have: "
-                      "nothing is judged",
-                      loss_name(job_.options.loss)));
-    }
     const std::string text = document_text(document);
     const bool saved = save(result, text);
-    show_warnings(session_.terminal, result.warnings, result.messages);
+    show_warnings(session_.terminal, warnings, result.messages);
     std::string shown = job_.json ? text : solve_table(document, result, saved ? job_.output : "");
     if (!job_.json && job_.judge_bounds) shown += bounds_table(reports);
     session_.terminal.print(shown);
@@ -88,27 +91,40 @@ class SolveRun {
     return failed ? fail_on_met : 0;
   }
 
-  bool has_softmax() const {
-    return std::visit([](const auto& loss) { return loss.normalized; }, job_.options.loss);
+  void warn_of_unjudged(std::int64_t tried, const std::vector<BoundReport>& reports,
+                        std::vector<std::string>& warnings) const {
+    if (!std::visit([](const auto& loss) { return loss.normalized; }, job_.options.loss)) {
+      warnings.push_back(
+          fmt::format("the bounds speak of f = softmax(A x), which the loss {} does not have: "
+                      "nothing is judged",
+                      loss_name(job_.options.loss)));
+      return;
+    }
+    const std::int64_t judged = reports.front().updates;
+    if (judged == tried) return;
+    warnings.push_back(
+        fmt::format("{} of {} updates were judged: the shifts of the others are not finite numbers",
+                    count_text(judged), count_text(tried)));
   }
 
   // A signal before any instance was finished leaves nothing worth a file.
   bool save(const Result<T>& result, const std::string& meta) {
-    if (job_.output.empty()) return false;
     const bool any_finished = std::any_of(result.status.begin(), result.status.end(),
                                           [](Status s) { return s != Status::not_run; });
     if (session_.interruption.requested() && !any_finished) {
-      session_.terminal.warn(fmt::format(
-          "interrupted before any instance was finished: {} is not written", job_.output));
+      session_.terminal.interrupted("no instance was finished, and nothing was saved");
       return false;
     }
-    write_result(ResultFile{job_.output, job_.force, groups_, meta}, result);
+    if (job_.output.empty()) return false;
+    session_.interruption.begin_saving();
+    write_result(ResultFile{job_.output, job_.force, file_.groups, meta, job_.options.trace_full},
+                 result);
     return true;
   }
 
   const SolveJob& job_;
   const ProblemArrays<T>& problem_;
-  const std::vector<std::string>& groups_;
+  const ProblemFile& file_;
   Session& session_;
   ProgressLine progress_;
 };
@@ -127,13 +143,13 @@ SolveJob make_job(const std::string& verb, const Flags& flags, const SolveFlags&
   job.force = output.force();
   job.json = report.json();
   job.dry_run = solve.dry_run();
-  if (!job.dry_run) output.check();
+  if (!job.dry_run) output.check(solve.inputs());
   return job;
 }
 
 int run_solve(const SolveJob& job, const ProblemFile& file, Session& session) {
   return std::visit(
-      [&](const auto& problem) { return SolveRun(job, problem, file.groups, session).run(); },
+      [&](const auto& problem) { return SolveRun(job, problem, file, session).run(); },
       file.problem);
 }
 

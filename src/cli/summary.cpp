@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "progress.hpp"
+#include "text.hpp"
 
 namespace softreg {
 namespace {
@@ -87,7 +88,8 @@ std::string plan_table(const Json& document, const PlanSummary& plan) {
          line("lanes", fmt::format("{} per instance", plan.lanes)) +
          line("padding", fmt::format("{:.1f} % of the rows", 100 * plan.padding)) +
          line("chunks", count_text(plan.chunks)) +
-         line("workspace", fmt::format("{} bytes", count_text(plan.workspace_bytes)));
+         line("workspace", fmt::format("{} bytes", count_text(plan.workspace_bytes))) +
+         line("results", fmt::format("{} bytes", count_text(plan.result_bytes)));
 }
 
 template <class T>
@@ -98,14 +100,14 @@ std::string solve_table(const Json& document, const Result<T>& result, const std
          line("steps",
               fmt::format("{} in {:.3g} s on {}: {} instance-steps/s", count_text(steps),
                           result.solve_seconds, place_text(result.plan), amount_text(rate))) +
-         (saved.empty() ? "" : line("written", saved));
+         (saved.empty() ? "" : line("written", printable(saved)));
 }
 
 template <class T>
 std::string evaluation_table(const Json& document, const Result<T>& at, const std::string& saved) {
   // No step is allowed, so `max_steps` is what an instance in order ends with.
   return batch_line(document) + status_lines(document, "max_steps") + loss_lines(at) +
-         line("written", saved);
+         line("written", printable(saved));
 }
 
 std::string generation_table(const Json& document, const std::string& saved) {
@@ -115,7 +117,7 @@ std::string generation_table(const Json& document, const std::string& saved) {
       document["family"].get<std::string>(), document["dtype"].get<std::string>());
   text +=
       line("arrays", fmt::format("{} bytes", count_text(document["bytes"].get<std::int64_t>())));
-  return text + (saved.empty() ? "" : line("written", saved));
+  return text + (saved.empty() ? "" : line("written", printable(saved)));
 }
 
 void show_warnings(Terminal& terminal, const std::vector<std::string>& warnings,
