@@ -17,6 +17,12 @@ function(softreg_find_library target header library)
     INTERFACE_INCLUDE_DIRECTORIES ${${library}_INCLUDE_DIR})
 endfunction()
 softreg_find_library(deflate::deflate libdeflate.h deflate)
+# Static: its kernels are generated at run time. The second library stands for the BLAS that it
+# would fall back to, which is never called.
+softreg_find_library(xsmm::noblas libxsmm.h xsmmnoblas)
+softreg_find_library(xsmm::xsmm libxsmm.h xsmm)
+set_property(TARGET xsmm::xsmm APPEND PROPERTY
+  INTERFACE_LINK_LIBRARIES xsmm::noblas Threads::Threads ${CMAKE_DL_LIBS} m)
 
 # What src/parallel.hpp uses. Debian's oneTBB is not instrumented for ThreadSanitizer, so the
 # preset tsan puts std::thread there.

@@ -9,7 +9,7 @@
 
 namespace softreg {
 
-enum class Placement { registers, stream };
+enum class Placement { registers, stream, matrix };
 
 struct KernelPolicy {
   std::string_view name;
@@ -51,22 +51,35 @@ struct BlockStream {
                                        0x7fffffff - 256, 0x7fffffff - 256,  8};
 };
 
+struct BlockMatrix {
+  static constexpr KernelPolicy policy{"block_matrix",   Placement::matrix, 256, 256,
+                                       0x7fffffff - 256, 0x7fffffff - 256,  8};
+};
+
 // Cheapest first: the first that fits is chosen.
 inline constexpr KernelPolicy policies[] = {WarpRegisters32x8::policy,  WarpRegisters64x16::policy,
                                             WarpRegisters128x8::policy, WarpRegisters256x8::policy,
-                                            WarpRegisters64x32::policy, BlockStream::policy};
+                                            WarpRegisters64x32::policy, BlockStream::policy,
+                                            BlockMatrix::policy};
 inline constexpr int policy_count = sizeof policies / sizeof policies[0];
 
 struct Shape {
   std::int64_t rows, parameters;
   int value_bytes;
+  std::int64_t segments = 1;
+  bool matrix = false;
 };
+
+// Whether the policy can hold such an instance.
+constexpr bool fits(const KernelPolicy& p, const Shape& s) {
+  return s.rows <= p.max_rows && s.parameters <= p.max_parameters &&
+         s.value_bytes <= p.max_value_bytes && (p.placement == Placement::matrix) == s.matrix &&
+         (p.placement != Placement::registers || s.segments == 1);
+}
 
 constexpr int choose_policy(const Shape& s) {
   for (int k = 0; k < policy_count; ++k)
-    if (s.rows <= policies[k].max_rows && s.parameters <= policies[k].max_parameters &&
-        s.value_bytes <= policies[k].max_value_bytes)
-      return k;
+    if (fits(policies[k], s)) return k;
   return -1;  // no policy holds it: more rows or parameters than an int counts
 }
 
@@ -84,8 +97,10 @@ constexpr void visit_policy(int k, F&& f) {
       return f.template operator()<WarpRegisters256x8>();
     case 4:
       return f.template operator()<WarpRegisters64x32>();
-    default:
+    case 5:
       return f.template operator()<BlockStream>();
+    default:
+      return f.template operator()<BlockMatrix>();
   }
 }
 

@@ -5,7 +5,7 @@
 // otherwise nvcc moves the arrays to memory.
 #pragma once
 #include "simt_group.hpp"
-#include "softreg/model/batch.hpp"
+#include "softreg/model/operators.hpp"
 
 namespace softreg {
 
@@ -28,7 +28,7 @@ struct RegisterPlacement {
   // Padding adds nothing, not even to the sign of a zero: columns are -0 (times x = +0 is -0), rows
   // have a = +0 and are multiplied by -0 in transpose().
   SR_DEVICE void load() {
-    const Matrix<const T> from = batch.matrix(instance);
+    const Matrix<const T> from = batch.a_of(instance);
     const T* const target = batch.target_of(instance);
     const T* const start = batch.start_of(instance);
     const int d = parameters();
@@ -54,48 +54,40 @@ struct RegisterPlacement {
     }
   }
 
-  SR_DEVICE int segments() const { return 1; }
   SR_DEVICE int row_count() const { return n; }
-  SR_DEVICE int row_stride() const { return n; }
-  SR_DEVICE int parameters() const { return batch.parameters; }
-  SR_DEVICE bool weighted() const { return batch.weights != nullptr; }
-  SR_DEVICE T weight(int i) const { return batch.weights_of(instance)[i]; }
-  SR_DEVICE T shift(int) const { return lagged_shift; }
-  SR_DEVICE void set_shift(int, T value) { lagged_shift = value; }
+  SR_DEVICE Extent extent(const Layout&, std::int64_t) const { return {n, 1, D, 0, n}; }
+  SR_DEVICE int parameters() const { return batch.parameters(); }
+  SR_DEVICE bool weighted() const { return batch.weighted(); }
+  SR_DEVICE LogitWeights<T> weights(const Segment&) const {
+    return {batch.weights_of(instance), batch.weight};
+  }
+  SR_DEVICE T shift(const Segment&) const { return lagged_shift; }
+  SR_DEVICE void set_shift(const Segment&, T value) { lagged_shift = value; }
+  SR_DEVICE void set_shifts(T value) { lagged_shift = value; }
   SR_DEVICE bool stops(const int* cancelled) const { return g.stops(cancelled); }
 
-  template <class Point>
-  SR_DEVICE void logits(Point at) {
-    SR_UNROLL
-    for (int r = 0; r < Rows; ++r) z[r] = T(0);
-    SR_UNROLL
-    for (int j = 0; j < D; ++j) {
-      const T point = at(x[j], m[j]);
-      SR_UNROLL
-      for (int r = 0; r < Rows; ++r) z[r] = fma_(a[r][j], point, z[r]);
-    }
+  // One tile holds everything, and its rows are one segment.
+  template <class S, class Point, class F>
+  SR_DEVICE S tiles(Point at, F f) {
+    logits(at);
+    const S total = f(*this);
+    transpose();
+    return total;
   }
-  SR_DEVICE void transpose() {
-    SR_UNROLL
-    for (int r = 0; r < Rows; ++r) z[r] = row(r) < n ? z[r] : -T(0);
-    SR_UNROLL
-    for (int j = 0; j < D; ++j) {
-      T mine = T(0);
-      SR_UNROLL
-      for (int r = 0; r < Rows; ++r) mine = fma_(a[r][j], z[r], mine);
-      grad[j] = g.total(mine);
-    }
+  template <class F>
+  SR_DEVICE void each_segment(F f) const {
+    f(Segment{0, 0, n, instance});
   }
 
   template <class S, class F>
-  SR_DEVICE S sum_rows(int, F f) {
+  SR_DEVICE S sum_rows(const Segment&, F f) {
     S mine{};
     SR_UNROLL
     for (int r = 0; r < Rows; ++r)
       if (row(r) < n) mine = f(row(r), z[r], u[r], b[r], mine);
     return g.total(mine);
   }
-  SR_DEVICE T max_rows(int) const {
+  SR_DEVICE T max_rows(const Segment&) const {
     T most = -infinity<T>();
     SR_UNROLL
     for (int r = 0; r < Rows; ++r)
@@ -103,10 +95,20 @@ struct RegisterPlacement {
     return g.largest(most);
   }
   template <class F>
-  SR_DEVICE void rows(int, F f) {
+  SR_DEVICE void rows(const Segment&, F f) {
     SR_UNROLL
     for (int r = 0; r < Rows; ++r)
       if (row(r) < n) f(row(r), z[r], u[r], b[r]);
+  }
+
+  SR_DEVICE void store(const Segment&, T* to) const {
+    SR_UNROLL
+    for (int r = 0; r < Rows; ++r)
+      if (row(r) < n) to[row(r)] = z[r];
+  }
+  // After a pass that left f in place of dL/dz, the gradient is A^T f.
+  SR_DEVICE void attended(T* to) const {
+    visit_gradient([to](int j, T value) { to[j] = value; });
   }
 
   template <class S, class F>
@@ -159,6 +161,30 @@ struct RegisterPlacement {
   template <class F>
   SR_DEVICE void once(F f) const {
     g.once(f);
+  }
+
+ private:
+  template <class Point>
+  SR_DEVICE void logits(Point at) {
+    SR_UNROLL
+    for (int r = 0; r < Rows; ++r) z[r] = T(0);
+    SR_UNROLL
+    for (int j = 0; j < D; ++j) {
+      const T point = at(x[j], m[j]);
+      SR_UNROLL
+      for (int r = 0; r < Rows; ++r) z[r] = fma_(a[r][j], point, z[r]);
+    }
+  }
+  SR_DEVICE void transpose() {
+    SR_UNROLL
+    for (int r = 0; r < Rows; ++r) z[r] = row(r) < n ? z[r] : -T(0);
+    SR_UNROLL
+    for (int j = 0; j < D; ++j) {
+      T mine = T(0);
+      SR_UNROLL
+      for (int r = 0; r < Rows; ++r) mine = fma_(a[r][j], z[r], mine);
+      grad[j] = g.total(mine);
+    }
   }
 };
 

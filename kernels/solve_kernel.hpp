@@ -11,11 +11,11 @@ namespace softreg {
 // Numbers of T in global memory that one group needs: what the placement keeps there, and the
 // memory of a shift trace.
 template <class T>
-constexpr std::int64_t kernel_workspace(const KernelPolicy& p, std::int64_t rows,
-                                        std::int64_t parameters, std::int64_t memory, bool shifts) {
+constexpr std::int64_t kernel_workspace(const KernelPolicy& p, const Extent& e, std::int64_t memory,
+                                        bool shifts) {
   const std::int64_t own =
-      p.placement == Placement::stream ? MemoryWorkspace<T>::size(rows, parameters, memory) : 0;
-  return own + (shifts ? ShiftWorkspace<T>::size(rows, parameters) : 0);
+      p.placement == Placement::registers ? 0 : MemoryWorkspace<T>::size(e, memory);
+  return own + (shifts ? ShiftWorkspace<T>::size(e) : 0);
 }
 
 // Shared memory of one block.
@@ -30,7 +30,15 @@ struct PlacementOf {
   using Registers =
       RegisterPlacement<P.lanes, P.placement == Placement::registers ? P.rows_per_lane() : 1,
                         P.placement == Placement::registers ? P.max_parameters : 1, Memory, T>;
-  using Stream = MemoryPlacement<SimtGroup<P.lanes>, Dense<Matrix<const T>, T>, Memory, T>;
+  using Operator =
+      std::conditional_t<P.placement == Placement::matrix, Kronecker<T>, Dense<Matrix<const T>, T>>;
+  using Stream = MemoryPlacement<SimtGroup<P.lanes>, Operator, Memory, T>;
+  static SR_DEVICE Operator make_operator(const Batch<T>& batch, std::int64_t i, T* projected) {
+    if constexpr (P.placement == Placement::matrix)
+      return {batch, i, projected};
+    else
+      return {batch.a_of(i), &batch, i};
+  }
 };
 
 // workspace: workspace_stride numbers for each group of the grid.
@@ -55,19 +63,16 @@ SR_KERNEL void solve_kernel(Batch<T> batch, T* workspace, std::int64_t workspace
       e.p.load();
       outcome = trajectory<T>(e, batch.stop);
     } else {
-      const Matrix<const T> a = batch.matrix(i);
-      const std::int64_t size = MemoryWorkspace<T>::size(a.rows, a.cols, Opt::memory);
+      const Extent extent = extent_of(batch, i);
+      const auto arrays = MemoryWorkspace<T>::carve(own, extent, Opt::memory);
+      const auto op = Placements::make_operator(batch, i, arrays.projected);
+      const std::int64_t size = MemoryWorkspace<T>::size(extent, Opt::memory);
       Evaluator<typename Placements::Stream, LossT, Opt, T> e{
-          {g,
-           {a},
-           batch.target_of(i),
-           batch.weights_of(i),
-           batch.start_of(i),
-           batch.x_of(i),
-           MemoryWorkspace<T>::carve(own, a.rows, a.cols, Opt::memory)},
+          {g, op, batch.target_of(i), batch.weights_of(i), batch.weight, batch.start_of(i),
+           batch.x_of(i), arrays},
           batch,
           i,
-          {own + size, a.rows}};
+          {own + size, static_cast<int>(extent.rows)}};
       e.p.load();
       outcome = trajectory<T>(e, batch.stop);
     }

@@ -8,6 +8,7 @@
 #include "cpu_lanes.hpp"
 #include "parallel.hpp"
 #include "softreg/error.hpp"
+#include "tile_placement.hpp"
 
 namespace softreg {
 namespace {
@@ -44,28 +45,46 @@ const Isa& chosen_isa() {
 
 template <class T>
 CpuPlan plan(const Run<T>& run, PlanSummary& summary) {
-  const CpuPlan p = plan_cpu(run.shape, cpu_lanes, worker_slots(run.threads), run.memory_limit);
+  const CpuPlan p = plan_cpu(run.shape, worker_slots(run.threads), run.memory_limit);
   summary.road = "cpu";
   summary.isa = chosen_isa().name;
-  summary.size_class = "lanes" + std::to_string(cpu_lanes);
-  summary.lanes = cpu_lanes;
+  const bool tiles = run.batch.matrix || run.batch.blocks != nullptr;
+  summary.lanes = tiles ? tile_lanes : cpu_lanes;
+  summary.size_class = (tiles ? "tiles" : "lanes") + std::to_string(summary.lanes);
   summary.padding = p.padding;
   summary.workspace_bytes = p.bytes;
   summary.threads = p.threads;
   return p;
 }
 
+// For the objects of an instruction set, which cannot call parallel_for themselves.
+void run_team(const void* self, std::int64_t count,
+              void (*call)(const void* context, std::int64_t item, int slot), const void* context) {
+  parallel_for(count, *static_cast<const int*>(self),
+               [call, context](std::int64_t item, int slot) { call(context, item, slot); });
+}
+
 template <class T>
 void run_all(Run<T>& run, PlanSummary& summary) {
   const CpuPlan p = plan(run, summary);
-  std::vector<AlignedVector<T>> workspaces(static_cast<std::size_t>(p.threads));
-  parallel_for(std::int64_t(run.fit.size()), p.threads, [&](std::int64_t k, int slot) {
+  const auto solve = [&](std::int64_t k, AlignedVector<T>& workspace, const Team& team) {
     if (run.cancelled()) return;
-    AlignedVector<T>& workspace = workspaces[static_cast<std::size_t>(slot)];
     if (workspace.empty()) workspace.resize(static_cast<std::size_t>(p.workspace_values));
     const std::int64_t i = run.fit[static_cast<std::size_t>(k)];
-    chosen_isa().solve(int(sizeof(T)), run.loss, run.optimizer, &run.batch, i, workspace.data());
+    chosen_isa().solve(int(sizeof(T)), run.loss, run.optimizer, &run.batch, i, workspace.data(),
+                       &team);
     run.publish(i);
+  };
+  const std::int64_t instances = std::int64_t(run.fit.size());
+  if (p.team) {
+    const Team team{p.threads, &p.threads, run_team};
+    AlignedVector<T> workspace;
+    for (std::int64_t k = 0; k < instances; ++k) solve(k, workspace, team);
+    return;
+  }
+  std::vector<AlignedVector<T>> workspaces(static_cast<std::size_t>(p.threads));
+  parallel_for(instances, p.threads, [&](std::int64_t k, int slot) {
+    solve(k, workspaces[static_cast<std::size_t>(slot)], Team{});
   });
 }
 

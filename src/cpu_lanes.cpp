@@ -1,10 +1,11 @@
-// One instance on the lanes of a CPU group. Compiled once per instruction set, in a namespace of
-// its own.
+// One instance on the lanes of a CPU group, or in tiles. Compiled once per instruction set, in a
+// namespace of its own.
 #include "cpu_lanes.hpp"
 
 #include "softreg/model/batch.hpp"
 #include "softreg/model/catalog.hpp"
 #include "softreg/model/memory_placement.hpp"
+#include "tile_placement.hpp"
 
 namespace softreg {
 namespace {
@@ -32,47 +33,48 @@ ColumnMatrix<const T> pack(const Matrix<const T>& from, int padded, T*& next) {
 }
 
 template <class LossT, class Opt, class T>
-void solve(const Batch<T>& batch, std::int64_t i, T* next) {
+void solve_tiles(const Batch<T>& batch, std::int64_t i, T* workspace, const Team& team) {
+  using Placement = TilePlacement<Opt::memory, T>;
+  const TileExtent e = tile_extent(batch, i, sizeof(T));
+  const auto arrays = TileWorkspace<T>::carve(workspace, e, Opt::memory);
+  T* const before = arrays.slots + team.slots * arrays.slot_size;
+  Evaluator<Placement, LossT, Opt, T> evaluator{
+      {batch, i, e, arrays, team}, batch, i, {before, static_cast<int>(e.instance.rows)}};
+  evaluator.p.load();
+  batch.outcome[i] = trajectory<T>(evaluator, batch.stop);
+}
+
+template <class LossT, class Opt, class T>
+void solve_lanes(const Batch<T>& batch, std::int64_t i, T* next) {
   using Op = Dense<ColumnMatrix<const T>, T>;
   using Placement = MemoryPlacement<Lanes, Op, Opt::memory, T>;
-  const int n = batch.rows_of(i), padded = Placement::padded_rows(n), d = batch.parameters;
-  Batch<T> one = batch.only(i);
-  const Op op{pack(batch.matrix(i), padded, next)};
+  const int n = batch.rows_of(i), padded = Placement::padded_rows(n);
+  Extent e = extent_of(batch, i);
+  e.rows = padded;
+  const Op op{pack(batch.a_of(i), padded, next)};
   const T* const target = pack(batch.target_of(i), n, padded, next);
   const T* const w = batch.weights_of(i);
   const T* const weights = w ? pack(w, n, padded, next) : nullptr;
-  T* const memory = next;
-  next += MemoryWorkspace<T>::size(padded, d, Opt::memory);
-  if (batch.output) {  // the lanes write padded rows
-    one.output = next;
-    one.dlogits = next + padded;
-    next += 2 * padded;
-  }
-  Evaluator<Placement, LossT, Opt, T> e{{{},
-                                         op,
-                                         target,
-                                         weights,
-                                         batch.start_of(i),
-                                         batch.x_of(i),
-                                         MemoryWorkspace<T>::carve(memory, padded, d, Opt::memory)},
-                                        one,
-                                        0,
-                                        {next, padded}};
-  e.p.load();
-  batch.outcome[i] = trajectory<T>(e, batch.stop);
-  if (batch.output) {
-    for (int r = 0; r < n; ++r) {
-      batch.output[batch.first_row(i) + r] = one.output[r];
-      batch.dlogits[batch.first_row(i) + r] = one.dlogits[r];
-    }
-  }
+  const auto arrays = MemoryWorkspace<T>::carve(next, e, Opt::memory);
+  next += MemoryWorkspace<T>::size(e, Opt::memory);
+  Evaluator<Placement, LossT, Opt, T> evaluator{
+      {{}, op, target, weights, batch.weight, batch.start_of(i), batch.x_of(i), arrays},
+      batch,
+      i,
+      {next, static_cast<int>(e.rows)}};
+  evaluator.p.load();
+  batch.outcome[i] = trajectory<T>(evaluator, batch.stop);
 }
 
 template <class T>
-void visit(int loss, int optimizer, const void* batch, std::int64_t i, void* workspace) {
+void visit(int loss, int optimizer, const Batch<T>& batch, std::int64_t i, T* workspace,
+           const Team& team) {
   visit_alternative<AnyLoss>(loss, [&]<class LossT>() {
     visit_alternative<AnyOptimizer>(optimizer, [&]<class Opt>() {
-      solve<LossT, Opt>(*static_cast<const Batch<T>*>(batch), i, static_cast<T*>(workspace));
+      if (takes_tiles(batch, i))
+        solve_tiles<LossT, Opt>(batch, i, workspace, team);
+      else
+        solve_lanes<LossT, Opt>(batch, i, workspace);
     });
   });
 }
@@ -85,9 +87,13 @@ void visit(int loss, int optimizer, const void* batch, std::int64_t i, void* wor
 
 extern "C" void SR_JOIN(softreg_cpu_solve_, SOFTREG_ISA)(int value_bytes, int loss, int optimizer,
                                                          const void* batch, std::int64_t i,
-                                                         void* workspace) {
+                                                         void* workspace, const void* team) {
+  const auto run = [&]<class T>(T* numbers) {
+    softreg::visit<T>(loss, optimizer, *static_cast<const softreg::Batch<T>*>(batch), i, numbers,
+                      *static_cast<const softreg::Team*>(team));
+  };
   if (value_bytes == 4)
-    softreg::visit<float>(loss, optimizer, batch, i, workspace);
+    run(static_cast<float*>(workspace));
   else
-    softreg::visit<double>(loss, optimizer, batch, i, workspace);
+    run(static_cast<double*>(workspace));
 }

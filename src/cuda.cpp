@@ -94,55 +94,108 @@ class Transfer {
                  [&](std::int64_t k, int) { fill(instance(k), host + k * values); });
     return to_device(host, count() * values);
   }
-  // As gather, for one number per row and instance times `width`.
-  template <class F>
-  T* gather_rows(std::int64_t width, F fill) {
-    T* const host = host_.template take<T>(chunk_.rows * width);
+  // Rows of an array of the batch, `width` numbers each; `first` tells where an instance's begin,
+  // in the batch and in the chunk.
+  template <class F, class First>
+  T* gather_rows(std::int64_t rows, std::int64_t width, First first, F fill) {
+    T* const host = host_.template take<T>(rows * width);
     parallel_for(count(), run_.threads,
-                 [&](std::int64_t k, int) { fill(instance(k), host + first_row(k) * width); });
-    return to_device(host, chunk_.rows * width);
+                 [&](std::int64_t k, int) { fill(instance(k), host + first(here_, k) * width); });
+    return to_device(host, rows * width);
   }
-  std::int64_t first_row(std::int64_t k) const {
-    return offsets_ ? offsets_[k] : k * run_.batch.rows;
+  T* gather_logits(const T* from) {
+    const Layout& there = run_.batch;
+    return gather_rows(
+        chunk_.amount.rows, 1, [](const Layout& l, std::int64_t k) { return l.first_row(k); },
+        [from, &there](std::int64_t i, T* out) {
+          std::copy_n(from + there.first_row(i), there.all_rows_of(i), out);
+        });
+  }
+  T* gather_matrix(const T* from, std::int64_t rows, int columns,
+                   std::int64_t (Layout::*first)(std::int64_t) const) {
+    const Layout& there = run_.batch;
+    const auto begin = [first](const Layout& l, std::int64_t i) {
+      return (l.*first)(l.first_block(i));
+    };
+    return gather_rows(rows, columns, begin, [=, &there](std::int64_t i, T* out) {
+      const std::int64_t from_row = begin(there, i), to_row = begin(there, i + 1);
+      std::copy_n(from + from_row * columns, (to_row - from_row) * columns, out);
+    });
+  }
+
+  // The layout of the chunk, on the host; the arrays of a ragged one are sent as well.
+  void lay_out(Batch<T>& to) {
+    const Layout& from = run_.batch;
+    here_ = from;
+    here_.count = count();
+    static_cast<Layout&>(to) = here_;
+    if (!from.begin2) return;
+    const std::int64_t blocks = chunk_.amount.blocks;
+    std::int64_t* const first = host_.template take<std::int64_t>(count() + 1);
+    std::int64_t* const begin1 = host_.template take<std::int64_t>(blocks + 1);
+    std::int64_t* const begin2 = host_.template take<std::int64_t>(blocks + 1);
+    std::int64_t* const begin_z = host_.template take<std::int64_t>(blocks + 1);
+    std::int64_t at = first[0] = begin1[0] = begin2[0] = begin_z[0] = 0;
+    for (std::int64_t k = 0; k < count(); ++k) {
+      const std::int64_t i = instance(k);
+      for (std::int64_t block = from.first_block(i); block < from.first_block(i + 1); ++block) {
+        begin1[at + 1] = begin1[at] + from.rows1(block);
+        begin2[at + 1] = begin2[at] + from.rows2(block);
+        begin_z[at + 1] = begin_z[at] + from.first_z(block + 1) - from.first_z(block);
+        ++at;
+      }
+      first[k + 1] = at;
+    }
+    here_.blocks = first;
+    here_.begin1 = begin1;
+    here_.begin2 = begin2;
+    here_.begin_z = begin_z;
+    to.blocks = to_device(first, count() + 1);
+    to.begin1 = to_device(begin1, blocks + 1);
+    to.begin2 = to_device(begin2, blocks + 1);
+    to.begin_z = to_device(begin_z, blocks + 1);
+  }
+
+  // A of a vector problem goes by columns: lanes of a warp read neighbouring rows.
+  const T* stage_vector_matrix() {
+    const Batch<T>& from = run_.batch;
+    const int d = from.d2;
+    const auto columns = [d](const Matrix<const T>& a, T* out) {
+      for (int j = 0; j < d; ++j)
+        for (int r = 0; r < a.rows; ++r) out[r + std::int64_t(j) * a.rows] = a(r, j);
+    };
+    if (from.a2_shared) {
+      T* const host = host_.template take<T>(from.m * d);
+      columns(from.a_of(0), host);
+      return to_device(host, from.m * d);
+    }
+    return gather_rows(
+        chunk_.amount.rows, d, [](const Layout& l, std::int64_t k) { return l.first_row(k); },
+        [&](std::int64_t i, T* out) { columns(from.a_of(i), out); });
   }
 
   Batch<T> stage() {
     const Batch<T>& from = run_.batch;
     Batch<T> to = from;
-    to.count = count();
     to.cancelled = nullptr;  // a kernel is not interrupted; the conductor stops between chunks
-    if (from.offsets) {
-      offsets_ = host_.template take<std::int64_t>(count() + 1);
-      offsets_[0] = 0;
-      for (std::int64_t k = 0; k < count(); ++k)
-        offsets_[k + 1] = offsets_[k] + from.rows_of(instance(k));
-      to.offsets = to_device(offsets_, count() + 1);
-    }
-    const int d = from.parameters;
-    const auto columns = [d](const Matrix<const T>& a, T* out) {
-      for (int j = 0; j < d; ++j)
-        for (int r = 0; r < a.rows; ++r) out[r + std::int64_t(j) * a.rows] = a(r, j);
-    };
-    const auto copy_rows = [&from](const T* b, std::int64_t i, T* out) {
-      std::copy_n(b, from.rows_of(i), out);
-    };
-    to.column_major = true;  // lanes of a warp read neighbouring rows
-    if (from.a_shared) {
-      T* const host = host_.template take<T>(std::int64_t(from.rows) * d);
-      columns(from.matrix(0), host);
-      to.a = to_device(host, std::int64_t(from.rows) * d);
+    lay_out(to);
+    if (from.matrix) {
+      to.a1 = from.a1_shared
+                  ? to_device(from.a1, from.n * from.d1)
+                  : gather_matrix(from.a1, chunk_.amount.rows1, from.d1, &Layout::first1);
+      to.a2 = from.a2_shared
+                  ? to_device(from.a2, from.m * from.d2)
+                  : gather_matrix(from.a2, chunk_.amount.rows2, from.d2, &Layout::first2);
     } else {
-      to.a = gather_rows(d, [&](std::int64_t i, T* out) { columns(from.matrix(i), out); });
+      to.column_major = true;
+      to.a2 = stage_vector_matrix();
     }
     to.target =
-        from.target_shared
-            ? to_device(from.target, from.rows)
-            : gather_rows(1, [&](std::int64_t i, T* out) { copy_rows(from.target_of(i), i, out); });
+        from.target_shared ? to_device(from.target, from.n * from.m) : gather_logits(from.target);
     if (from.weights)
-      to.weights = from.weights_shared ? to_device(from.weights, longest())
-                                       : gather_rows(1, [&](std::int64_t i, T* out) {
-                                           copy_rows(from.weights_of(i), i, out);
-                                         });
+      to.weights = from.weights_shared ? to_device(from.weights, from.n * from.m)
+                                       : gather_logits(from.weights);
+    const int d = from.parameters();
     if (from.start)
       to.start =
           from.start_shared ? to_device(from.start, d) : gather<T>(d, [&](std::int64_t i, T* out) {
@@ -154,7 +207,7 @@ class Transfer {
   }
 
   void allocate_results(const Batch<T>& from, Batch<T>& to) {
-    const std::int64_t n = count(), d = from.parameters;
+    const std::int64_t n = count(), d = from.parameters();
     to.x = device_.template take<T>(n * d);
     to.outcome = device_.template take<Outcome<T>>(n);
     if (from.losses) to.losses = device_.template take<T>(n * from.tests);
@@ -168,19 +221,13 @@ class Transfer {
       to.shift_x = device_.template take<T>(n * from.stop.max_steps);
     }
     if (from.output) {
-      to.output = device_.template take<T>(chunk_.rows);
-      to.dlogits = device_.template take<T>(chunk_.rows);
+      const Amount& has = chunk_.amount;
+      to.output = device_.template take<T>(has.rows);
+      to.dlogits = device_.template take<T>(has.rows);
       to.gradient = device_.template take<T>(n * d);
-      to.attended = device_.template take<T>(n * d);
-      to.log_mass = device_.template take<T>(n);
+      to.attended = device_.template take<T>(has.rows1 * from.d2);
+      to.log_mass = device_.template take<T>(has.rows1);
     }
-  }
-
-  std::int64_t longest() const {
-    std::int64_t n = 0;
-    for (std::int64_t k = 0; k < count(); ++k)
-      n = std::max<std::int64_t>(n, run_.batch.rows_of(instance(k)));
-    return n;
   }
 
   template <class V>
@@ -192,22 +239,24 @@ class Transfer {
   }
 
   void fetch(const Batch<T>& b) {
-    const std::int64_t n = count(), d = b.parameters, steps = b.stop.max_steps;
+    const std::int64_t n = count(), d = b.parameters(), steps = b.stop.max_steps;
     const T* const x = from_device(b.x, n * d);
     const Outcome<T>* const outcome = from_device(b.outcome, n);
     const T* const losses = from_device(b.losses, n * b.tests);
     const ShiftSummary<T>* const shifts = from_device(b.shifts, n);
     const T* const shift_f = from_device(b.shift_f, n * steps);
     const T* const shift_x = from_device(b.shift_x, n * steps);
-    const T* const output = from_device(b.output, chunk_.rows);
-    const T* const dlogits = from_device(b.dlogits, chunk_.rows);
+    const Amount& has = chunk_.amount;
+    const T* const output = from_device(b.output, has.rows);
+    const T* const dlogits = from_device(b.dlogits, has.rows);
     const T* const gradient = from_device(b.gradient, n * d);
-    const T* const attended = from_device(b.attended, n * d);
-    const T* const log_mass = from_device(b.log_mass, n);
+    const T* const attended = from_device(b.attended, has.rows1 * b.d2);
+    const T* const log_mass = from_device(b.log_mass, has.rows1);
     gpu_.synchronize();
     const Batch<T>& to = run_.batch;
     for (std::int64_t k = 0; k < n; ++k) {
-      const std::int64_t i = instance(k), rows = to.rows_of(i);
+      const std::int64_t i = instance(k), rows = to.all_rows_of(i);
+      const std::int64_t segments = to.segments_of(i), first = here_.first_segment(k);
       const auto put = [](const T* source, std::int64_t at, T* target, std::int64_t there,
                           std::int64_t values) {
         if (source) std::copy_n(source + at, values, target + there);
@@ -218,11 +267,11 @@ class Transfer {
       if (shifts) to.shifts[i] = shifts[k];
       put(shift_f, k * steps, to.shift_f, i * steps, outcome[k].steps);
       put(shift_x, k * steps, to.shift_x, i * steps, outcome[k].steps);
-      put(output, first_row(k), to.output, to.first_row(i), rows);
-      put(dlogits, first_row(k), to.dlogits, to.first_row(i), rows);
+      put(output, here_.first_row(k), to.output, to.first_row(i), rows);
+      put(dlogits, here_.first_row(k), to.dlogits, to.first_row(i), rows);
       put(gradient, k * d, to.gradient, i * d, d);
-      put(attended, k * d, to.attended, i * d, d);
-      put(log_mass, k, to.log_mass, i, 1);
+      put(attended, first * to.d2, to.attended, to.first_segment(i) * to.d2, segments * to.d2);
+      put(log_mass, first, to.log_mass, to.first_segment(i), segments);
       to.outcome[i] = outcome[k];
       run_.publish(i);
     }
@@ -239,7 +288,7 @@ class Transfer {
   DevicePool device_;
   HostPool host_;
   std::span<const std::int64_t> instances_;
-  std::int64_t* offsets_ = nullptr;
+  Layout here_;  // of the chunk, in host arrays
 };
 
 DeviceInfo usable(Gpu& gpu, std::int64_t memory_limit) {

@@ -1,48 +1,53 @@
-// Where the arrays of one instance lie in a vector problem: uniform, shared or ragged. Shapes must
-// have been validated.
+// The arrays of one instance of a described batch as spans, for the host's own passes over them.
 #pragma once
 #include <cstdint>
 #include <span>
 
-#include "softreg/problem.hpp"
+#include "softreg/model/batch.hpp"
 
 namespace softreg {
 
 template <class T>
 class InstanceView {
  public:
-  explicit InstanceView(const VectorProblem<T>& problem)
-      : a_shared(shared(problem, problem.a.size(), problem.n * problem.d)), p_(problem) {}
+  explicit InstanceView(const Batch<T>& batch) : b_(batch) {}
 
-  const bool a_shared;
-
-  std::int64_t rows(std::int64_t i) const {
-    return p_.offsets.empty() ? p_.n : p_.offsets[at(i) + 1] - p_.offsets[at(i)];
+  // Rows of all blocks of the instance; a1 is empty in a vector problem, and a2 is its A.
+  std::span<const T> a1(std::int64_t i) const {  // (rows, d1)
+    if (!b_.matrix) return {};
+    const std::int64_t first = b_.first1(b_.first_block(i)),
+                       last = b_.first1(b_.first_block(i + 1));
+    return {b_.a1 + (b_.a1_shared ? 0 : first * b_.d1), at((last - first) * b_.d1)};
   }
-  std::span<const T> a(std::int64_t i) const {  // (rows, d)
-    return p_.a.subspan(a_shared ? 0 : at(first_row(i) * p_.d), at(rows(i) * p_.d));
+  std::span<const T> a2(std::int64_t i) const {  // (rows, d2)
+    const std::int64_t first = b_.first2(b_.first_block(i)),
+                       last = b_.first2(b_.first_block(i + 1));
+    return {b_.a2 + (b_.a2_shared ? 0 : first * b_.d2), at((last - first) * b_.d2)};
   }
-  std::span<const T> b(std::int64_t i) const { return like_rows(p_.b, i); }  // (rows)
-  std::span<const T> w(std::int64_t i) const { return like_rows(p_.w, i); }  // (rows) or empty
-  std::span<const T> x0(std::int64_t i) const {                              // (d) or empty
-    if (p_.x0.empty()) return {};
-    return p_.x0.subspan(p_.x0.size() == at(p_.d) ? 0 : at(i * p_.d), at(p_.d));
+  std::span<const T> b(std::int64_t i) const {  // (logits)
+    return {b_.target_of(i), at(b_.all_rows_of(i))};
+  }
+  std::span<const T> w(std::int64_t i) const {  // (logits) or empty
+    if (!b_.weights) return {};
+    return {b_.weights_of(i), at(b_.all_rows_of(i))};
+  }
+  std::span<const T> x0(std::int64_t i) const {  // (parameters) or empty
+    if (!b_.start) return {};
+    return {b_.start_of(i), at(b_.parameters())};
+  }
+  // f(segment, first logit within the instance, logits), in order, until f returns false.
+  template <class F>
+  void each_segment(std::int64_t i, F f) const {
+    std::int64_t s = 0;
+    for (std::int64_t k = b_.first_block(i); k < b_.first_block(i + 1); ++k)
+      for (std::int64_t row = 0; row < b_.rows1(k); ++row, ++s)
+        if (!f(s, b_.first_z(k) - b_.first_row(i) + row * b_.rows2(k), b_.rows2(k))) return;
   }
 
  private:
   static std::size_t at(std::int64_t n) { return static_cast<std::size_t>(n); }
-  static bool shared(const VectorProblem<T>& p, std::size_t has, std::int64_t per_instance) {
-    return p.offsets.empty() && p.count != 1 && has == at(per_instance);
-  }
-  std::int64_t first_row(std::int64_t i) const {
-    return p_.offsets.empty() ? i * p_.n : p_.offsets[at(i)];
-  }
-  std::span<const T> like_rows(std::span<const T> v, std::int64_t i) const {
-    if (v.empty()) return {};
-    return v.subspan(shared(p_, v.size(), p_.n) ? 0 : at(first_row(i)), at(rows(i)));
-  }
 
-  const VectorProblem<T>& p_;
+  const Batch<T>& b_;
 };
 
 }  // namespace softreg

@@ -6,9 +6,11 @@
 #include <limits>
 #include <numeric>
 
+#include "cpu_lanes.hpp"
 #include "softreg/error.hpp"
 #include "softreg/model/memory_placement.hpp"
 #include "solve_kernel.hpp"
+#include "tile_placement.hpp"
 
 namespace softreg {
 namespace {
@@ -33,46 +35,46 @@ std::int64_t outcome_bytes(int value_bytes) {
 
 // Device memory that instances of a chunk share: one copy whatever their number.
 std::int64_t shared_bytes(const BatchShape& s) {
+  const Layout& l = s.layout;
   const std::int64_t v = s.value_bytes;
-  std::int64_t longest = s.rows, bytes = 0;
-  if (!s.offsets.empty() && s.weighted &&
-      s.weights_shared)  // ragged batches share nothing else by rows
-    for (std::int64_t i = 0; i < s.count; ++i) longest = std::max(longest, s.rows_of(i));
-  if (s.a_shared) bytes += aligned(longest * s.parameters * v);
-  if (s.target_shared) bytes += aligned(longest * v);
-  if (s.weighted && s.weights_shared) bytes += aligned(longest * v);
-  if (s.started && s.start_shared) bytes += aligned(s.parameters * v);
+  std::int64_t bytes = 0;
+  if (s.a1_shared) bytes += aligned(l.n * l.d1 * v);
+  if (s.a2_shared) bytes += aligned(l.m * l.d2 * v);
+  if (s.target_shared) bytes += aligned(l.n * l.m * v);
+  if (s.weighted && s.weights_shared) bytes += aligned(l.n * l.m * v);
+  if (s.started && s.start_shared) bytes += aligned(std::int64_t{l.d1} * l.d2 * v);
   return bytes;
 }
 
-// Of all arrays of instances with `rows` rows altogether; each array is counted once with its
-// padding.
-std::int64_t array_bytes(const BatchShape& s, std::int64_t instances, std::int64_t rows) {
-  const std::int64_t v = s.value_bytes, d = s.parameters;
-  std::int64_t bytes = aligned(instances * v) + aligned(instances * d * v) +  // step sizes, x
-                       aligned(instances * outcome_bytes(s.value_bytes));
-  if (!s.a_shared) bytes += aligned(rows * d * v);
-  if (!s.target_shared) bytes += aligned(rows * v);
-  if (s.weighted && !s.weights_shared) bytes += aligned(rows * v);
-  if (s.started && !s.start_shared) bytes += aligned(instances * d * v);
-  if (!s.offsets.empty()) bytes += aligned((instances + 1) * 8);
+// Of all arrays of these instances; each array is counted once with its padding.
+std::int64_t array_bytes(const BatchShape& s, const Amount& has) {
+  const Layout& l = s.layout;
+  const std::int64_t v = s.value_bytes, d = std::int64_t{l.d1} * l.d2, n = has.instances;
+  std::int64_t bytes = aligned(n * v) + aligned(n * d * v) +  // step sizes, x
+                       aligned(n * outcome_bytes(s.value_bytes));
+  if (l.matrix && !s.a1_shared) bytes += aligned(has.rows1 * l.d1 * v);
+  if (!s.a2_shared) bytes += aligned(has.rows2 * l.d2 * v);
+  if (!s.target_shared) bytes += aligned(has.rows * v);
+  if (s.weighted && !s.weights_shared) bytes += aligned(has.rows * v);
+  if (s.started && !s.start_shared) bytes += aligned(n * d * v);
+  if (l.begin2) bytes += aligned((n + 1) * 8) + 3 * aligned((has.blocks + 1) * 8);
   if (s.shifts)
-    bytes +=
-        aligned(instances * v) + aligned(instances * with_type(s.value_bytes, [](auto t) {
-                                           return std::int64_t(sizeof(ShiftSummary<decltype(t)>));
-                                         }));
-  bytes += 3 * alignment + instances * s.trace_values * v;
+    bytes += aligned(n * v) + aligned(n * with_type(s.value_bytes, [](auto t) {
+                                        return std::int64_t(sizeof(ShiftSummary<decltype(t)>));
+                                      }));
+  bytes += 3 * alignment + n * s.trace_values * v;
   if (s.describes)
-    bytes += 2 * aligned(rows * v) + 2 * aligned(instances * d * v) + aligned(instances * v);
+    bytes += 2 * aligned(has.rows * v) + aligned(n * d * v) + aligned(has.rows1 * l.d2 * v) +
+             aligned(has.rows1 * v);
   return bytes;
 }
 
 // shared: shared_bytes(s).
 Chunk size_chunk(const BatchShape& s, std::int64_t shared, const DeviceInfo& device, int policy,
-                 std::int64_t first, std::int64_t last, std::int64_t rows, std::int64_t longest) {
+                 std::int64_t first, std::int64_t last, const Amount& amount) {
   const KernelPolicy& p = policies[policy];
   const std::int64_t values = with_type(s.value_bytes, [&](auto t) {
-    return kernel_workspace<decltype(t)>(p, longest, s.parameters, s.optimizer_memory, s.shifts);
+    return kernel_workspace<decltype(t)>(p, amount.largest, s.optimizer_memory, s.shifts);
   });
   const std::int64_t groups = last - first, per_block = p.groups_per_block();
   std::int64_t blocks = (groups + per_block - 1) / per_block;
@@ -82,25 +84,32 @@ Chunk size_chunk(const BatchShape& s, std::int64_t shared, const DeviceInfo& dev
                                 std::max(1, device.threads_per_multiprocessor / p.threads);
   blocks = std::min(blocks, values > 0 ? resident : std::int64_t(std::numeric_limits<int>::max()));
   const std::int64_t bytes =
-      shared + array_bytes(s, groups, rows) + aligned(blocks * per_block * values * s.value_bytes);
-  return {policy, first, last, rows, static_cast<int>(blocks), values, bytes};
+      shared + array_bytes(s, amount) + aligned(blocks * per_block * values * s.value_bytes);
+  return {policy, first, last, amount, static_cast<int>(blocks), values, bytes};
+}
+
+// "instance 3 (64 x 16, 4 bytes a number)"
+std::string describe(const BatchShape& s, std::int64_t instance) {
+  const Layout& l = s.layout;
+  const std::string shape =
+      l.matrix ? fmt::format("{} logits, X {} x {}", l.all_rows_of(instance), l.d1, l.d2)
+               : fmt::format("{} x {}", l.all_rows_of(instance), l.d2);
+  return fmt::format("instance {} ({}, {} bytes a number)", instance, shape, s.value_bytes);
 }
 
 [[noreturn]] void refuse_instance(const BatchShape& s, std::int64_t instance, std::int64_t need,
                                   std::int64_t have) {
   throw Error(ErrorKind::out_of_memory,
-              fmt::format("instance {} ({} x {}, {} bytes a number) needs {} bytes of device "
-                          "memory but {} are available",
-                          instance, s.rows_of(instance), s.parameters, s.value_bytes, need, have),
+              fmt::format("{} needs {} bytes of device memory but {} are available",
+                          describe(s, instance), need, have),
               "free device memory, raise --memory-limit, or use --device cpu");
 }
 
 [[noreturn]] void refuse_shape(const BatchShape& s, std::int64_t instance) {
-  throw Error(
-      ErrorKind::invalid_input,
-      fmt::format("instance {} is {} x {} but at most {} rows and {} parameters are supported",
-                  instance, s.rows_of(instance), s.parameters, policies[policy_count - 1].max_rows,
-                  policies[policy_count - 1].max_parameters));
+  throw Error(ErrorKind::invalid_input,
+              fmt::format("{} is too large: at most {} rows and {} parameters are supported",
+                          describe(s, instance), policies[policy_count - 1].max_rows,
+                          policies[policy_count - 1].max_parameters));
 }
 
 // The instances in the order in which they run: grouped by policy, ascending within each.
@@ -110,7 +119,9 @@ std::vector<std::int64_t> sorted_by_policy(const BatchShape& s, std::span<const 
   std::vector<std::int8_t> policy(runs.size());
   std::int64_t counts[policy_count] = {};
   for (std::size_t k = 0; k < runs.size(); ++k) {
-    const int chosen = choose_policy({s.rows_of(runs[k]), s.parameters, s.value_bytes});
+    const Extent e = extent_of(s.layout, runs[k]);
+    const int chosen =
+        choose_policy({e.rows, e.parameters, s.value_bytes, e.segments, s.layout.matrix});
     if (chosen < 0) refuse_shape(s, runs[k]);
     policy[k] = static_cast<std::int8_t>(chosen);
     ++counts[chosen];
@@ -128,32 +139,41 @@ std::vector<std::int64_t> sorted_by_policy(const BatchShape& s, std::span<const 
 // Cuts order[begin] ... order[end - 1], all of one policy, into chunks that fit.
 void cut(const BatchShape& s, std::int64_t shared, const DeviceInfo& device, int policy,
          std::int64_t begin, std::int64_t end, CudaPlan& plan) {
-  const auto size = [&](std::int64_t first, std::int64_t last, std::int64_t rows,
-                        std::int64_t longest) {
-    return size_chunk(s, shared, device, policy, first, last, rows, longest);
+  const auto size = [&](std::int64_t first, std::int64_t last, const Amount& amount) {
+    return size_chunk(s, shared, device, policy, first, last, amount);
   };
   Chunk chunk{};
-  std::int64_t longest = 0;
   for (std::int64_t k = begin; k < end; ++k) {
-    const std::int64_t i = plan.order[static_cast<std::size_t>(k)], n = s.rows_of(i);
+    const std::int64_t i = plan.order[static_cast<std::size_t>(k)];
     if (chunk.last > chunk.first) {
-      const std::int64_t most = std::max(longest, n);
-      const Chunk grown = size(chunk.first, k + 1, chunk.rows + n, most);
+      Amount more = chunk.amount;
+      more.add(s.layout, i);
+      const Chunk grown = size(chunk.first, k + 1, more);
       if (grown.bytes <= device.memory_bytes && grown.bytes - shared <= chunk_target) {
         chunk = grown;
-        longest = most;
         continue;
       }
       plan.chunks.push_back(chunk);
     }
-    chunk = size(k, k + 1, n, n);
-    longest = n;
+    Amount alone;
+    alone.add(s.layout, i);
+    chunk = size(k, k + 1, alone);
     if (chunk.bytes > device.memory_bytes) refuse_instance(s, i, chunk.bytes, device.memory_bytes);
   }
   if (chunk.last > chunk.first) plan.chunks.push_back(chunk);
 }
 
 }  // namespace
+
+void Amount::add(const Layout& layout, std::int64_t i) {
+  const std::int64_t first = layout.first_block(i), last = layout.first_block(i + 1);
+  ++instances;
+  blocks += last - first;
+  rows1 += layout.first1(last) - layout.first1(first);
+  rows2 += layout.first2(last) - layout.first2(first);
+  rows += layout.all_rows_of(i);
+  largest.cover(extent_of(layout, i));
+}
 
 CudaPlan plan_cuda(const BatchShape& s, std::span<const std::int64_t> runs,
                    const DeviceInfo& device) {
@@ -165,7 +185,7 @@ CudaPlan plan_cuda(const BatchShape& s, std::span<const std::int64_t> runs,
     cut(s, shared, device, policy, begins[policy], begins[policy + 1], plan);
     const std::int64_t lanes = policies[policy].lanes;
     for (std::int64_t k = begins[policy]; k < begins[policy + 1]; ++k) {
-      const std::int64_t n = s.rows_of(plan.order[static_cast<std::size_t>(k)]);
+      const std::int64_t n = s.layout.all_rows_of(plan.order[static_cast<std::size_t>(k)]);
       used += n;
       occupied += (n + lanes - 1) / lanes * lanes;
     }
@@ -182,73 +202,131 @@ std::vector<Chunk> halve(const Chunk& chunk, const BatchShape& s,
     throw Error(
         ErrorKind::out_of_memory,
         fmt::format(
-            "instance {} ({} x {}, {} bytes a number) needs {} bytes of device memory and the "
-            "device ran out of it, though {} were available when the batch was planned",
-            alone, s.rows_of(alone), s.parameters, s.value_bytes, chunk.bytes, device.memory_bytes),
+            "{} needs {} bytes of device memory and the device ran out of it, though {} were "
+            "available when the batch was planned",
+            describe(s, alone), chunk.bytes, device.memory_bytes),
         "free device memory or use --device cpu");
   const std::int64_t middle = chunk.first + (chunk.last - chunk.first) / 2,
                      shared = shared_bytes(s);
   std::vector<Chunk> halves;
   for (const auto& [first, last] : {std::pair{chunk.first, middle}, {middle, chunk.last}}) {
-    std::int64_t rows = 0, longest = 0;
-    for (std::int64_t k = first; k < last; ++k) {
-      const std::int64_t n = s.rows_of(order[static_cast<std::size_t>(k)]);
-      rows += n;
-      longest = std::max(longest, n);
-    }
-    halves.push_back(size_chunk(s, shared, device, chunk.policy, first, last, rows, longest));
+    Amount amount;
+    for (std::int64_t k = first; k < last; ++k)
+      amount.add(s.layout, order[static_cast<std::size_t>(k)]);
+    halves.push_back(size_chunk(s, shared, device, chunk.policy, first, last, amount));
   }
   return halves;
 }
 
 std::int64_t result_bytes(const BatchShape& s) {
-  const std::int64_t v = s.value_bytes, d = s.parameters;
+  const Layout& l = s.layout;
+  const std::int64_t v = s.value_bytes, d = std::int64_t{l.d1} * l.d2;
   const std::int64_t shifts = with_type(
       s.value_bytes, [](auto t) { return std::int64_t(sizeof(ShiftSummary<decltype(t)>)); });
-  // x, loss, objective, grad_norm and traces; status and steps; evaluate's grad, attended, log_mass
-  std::int64_t each = (d + 3 + s.trace_values) * v + 8 + (s.shifts ? shifts : 0) +
-                      (s.describes ? (2 * d + 1) * v : 0);
+  // x, loss, objective, grad_norm and traces; status and steps; evaluate's grad
+  const std::int64_t each =
+      (d + 3 + s.trace_values) * v + 8 + (s.shifts ? shifts : 0) + (s.describes ? d * v : 0);
   std::int64_t bytes = 0;
-  if (__builtin_mul_overflow(each, s.count, &bytes))
+  if (__builtin_mul_overflow(each, l.count, &bytes))
     return std::numeric_limits<std::int64_t>::max();
-  const std::int64_t rows = s.offsets.empty() ? s.count * s.rows : s.offsets.back();
   const std::int64_t tests = s.shifts ? 0 : s.trace_values;
-  return bytes + tests * 4 + (s.describes ? 2 * rows * v : 0);  // trace_step; f, dlogits
+  bytes += tests * 4;  // trace_step
+  if (s.describes)     // f, dlogits; attended, log_mass
+    bytes += 2 * l.first_row(l.count) * v + l.first_segment(l.count) * (l.d2 + 1) * v;
+  return bytes;
 }
 
-std::int64_t cpu_workspace_values(std::int64_t padded_rows, std::int64_t parameters,
-                                  std::int64_t memory, bool shifts, bool describes) {
-  return padded_rows * (parameters + 2) +  // A, b, w
-         MemoryWorkspace<float>::size(padded_rows, parameters, memory) +
-         (shifts ? ShiftWorkspace<float>::size(padded_rows, parameters) : 0) +
-         (describes ? 2 * padded_rows : 0);
+namespace {
+
+// f(extent) of every instance; of one, where all are alike.
+template <class F>
+void each_extent(const Layout& l, F f) {
+  for (std::int64_t i = 0; i < (l.begin2 ? l.count : std::min<std::int64_t>(l.count, 1)); ++i)
+    f(i, extent_of(l, i));
 }
 
-CpuPlan plan_cpu(const BatchShape& s, int lanes, int threads, std::int64_t memory_limit) {
+std::int64_t trace_values(const BatchShape& s, const Extent& e) {
+  return s.shifts ? ShiftWorkspace<float>::size(e) : 0;
+}
+
+// What one workspace of the CPU lanes or tiles holds; `slots` threads share an instance.
+std::int64_t cpu_workspace_values(const BatchShape& s, std::int64_t i, std::int64_t slots) {
+  if (takes_tiles(s.layout, i)) {
+    const TileExtent e = tile_extent(s.layout, i, s.value_bytes);
+    const std::int64_t own = with_type(s.value_bytes, [&](auto t) {
+      return TileWorkspace<decltype(t)>::size(e, s.optimizer_memory, slots);
+    });
+    return own + trace_values(s, e.instance);
+  }
+  Extent e = extent_of(s.layout, i);
+  e.rows = (e.rows + cpu_lanes - 1) / cpu_lanes * cpu_lanes;
+  return e.rows * (e.parameters + 2) +  // A, b, w
+         MemoryWorkspace<float>::size(e, s.optimizer_memory) + trace_values(s, e);
+}
+
+std::int64_t padded_rows(const Layout& l, std::int64_t i) {
+  if (takes_tiles(l, i)) return tile_extent(l, i, 4).instance.rows;
+  return (l.all_rows_of(i) + cpu_lanes - 1) / cpu_lanes * cpu_lanes;
+}
+
+[[noreturn]] void refuse_workspace(const BatchShape& s, std::int64_t instance, std::int64_t bytes,
+                                   std::int64_t memory_limit) {
+  throw Error(ErrorKind::out_of_memory,
+              fmt::format("{} needs a workspace of {} bytes but the memory limit is {}",
+                          describe(s, instance), bytes, memory_limit),
+              "raise --memory-limit");
+}
+
+}  // namespace
+
+CpuPlan plan_cpu(const BatchShape& s, int threads, std::int64_t memory_limit) {
   CpuPlan plan;
-  std::int64_t used = 0, occupied = 0, longest = 0;
-  const auto padded = [lanes](std::int64_t n) { return (n + lanes - 1) / lanes * lanes; };
-  for (std::int64_t i = 0; i < (s.offsets.empty() ? 1 : s.count); ++i) {
-    const std::int64_t n = s.rows_of(i);
-    longest = std::max(longest, padded(n));
-    used += n;
-    occupied += padded(n);
-  }
+  const Layout& l = s.layout;
+  std::int64_t used = 0, occupied = 0, largest = 0;
+  plan.team = l.count > 0 && l.count < threads && (l.matrix || l.blocks != nullptr);
+  plan.threads = plan.team
+                     ? threads
+                     : int(std::max<std::int64_t>(1, std::min<std::int64_t>(threads, l.count)));
+  const auto values_of = [&](std::int64_t i) {
+    return cpu_workspace_values(s, i, plan.team ? plan.threads : 1);
+  };
+  each_extent(l, [&](std::int64_t i, const Extent& e) {
+    used += e.rows;
+    occupied += padded_rows(l, i);
+    if (values_of(i) > plan.workspace_values) largest = i;
+    plan.workspace_values = std::max(plan.workspace_values, values_of(i));
+  });
   plan.padding = occupied > 0 ? 1.0 - double(used) / double(occupied) : 0;
-  plan.workspace_values =
-      cpu_workspace_values(longest, s.parameters, s.optimizer_memory, s.shifts, s.describes);
-  const std::int64_t bytes = aligned(plan.workspace_values * s.value_bytes);
-  plan.threads = int(std::max<std::int64_t>(1, std::min<std::int64_t>(threads, s.count)));
-  if (memory_limit > 0) {
-    if (bytes > memory_limit)
-      throw Error(ErrorKind::out_of_memory,
-                  fmt::format("one workspace ({} x {}, {} bytes a number) needs {} bytes but the "
-                              "memory limit is {}",
-                              longest, s.parameters, s.value_bytes, bytes, memory_limit),
-                  "raise --memory-limit");
-    plan.threads = int(std::min<std::int64_t>(plan.threads, memory_limit / bytes));
+  const auto bytes = [&] { return aligned(plan.workspace_values * s.value_bytes); };
+  if (memory_limit > 0 && plan.team && bytes() > memory_limit) {
+    plan.team = false;
+    plan.threads = 1;
+    plan.workspace_values = 0;
+    each_extent(l, [&](std::int64_t i, const Extent&) {
+      plan.workspace_values = std::max(plan.workspace_values, values_of(i));
+    });
   }
-  plan.bytes = bytes * plan.threads;
+  if (memory_limit > 0 && bytes() > memory_limit)
+    refuse_workspace(s, largest, bytes(), memory_limit);
+  if (memory_limit > 0 && !plan.team)
+    plan.threads = int(
+        std::min<std::int64_t>(plan.threads, memory_limit / std::max<std::int64_t>(bytes(), 1)));
+  plan.bytes = bytes() * (plan.team ? 1 : plan.threads);
+  return plan;
+}
+
+CpuPlan plan_reference(const BatchShape& s, std::int64_t memory_limit) {
+  CpuPlan plan;
+  std::int64_t largest = 0;
+  each_extent(s.layout, [&](std::int64_t i, const Extent& e) {
+    const std::int64_t values =
+        MemoryWorkspace<float>::size(e, s.optimizer_memory) + trace_values(s, e);
+    if (values > plan.workspace_values) largest = i;
+    plan.workspace_values = std::max(plan.workspace_values, values);
+  });
+  plan.bytes = aligned(plan.workspace_values * s.value_bytes);
+  if (memory_limit > 0 && plan.bytes > memory_limit)
+    refuse_workspace(s, largest, plan.bytes, memory_limit);
   return plan;
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "policy.hpp"
+#include "softreg/model/layout.hpp"
 
 namespace softreg {
 
@@ -17,31 +18,34 @@ struct DeviceInfo {
   std::int64_t memory_bytes;  // that the batch may use
 };
 
-// A batch as the planner sees it. Instance i has offsets[i+1] - offsets[i] rows if offsets is not
-// empty, else rows.
+// A batch as the planner sees it.
 struct BatchShape {
-  std::int64_t count = 0, rows = 0, parameters = 0;
-  std::span<const std::int64_t> offsets;
+  Layout layout;
   int value_bytes = 4;
   int optimizer_memory = 0;  // numbers per coordinate besides x
-  bool a_shared = false, target_shared = false, weights_shared = false, start_shared = false;
-  bool weighted = false, started = false;
-  bool shifts = false;            // shift traces
+  bool a1_shared = false, a2_shared = false;
+  bool target_shared = false, weights_shared = false, start_shared = false;
+  bool weighted = false, started = false;  // there is an array
+  bool shifts = false;                     // shift traces
   std::int64_t trace_values = 0;  // numbers per instance of loss traces and full shift traces
   bool describes = false;         // evaluate
-  std::int64_t rows_of(std::int64_t i) const {
-    return offsets.empty()
-               ? rows
-               : offsets[static_cast<std::size_t>(i) + 1] - offsets[static_cast<std::size_t>(i)];
-  }
+};
+
+// What instances hold together.
+struct Amount {
+  std::int64_t instances = 0, blocks = 0;
+  std::int64_t rows1 = 0, rows2 = 0, rows = 0;  // of A1 (and softmaxes), of A2, logits
+  Extent largest;                               // one instance of them
+
+  void add(const Layout& layout, std::int64_t instance);
 };
 
 // One launch: instances order[first] ... order[last - 1], all of one policy.
 struct Chunk {
   int policy;
   std::int64_t first, last;
-  std::int64_t rows;  // of all its instances together
-  int blocks;
+  Amount amount;
+  int blocks;                     // of the grid
   std::int64_t workspace_values;  // per group
   std::int64_t bytes;             // of device memory, everything
 };
@@ -65,20 +69,20 @@ std::vector<Chunk> halve(const Chunk& chunk, const BatchShape& shape,
 
 struct CpuPlan {
   int threads = 1;                    // as many as asked for, or as memory allows
-  std::int64_t workspace_values = 0;  // per thread, in numbers
+  bool team = false;                  // the threads share one instance after another
+  std::int64_t workspace_values = 0;  // of one workspace: per thread, or of the team
   std::int64_t bytes = 0;             // of all workspaces
   double padding = 0;
 };
 
-// lanes: of the CPU group; rows are padded to a multiple. memory_limit 0: none. Throws Error
-// out_of_memory, with both numbers, if one workspace does not fit.
-CpuPlan plan_cpu(const BatchShape& shape, int lanes, int threads, std::int64_t memory_limit);
+// The CPU backend. memory_limit 0: none. Throws Error out_of_memory, with both numbers, if one
+// workspace does not fit.
+CpuPlan plan_cpu(const BatchShape& shape, int threads, std::int64_t memory_limit);
+
+// The reference: one lane, one thread, no padding.
+CpuPlan plan_reference(const BatchShape& shape, std::int64_t memory_limit);
 
 // Bytes of what solve() or evaluate() returns; the largest int64 where there are more.
 std::int64_t result_bytes(const BatchShape& shape);
-
-// Numbers of one CPU workspace: the instance's data, packed and padded, and the evaluator's arrays.
-std::int64_t cpu_workspace_values(std::int64_t padded_rows, std::int64_t parameters,
-                                  std::int64_t memory, bool shifts, bool describes);
 
 }  // namespace softreg

@@ -42,8 +42,8 @@ bool has_proven_step_size(const AnyLoss& loss) {
 template <class T>
 class ProvenStepSize {
  public:
-  ProvenStepSize(const VectorProblem<T>& problem, const Options& options)
-      : view_(problem), options_(options) {}
+  ProvenStepSize(const Batch<T>& batch, const Options& options)
+      : view_(batch), weight_(batch.weight), options_(options) {}
 
   // 1 / ((curvature + max w^2 + ridge / |A|^2) |A|^2), written so that A = 0 leaves ridge. A
   // denominator that is zero, or so small that T cannot hold its inverse, gives 1, which is less.
@@ -56,48 +56,79 @@ class ProvenStepSize {
 
  private:
   // In z: softmax_l2 5/8 (D11, b >= 0 and sum b <= 1); cross_entropy sum b / 2, because its Hessian
-  // is sum b (diag(f) - f f^T) and |diag(f) - f f^T| <= 1/2; least_squares 1.
+  // is sum b (diag(f) - f f^T) and |diag(f) - f f^T| <= 1/2; least_squares 1. The Hessian of
+  // several softmaxes is block diagonal in z: the largest counts.
   double curvature(std::int64_t i) const {
     if (std::holds_alternative<SoftmaxL2>(options_.loss)) return 0.625;
     if (std::holds_alternative<LeastSquares>(options_.loss)) return 1;
-    double sum = 0;
-    for (const T v : view_.b(i)) sum += static_cast<double>(v);
-    return sum / 2;
+    const std::span<const T> b = view_.b(i);
+    double most = 0;
+    view_.each_segment(i, [&](std::int64_t, std::int64_t first, std::int64_t rows) {
+      double sum = 0;
+      for (const T v : b.subspan(at(first), at(rows))) sum += static_cast<double>(v);
+      most = std::max(most, sum);
+      return true;
+    });
+    return most / 2;
   }
   double largest_square_weight(std::int64_t i) const {
-    const std::span<const T> w = view_.w(i);
-    double most = w.empty() ? static_cast<double>(static_cast<T>(options_.logit_weight)) : 0;
-    for (const T v : w) most = std::max(most, std::abs(static_cast<double>(v)));
+    double most = std::abs(static_cast<double>(weight_));
+    for (const T v : view_.w(i)) most = std::max(most, std::abs(static_cast<double>(v)));
     return most * most;
   }
 
   InstanceView<T> view_;
+  T weight_;
   const Options& options_;
 };
 
-// Certified upper bounds on |A| of the fit instances, NaN for the others; a shared A is done once.
+// Certified upper bounds on |A| of the fit instances, NaN for the others. Matrix problem:
+// |A1 (x) A2| = |A1| |A2|, and several blocks stand one above the other: |A|^2 is at most the sum
+// of the blocks' squares. Matrices that all instances share are done once.
 template <class T>
-std::vector<double> operator_norms(const VectorProblem<T>& problem, int threads,
-                                   const std::vector<Status>& status) {
-  const InstanceView<T> view(problem);
-  const auto norm = [&](std::int64_t i) {
-    const int n = static_cast<int>(view.rows(i)), d = static_cast<int>(problem.d);
-    return operator_norm_bound(Matrix<const T>{view.a(i).data(), n, d, d, 1});
-  };
-  std::vector<double> norms(status.size(), nan_value<double>);
-  if (std::count(status.begin(), status.end(), Status::not_run) == 0) return norms;
-  const double shared = view.a_shared ? norm(0) : 0;
-  parallel_for(problem.count, threads, [&](std::int64_t i, int) {
-    if (status[at(i)] == Status::not_run) norms[at(i)] = view.a_shared ? shared : norm(i);
-  });
-  return norms;
-}
+class OperatorNorms {
+ public:
+  OperatorNorms(const Batch<T>& batch, const std::vector<Status>& status)
+      : b_(batch), status_(status) {}
+
+  std::vector<double> all(int threads) const {
+    std::vector<double> norms(status_.size(), nan_value<double>);
+    if (std::count(status_.begin(), status_.end(), Status::not_run) == 0) return norms;
+    const double shared1 = b_.matrix && b_.a1_shared ? operator_norm_bound(b_.a1_of(0)) : 1;
+    const double shared2 = b_.a2_shared ? operator_norm_bound(b_.a2_of(0)) : 0;
+    parallel_for(b_.count, threads, [&](std::int64_t i, int) {
+      if (status_[at(i)] == Status::not_run) norms[at(i)] = norm(i, shared1, shared2);
+    });
+    return norms;
+  }
+
+ private:
+  double norm(std::int64_t i, double shared1, double shared2) const {
+    if (!b_.matrix) return b_.a2_shared ? shared2 : operator_norm_bound(b_.a_of(i));
+    double squares = 0, alone = 0;
+    const std::int64_t first = b_.first_block(i), last = b_.first_block(i + 1);
+    for (std::int64_t k = first; k < last; ++k) {
+      const double one = b_.a1_shared ? shared1 : operator_norm_bound(b_.a1_of(k));
+      const bool tied = b_.a1 == b_.a2;
+      const double two = b_.a2_shared ? shared2 : tied ? one : operator_norm_bound(b_.a2_of(k));
+      alone = one * two;
+      squares += alone * alone;
+    }
+    // Rounding: two units a product, one a sum, one for the root.
+    const double bound = last - first == 1 ? alone : std::sqrt(squares);
+    return bound *
+           (1 + static_cast<double>(last - first + 4) * std::numeric_limits<double>::epsilon());
+  }
+
+  const Batch<T>& b_;
+  const std::vector<Status>& status_;
+};
 
 }  // namespace
 
 template <class T>
-Prepared<T> prepare(const VectorProblem<T>& problem, const Options& options,
-                    bool need_operator_norm) {
+Prepared<T> prepare(const Described<T>& problem, const Options& options, bool need_operator_norm) {
+  const Batch<T>& batch = problem.batch;
   check_step_size(options, !problem.step_size.empty());
   const double given = option_step_size(options);
   const bool automatic = problem.step_size.empty() && given == automatic_step_size;
@@ -107,10 +138,10 @@ Prepared<T> prepare(const VectorProblem<T>& problem, const Options& options,
                             given, static_cast<T>(given), dtype_name<T>));
 
   Prepared<T> out;
-  out.status.assign(at(problem.count), Status::not_run);
-  out.step_size.assign(at(problem.count), nan_value<T>);
+  out.status.assign(at(batch.count), Status::not_run);
+  out.step_size.assign(at(batch.count), nan_value<T>);
   const Screening<T> screening(problem, options);
-  parallel_for(problem.count, options.threads, [&](std::int64_t i, int) {
+  parallel_for(batch.count, options.threads, [&](std::int64_t i, int) {
     out.status[at(i)] = screening.find(i).status();
     if (out.status[at(i)] == Status::not_run && !automatic)
       out.step_size[at(i)] =
@@ -119,10 +150,10 @@ Prepared<T> prepare(const VectorProblem<T>& problem, const Options& options,
 
   const auto start = std::chrono::steady_clock::now();
   if (automatic || need_operator_norm)
-    out.operator_norm = operator_norms(problem, options.threads, out.status);
+    out.operator_norm = OperatorNorms<T>(batch, out.status).all(options.threads);
   if (automatic) {
-    const ProvenStepSize<T> proven(problem, options);
-    parallel_for(problem.count, options.threads, [&](std::int64_t i, int) {
+    const ProvenStepSize<T> proven(batch, options);
+    parallel_for(batch.count, options.threads, [&](std::int64_t i, int) {
       if (out.status[at(i)] != Status::not_run) return;
       const T step = proven(i, out.operator_norm[at(i)]);
       if (is_positive_finite(step))
@@ -134,7 +165,7 @@ Prepared<T> prepare(const VectorProblem<T>& problem, const Options& options,
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   }
 
-  for (std::int64_t i = 0; i < problem.count && out.messages.size() < most_messages; ++i) {
+  for (std::int64_t i = 0; i < batch.count && out.messages.size() < most_messages; ++i) {
     if (out.status[at(i)] == Status::not_run) continue;
     out.messages.push_back(
         automatic && out.status[at(i)] == Status::bad_parameter
@@ -162,7 +193,7 @@ void check_step_size(const Options& options, bool problem_has_step_sizes) {
       "give a number: --step-size X, the optimizer's step_size, or the array step_size");
 }
 
-template Prepared<float> prepare(const VectorProblem<float>&, const Options&, bool);
-template Prepared<double> prepare(const VectorProblem<double>&, const Options&, bool);
+template Prepared<float> prepare(const Described<float>&, const Options&, bool);
+template Prepared<double> prepare(const Described<double>&, const Options&, bool);
 
 }  // namespace softreg

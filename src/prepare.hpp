@@ -4,8 +4,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "described.hpp"
 #include "softreg/options.hpp"
-#include "softreg/problem.hpp"
 #include "softreg/result.hpp"
 
 namespace softreg {
@@ -17,7 +17,7 @@ struct Prepared {
   std::vector<Status> status;
   std::vector<T> step_size;  // (count) rounded to T; NaN unless fit
   std::vector<double>
-      operator_norm;              // (count) upper bound on |A|, NaN unless fit; empty: not needed
+      operator_norm;  // (count) upper bound on |A| or |A1 (x) A2|, NaN unless fit; or empty
   std::vector<Message> messages;  // at most 100, in the order of the instances
   double step_size_seconds = 0;
 };
@@ -26,8 +26,7 @@ struct Prepared {
 // option's step size is not positive and finite in T. need_operator_norm: shift traces want |A|
 // even when the step size is given. threads: 0 = all.
 template <class T>
-Prepared<T> prepare(const VectorProblem<T>& problem, const Options& options,
-                    bool need_operator_norm);
+Prepared<T> prepare(const Described<T>& problem, const Options& options, bool need_operator_norm);
 
 // Throws Error (usage) if the step size is automatic and the loss has no proven constant, or if the
 // option's step size is not a positive finite number.

@@ -9,31 +9,42 @@
 namespace softreg {
 namespace {
 
+template <class LossT, class Opt, class Op, class T>
+void solve_one(const Batch<T>& batch, std::int64_t i, const Op& op, const Extent& e,
+               const MemoryWorkspace<T>& arrays, T* before) {
+  using Placement = MemoryPlacement<LaneGroup<1>, Op, Opt::memory, T>;
+  Evaluator<Placement, LossT, Opt, T> evaluator{{{},
+                                                 op,
+                                                 batch.target_of(i),
+                                                 batch.weights_of(i),
+                                                 batch.weight,
+                                                 batch.start_of(i),
+                                                 batch.x_of(i),
+                                                 arrays},
+                                                batch,
+                                                i,
+                                                {before, static_cast<int>(e.rows)}};
+  evaluator.p.load();
+  batch.outcome[i] = trajectory<T>(evaluator, batch.stop);
+}
+
 template <class LossT, class Opt, class T>
 void solve_one(const Batch<T>& batch, std::int64_t i, std::vector<T>& workspace) {
-  const Matrix<const T> a = batch.matrix(i);
-  const std::int64_t own = MemoryWorkspace<T>::size(a.rows, a.cols, Opt::memory);
-  workspace.resize(
-      static_cast<std::size_t>(own + (batch.shifts ? ShiftWorkspace<T>::size(a.rows, a.cols) : 0)));
-  using Placement = MemoryPlacement<LaneGroup<1>, Dense<Matrix<const T>, T>, Opt::memory, T>;
-  Evaluator<Placement, LossT, Opt, T> e{
-      {{},
-       {a},
-       batch.target_of(i),
-       batch.weights_of(i),
-       batch.start_of(i),
-       batch.x_of(i),
-       MemoryWorkspace<T>::carve(workspace.data(), a.rows, a.cols, Opt::memory)},
-      batch,
-      i,
-      {workspace.data() + own, a.rows}};
-  e.p.load();
-  batch.outcome[i] = trajectory<T>(e, batch.stop);
+  const Extent e = extent_of(batch, i);
+  const std::int64_t own = MemoryWorkspace<T>::size(e, Opt::memory);
+  workspace.resize(static_cast<std::size_t>(own + (batch.shifts ? ShiftWorkspace<T>::size(e) : 0)));
+  const auto arrays = MemoryWorkspace<T>::carve(workspace.data(), e, Opt::memory);
+  T* const before = workspace.data() + own;
+  if (batch.matrix)
+    solve_one<LossT, Opt>(batch, i, Kronecker<T>{batch, i, arrays.projected}, e, arrays, before);
+  else
+    solve_one<LossT, Opt>(batch, i, Dense<Matrix<const T>, T>{batch.a_of(i), &batch, i}, e, arrays,
+                          before);
 }
 
 template <class T>
 void plan(const Run<T>& run, PlanSummary& summary) {
-  const CpuPlan p = plan_cpu(run.shape, 1, 1, run.memory_limit);
+  const CpuPlan p = plan_reference(run.shape, run.memory_limit);
   summary.road = "reference";
   summary.size_class = "lanes1";
   summary.workspace_bytes = p.bytes;

@@ -35,6 +35,17 @@ double sum(std::span<const T> v) {
   return std::accumulate(v.begin(), v.end(), 0.0);
 }
 
+template <class T>
+std::span<const T> part(std::span<const T> v, std::int64_t first, std::int64_t size) {
+  return v.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(size));
+}
+
+// What b of a softmax over so many rows may sum to: 1 and its rounding.
+template <class T>
+double largest_sum(std::int64_t rows) {
+  return 1 + static_cast<double>(rows) * double{std::numeric_limits<T>::epsilon()};
+}
+
 }  // namespace
 
 Status Finding::status() const {
@@ -49,18 +60,22 @@ double option_step_size(const Options& options) {
 }
 
 template <class T>
-Screening<T>::Screening(const VectorProblem<T>& problem, const Options& options)
+Screening<T>::Screening(const Described<T>& problem, const Options& options)
     : p_(problem),
       options_(options),
-      view_(problem),
+      view_(problem.batch),
       automatic_(problem.step_size.empty() && option_step_size(options) == automatic_step_size) {
-  if (view_.a_shared) in_shared_a_ = first_not_finite(p_.a);
+  if (p_.batch.count == 0) return;
+  if (p_.batch.a1_shared) in_shared_a1_ = first_not_finite(view_.a1(0));
+  if (p_.batch.a2_shared) in_shared_a2_ = first_not_finite(view_.a2(0));
 }
 
 template <class T>
 Finding Screening<T>::find(std::int64_t i) const {
-  const std::int64_t in_a = view_.a_shared ? in_shared_a_ : first_not_finite(view_.a(i));
-  if (in_a >= 0) return {Defect::a, in_a};
+  const std::int64_t in_a1 = p_.batch.a1_shared ? in_shared_a1_ : first_not_finite(view_.a1(i));
+  if (in_a1 >= 0) return {Defect::a1, in_a1};
+  const std::int64_t in_a2 = p_.batch.a2_shared ? in_shared_a2_ : first_not_finite(view_.a2(i));
+  if (in_a2 >= 0) return {Defect::a2, in_a2};
   const std::int64_t in_b = first_not_finite(view_.b(i));
   if (in_b >= 0) return {Defect::b, in_b};
   const std::int64_t in_x0 = first_not_finite(view_.x0(i));
@@ -82,13 +97,13 @@ Finding Screening<T>::find_in_target(std::int64_t i) const {
   const std::span<const T> b = view_.b(i);
   const auto negative = std::find_if(b.begin(), b.end(), [](T v) { return v < T(0); });
   if (negative != b.end()) return {Defect::b_negative, negative - b.begin()};
-  if (proven && !(sum(b) <= largest_sum(i))) return {Defect::b_sum};
-  return {};
-}
-
-template <class T>
-double Screening<T>::largest_sum(std::int64_t i) const {
-  return 1 + static_cast<double>(view_.rows(i)) * double{std::numeric_limits<T>::epsilon()};
+  Finding found;
+  if (!proven) return found;
+  view_.each_segment(i, [&](std::int64_t s, std::int64_t first, std::int64_t rows) {
+    if (!(sum(part(b, first, rows)) <= largest_sum<T>(rows))) found = {Defect::b_sum, s};
+    return found.defect == Defect::none;
+  });
+  return found;
 }
 
 template <class T>
@@ -98,40 +113,88 @@ double Screening<T>::step_size(std::int64_t i) const {
 }
 
 template <class T>
+std::string Screening<T>::name_of_logit(const char* vector, const char* matrix, std::int64_t i,
+                                        std::int64_t position, std::int64_t& row) const {
+  row = position;
+  std::int64_t column = 0;
+  if (!p_.batch.matrix) return fmt::format("{}[{}]", vector, position);
+  view_.each_segment(i, [&](std::int64_t s, std::int64_t first, std::int64_t rows) {
+    row = s;
+    column = position - first;
+    return column >= rows;
+  });
+  return fmt::format("{}[{},{}]", matrix, row, column);
+}
+
+// "A[3,1]", "A1[3,1], shared by all instances,".
+template <class T>
+std::string Screening<T>::name_of_entry(const Finding& f, std::int64_t& row) const {
+  const Batch<T>& b = p_.batch;
+  const std::int64_t columns = f.defect == Defect::a1 ? b.d1 : b.d2;
+  const bool shared = f.defect == Defect::a1 ? b.a1_shared : b.a2_shared;
+  const char* const name = !b.matrix ? "A" : f.defect == Defect::a1 ? "A1" : "A2";
+  row = f.position / columns;
+  return fmt::format("{}[{},{}]{}", name, row, f.position % columns,
+                     shared ? ", shared by all instances," : "");
+}
+
+template <class T>
 Message Screening<T>::explain(std::int64_t i) const {
   const Finding f = find(i);
   const auto value = [&f](std::span<const T> v) { return v[static_cast<std::size_t>(f.position)]; };
   const std::string_view who = std::holds_alternative<CrossEntropy>(options_.loss)
                                    ? "cross_entropy"
                                    : "the automatic step size of softmax_l2";
+  const char* const x0 = p_.batch.matrix ? "X0" : "x0";
+  Message m{i, -1, ""};
+  const auto must_be_finite = [&m](const std::string& name, T has) {
+    m.text = fmt::format("{} is {} but must be finite", name, has);
+  };
   switch (f.defect) {
-    case Defect::a:
-      return {
-          i, f.position / p_.d,
-          fmt::format("A[{},{}]{} is {} but must be finite", f.position / p_.d, f.position % p_.d,
-                      view_.a_shared ? ", shared by all instances," : "", value(view_.a(i)))};
+    case Defect::a1:
+      must_be_finite(name_of_entry(f, m.row), value(view_.a1(i)));
+      break;
+    case Defect::a2:
+      must_be_finite(name_of_entry(f, m.row), value(view_.a2(i)));
+      break;
     case Defect::b:
-      return {i, f.position,
-              fmt::format("b[{}] is {} but must be finite", f.position, value(view_.b(i)))};
+      must_be_finite(name_of_logit("b", "B", i, f.position, m.row), value(view_.b(i)));
+      break;
     case Defect::x0:
-      return {i, -1,
-              fmt::format("x0[{}] is {} but must be finite", f.position, value(view_.x0(i)))};
+      must_be_finite(fmt::format("{}[{}]", x0, f.position), value(view_.x0(i)));
+      break;
     case Defect::w:
-      return {i, f.position,
-              fmt::format("w[{}] is {} but must be finite", f.position, value(view_.w(i)))};
+      must_be_finite(name_of_logit("w", "w", i, f.position, m.row), value(view_.w(i)));
+      break;
     case Defect::b_negative:
-      return {i, f.position,
-              fmt::format("b[{}] is {} but {} needs b >= 0", f.position, value(view_.b(i)), who)};
+      m.text = name_of_logit("b", "B", i, f.position, m.row);
+      m.text += fmt::format(" is {} but {} needs b >= 0", value(view_.b(i)), who);
+      break;
     case Defect::b_sum:
-      return {i, -1,
-              fmt::format("b sums to {} but {} needs at most {} (1 + n eps)", sum(view_.b(i)), who,
-                          largest_sum(i))};
+      explain_sum(i, f.position, who, m);
+      break;
     default:
-      return {i, -1,
-              fmt::format("step_size is {} ({} in {}) but must be a positive finite number",
-                          step_size(i), static_cast<T>(step_size(i)),
-                          sizeof(T) == 4 ? "float32" : "float64")};
+      m.text = fmt::format("step_size is {} ({} in {}) but must be a positive finite number",
+                           step_size(i), static_cast<T>(step_size(i)),
+                           sizeof(T) == 4 ? "float32" : "float64");
   }
+  return m;
+}
+
+template <class T>
+void Screening<T>::explain_sum(std::int64_t i, std::int64_t segment, std::string_view who,
+                               Message& m) const {
+  view_.each_segment(i, [&](std::int64_t s, std::int64_t first, std::int64_t rows) {
+    if (s != segment) return true;
+    const bool alone = p_.batch.segments_of(i) == 1 && !p_.batch.matrix;
+    if (!alone) m.row = p_.batch.matrix ? s : first;
+    m.text = fmt::format("{} sums to {} but {} needs at most {} (1 + n eps)",
+                         alone             ? "b"
+                         : p_.batch.matrix ? fmt::format("row {} of B", s)
+                                           : fmt::format("b of softmax {}", s),
+                         sum(part(view_.b(i), first, rows)), who, largest_sum<T>(rows));
+    return false;
+  });
 }
 
 template class Screening<float>;

@@ -12,6 +12,7 @@
 
 #include "aligned.hpp"
 #include "backend.hpp"
+#include "described.hpp"
 #include "parallel.hpp"
 #include "prepare.hpp"
 #include "softreg/error.hpp"
@@ -45,10 +46,6 @@ const Backend& choose_backend(Device device, std::vector<std::string>& warnings)
   return cpu_backend;
 }
 
-int tests_of(const Stop& stop) {
-  return stop.max_steps / stop.check_every + (stop.max_steps % stop.check_every != 0 ? 2 : 1);
-}
-
 // What evaluate() does of a solve: the test at step 0.
 Options without_steps(Options options) {
   options.stop = {.max_steps = 0, .gradient_norm = 0, .check_every = 1};
@@ -63,8 +60,8 @@ Options without_steps(Options options) {
 }
 
 // No step is made; only on a ball, where the gradient norm depends on it, its size means something.
-template <class T>
-VectorProblem<T> without_step_sizes(VectorProblem<T> problem, const Options& options) {
+template <class Problem>
+Problem without_step_sizes(Problem problem, const Options& options) {
   validate(problem);  // also of what is left out
   if (options.ball == 0) problem.step_size = {};
   return problem;
@@ -117,7 +114,7 @@ std::string_view status_name(Status status) {
 
 template <class T>
 struct LiveSolve<T>::State {
-  VectorProblem<T> problem;
+  Described<T> problem;
   Options options;
   bool describing;
   const Backend* backend = nullptr;
@@ -126,7 +123,7 @@ struct LiveSolve<T>::State {
   Run<T> run;
 
   // Behind run.batch.
-  AlignedVector<T> x, constant_weights, losses, norms, shift_f, shift_x;
+  AlignedVector<T> x, losses, norms, shift_f, shift_x;
   AlignedVector<T> output, dlogits, gradient, attended, log_mass;
   std::vector<Outcome<T>> outcome;
   std::vector<ShiftSummary<T>> shifts;
@@ -138,102 +135,60 @@ struct LiveSolve<T>::State {
   Clock::time_point started = Clock::now();
   std::optional<double> solve_seconds;
 
-  State(const VectorProblem<T>& p, const Options& o, bool describe)
-      : problem(p), options(o), describing(describe) {
-    validate(problem);
-    validate(options);
-    check_rounded<T>(options);
+  template <class Problem>
+  static const Problem& checked(const Problem& p, const Options& o) {
+    validate(p);
+    validate(o);
+    check_rounded<T>(o);
+    return p;
+  }
+  template <class Problem>
+  State(const Problem& p, const Options& o, bool describe)
+      : problem(checked(p, o), o), options(o), describing(describe) {
+    validate(problem.batch);
     check_step_size(options, !problem.step_size.empty());
     backend = &choose_backend(options.device, warnings);
-    describe_batch();
-    for (std::int64_t i = 0; i < problem.count; ++i) run.fit.push_back(i);
-    backend->plan(run, plan);
-    plan.result_bytes = result_bytes(run.shape);
-  }
-
-  bool shared(std::size_t has, std::int64_t per_instance) const {
-    return problem.offsets.empty() && problem.count != 1 && std::int64_t(has) == per_instance;
-  }
-
-  // Views of the problem and the shape the planner sees; nothing is allocated.
-  void describe_batch() {
-    Batch<T>& b = run.batch;
-    b.count = problem.count;
-    b.parameters = static_cast<int>(problem.d);
-    b.rows = problem.offsets.empty() ? static_cast<int>(problem.n) : 0;
-    b.offsets = problem.offsets.empty() ? nullptr : problem.offsets.data();
-    b.a = problem.a.data();
-    b.a_shared = shared(problem.a.size(), problem.n * problem.d);
-    b.target = problem.b.data();
-    b.target_shared = shared(problem.b.size(), problem.n);
-    b.start = problem.x0.empty() ? nullptr : problem.x0.data();
-    b.start_shared = problem.count != 1 && std::int64_t(problem.x0.size()) == problem.d;
-    b.ridge = static_cast<T>(options.ridge);
-    b.ball = static_cast<T>(options.ball);
-    b.stop = options.stop;
-    b.tests = tests_of(options.stop);
-    BatchShape& s = run.shape;
-    s.count = problem.count;
-    s.rows = problem.offsets.empty() ? problem.n : 0;
-    s.parameters = problem.d;
-    s.offsets = problem.offsets;
-    s.value_bytes = sizeof(T);
-    s.optimizer_memory = std::visit([](const auto& o) { return o.memory; }, options.optimizer);
-    s.a_shared = b.a_shared;
-    s.target_shared = b.target_shared;
-    s.weighted = !problem.w.empty() || options.logit_weight != 0;
-    s.weights_shared = problem.w.empty() || shared(problem.w.size(), problem.n);
-    s.started = b.start != nullptr;
-    s.start_shared = b.start_shared;
-    s.shifts = options.trace == TraceKind::shifts;
-    if (options.trace == TraceKind::loss) s.trace_values = b.tests;
-    if (options.trace_full) s.trace_values = 2 * std::int64_t(options.stop.max_steps);
-    s.describes = describing;
+    run.batch = problem.batch;
+    run.shape = shape_of(problem.batch, options, describing);
     run.loss = static_cast<int>(options.loss.index());
     run.optimizer = static_cast<int>(options.optimizer.index());
     run.threads = options.threads;
     run.memory_limit = options.memory_limit;
+    for (std::int64_t i = 0; i < count(); ++i) run.fit.push_back(i);
+    backend->plan(run, plan);
+    plan.result_bytes = result_bytes(run.shape);
   }
+
+  std::int64_t count() const { return problem.batch.count; }
+  std::int64_t parameters() const { return problem.batch.parameters(); }
 
   void allocate() {
     Batch<T>& b = run.batch;
-    const std::int64_t count = problem.count, d = problem.d;
     const auto make = [](AlignedVector<T>& v, std::int64_t n) {
       v.assign(size(n), nan_value<T>);
       return v.data();
     };
-    b.x = make(x, count * d);
-    outcome.assign(size(count), {});
+    b.x = make(x, count() * parameters());
+    outcome.assign(size(count()), {});
     b.outcome = outcome.data();
-    run.finished.assign(size(count), 0);
-    if (options.trace == TraceKind::loss) b.losses = make(losses, count * b.tests);
+    run.finished.assign(size(count()), 0);
+    if (options.trace == TraceKind::loss) b.losses = make(losses, count() * b.tests);
     if (run.shape.shifts) {
-      shifts.assign(size(count), {});
+      shifts.assign(size(count()), {});
       b.shifts = shifts.data();
-      b.operator_norm = make(norms, count);
+      b.operator_norm = make(norms, count());
     }
     if (options.trace_full) {
-      b.shift_f = make(shift_f, count * options.stop.max_steps);
-      b.shift_x = make(shift_x, count * options.stop.max_steps);
-    }
-    if (run.shape.weighted) {
-      b.weights_shared = run.shape.weights_shared;
-      b.weights = problem.w.data();
-      if (problem.w.empty()) {
-        std::int64_t longest = 0;
-        for (std::int64_t i = 0; i < count; ++i) longest = std::max(longest, run.shape.rows_of(i));
-        constant_weights.assign(size(longest), static_cast<T>(options.logit_weight));
-        b.weights = constant_weights.data();
-      }
+      b.shift_f = make(shift_f, count() * options.stop.max_steps);
+      b.shift_x = make(shift_x, count() * options.stop.max_steps);
     }
     if (describing) {
-      const std::int64_t rows =
-          problem.offsets.empty() ? count * problem.n : problem.offsets.back();
+      const std::int64_t rows = b.first_row(count()), segments = b.first_segment(count());
       b.output = make(output, rows);
       b.dlogits = make(dlogits, rows);
-      b.gradient = make(gradient, count * d);
-      b.attended = make(attended, count * d);
-      b.log_mass = make(log_mass, count);
+      b.gradient = make(gradient, count() * parameters());
+      b.attended = make(attended, segments * b.d2);
+      b.log_mass = make(log_mass, segments);
     }
     b.cancelled = &run.cancel;
   }
@@ -242,7 +197,7 @@ struct LiveSolve<T>::State {
   void screen() {
     Prepared<T> p = prepare(problem, options, run.shape.shifts);
     run.fit.clear();
-    for (std::int64_t i = 0; i < problem.count; ++i) {
+    for (std::int64_t i = 0; i < count(); ++i) {
       if (p.status[size(i)] == Status::not_run) {
         run.fit.push_back(i);
       } else {
@@ -264,7 +219,7 @@ struct LiveSolve<T>::State {
 
   void copy_start(std::int64_t i, T* to) const {
     const T* const from = run.batch.start_of(i);
-    for (std::int64_t j = 0; j < problem.d; ++j) to[j] = from ? from[j] : T(0);
+    for (std::int64_t j = 0; j < parameters(); ++j) to[j] = from ? from[j] : T(0);
   }
 
   // Watches the clock, the caller and the counters while the backend works.
@@ -278,7 +233,7 @@ struct LiveSolve<T>::State {
     }
   }
   Progress progress() const {
-    return {run.finished_count.load(std::memory_order_relaxed), problem.count,
+    return {run.finished_count.load(std::memory_order_relaxed), count(),
             run.steps.load(std::memory_order_relaxed)};
   }
 
@@ -318,9 +273,9 @@ struct LiveSolve<T>::State {
     r.gradient_norm[size(i)] = o.gradient_norm;
     const bool ran = done && o.status != Status::device_error;
     if (ran)
-      std::copy_n(x.data() + i * problem.d, problem.d, r.x.data() + i * problem.d);
+      std::copy_n(x.data() + i * parameters(), parameters(), r.x.data() + i * parameters());
     else
-      copy_start(i, r.x.data() + i * problem.d);
+      copy_start(i, r.x.data() + i * parameters());
     if (!ran) return;
     const std::int64_t tests = run.batch.tests, steps = options.stop.max_steps;
     if (!losses.empty())
@@ -334,10 +289,10 @@ struct LiveSolve<T>::State {
 
   Result<T> collect() const {
     Result<T> r;
-    const std::int64_t count = problem.count;
+    const std::int64_t count = this->count();
     r.count = count;
-    r.d = problem.d;
-    r.x.resize(size(count * problem.d));
+    r.d = parameters();
+    r.x.resize(size(count * parameters()));
     r.status.resize(size(count));
     r.steps.resize(size(count));
     r.loss.resize(size(count));
@@ -374,8 +329,8 @@ struct LiveSolve<T>::State {
   auto with_host_memory(F f) const {
     const auto refuse = [this] {
       throw Error(ErrorKind::out_of_memory,
-                  "the results of " + std::to_string(problem.count) + " instances (" +
-                      std::to_string(problem.d) + " parameters and " +
+                  "the results of " + std::to_string(count()) + " instances (" +
+                      std::to_string(parameters()) + " parameters and " +
                       std::to_string(run.shape.trace_values) +
                       " numbers of trace each) do not fit into the memory of this machine",
                   "solve fewer instances at once, or ask for fewer steps or a smaller trace");
@@ -390,13 +345,16 @@ struct LiveSolve<T>::State {
     return decltype(f())();
   }
 
+  template <class Problem>
+  static Evaluation<T> evaluate(const Problem& problem, const Options& options);
+
   void warn_of_stationary_starts(Result<T>& r) const {
     std::int64_t found = 0, first = 0;
-    std::vector<T> x0(size(problem.d));
+    std::vector<T> x0(size(parameters()));
     for (std::int64_t i = 0; i < r.count; ++i) {
       if (r.gradient_norm[size(i)] != T(0)) continue;
       copy_start(i, x0.data());
-      if (!std::equal(x0.begin(), x0.end(), r.x.begin() + i * problem.d)) continue;
+      if (!std::equal(x0.begin(), x0.end(), r.x.begin() + i * parameters())) continue;
       if (found++ == 0) first = i;
     }
     if (found > 0)
@@ -408,6 +366,9 @@ struct LiveSolve<T>::State {
 
 template <class T>
 LiveSolve<T>::LiveSolve(const VectorProblem<T>& problem, const Options& options)
+    : state_(std::make_unique<State>(problem, options, false)) {}
+template <class T>
+LiveSolve<T>::LiveSolve(const MatrixProblem<T>& problem, const Options& options)
     : state_(std::make_unique<State>(problem, options, false)) {}
 template <class T>
 LiveSolve<T>::~LiveSolve() = default;
@@ -425,24 +386,8 @@ Result<T> LiveSolve<T>::snapshot() const {
 }
 
 template <class T>
-PlanSummary LiveSolve<T>::evaluation_plan(const VectorProblem<T>& problem, const Options& options) {
-  return State(without_step_sizes(problem, options), without_steps(options), true).plan;
-}
-
-template <class T>
-Result<T> solve(const VectorProblem<T>& problem, const Options& options) {
-  LiveSolve<T> live(problem, options);
-  live.run();
-  return live.snapshot();
-}
-
-template <class T>
-Evaluation<T> evaluate(const VectorProblem<T>& problem, const Options& options) {
-  return LiveSolve<T>::evaluate(problem, options);
-}
-
-template <class T>
-Evaluation<T> LiveSolve<T>::evaluate(const VectorProblem<T>& problem, const Options& options) {
+template <class Problem>
+Evaluation<T> LiveSolve<T>::State::evaluate(const Problem& problem, const Options& options) {
   Evaluation<T> e;
   State state(without_step_sizes(problem, options), without_steps(options), true);
   state.with_host_memory([&state] { state.execute(); });
@@ -457,11 +402,60 @@ Evaluation<T> LiveSolve<T>::evaluate(const VectorProblem<T>& problem, const Opti
   return e;
 }
 
+template <class T>
+PlanSummary LiveSolve<T>::evaluation_plan(const VectorProblem<T>& problem, const Options& options) {
+  return State(without_step_sizes(problem, options), without_steps(options), true).plan;
+}
+template <class T>
+PlanSummary LiveSolve<T>::evaluation_plan(const MatrixProblem<T>& problem, const Options& options) {
+  return State(without_step_sizes(problem, options), without_steps(options), true).plan;
+}
+template <class T>
+Evaluation<T> LiveSolve<T>::evaluate(const VectorProblem<T>& problem, const Options& options) {
+  return State::evaluate(problem, options);
+}
+template <class T>
+Evaluation<T> LiveSolve<T>::evaluate(const MatrixProblem<T>& problem, const Options& options) {
+  return State::evaluate(problem, options);
+}
 template class LiveSolve<float>;
 template class LiveSolve<double>;
+
+namespace {
+
+template <class T, class Problem>
+Result<T> run_and_collect(const Problem& problem, const Options& options) {
+  LiveSolve<T> live(problem, options);
+  live.run();
+  return live.snapshot();
+}
+
+}  // namespace
+
+template <class T>
+Result<T> solve(const VectorProblem<T>& problem, const Options& options) {
+  return run_and_collect<T>(problem, options);
+}
+template <class T>
+Result<T> solve(const MatrixProblem<T>& problem, const Options& options) {
+  return run_and_collect<T>(problem, options);
+}
+template <class T>
+Evaluation<T> evaluate(const VectorProblem<T>& problem, const Options& options) {
+  return LiveSolve<T>::evaluate(problem, options);
+}
+template <class T>
+Evaluation<T> evaluate(const MatrixProblem<T>& problem, const Options& options) {
+  return LiveSolve<T>::evaluate(problem, options);
+}
+
 template Result<float> solve(const VectorProblem<float>&, const Options&);
 template Result<double> solve(const VectorProblem<double>&, const Options&);
+template Result<float> solve(const MatrixProblem<float>&, const Options&);
+template Result<double> solve(const MatrixProblem<double>&, const Options&);
 template Evaluation<float> evaluate(const VectorProblem<float>&, const Options&);
 template Evaluation<double> evaluate(const VectorProblem<double>&, const Options&);
+template Evaluation<float> evaluate(const MatrixProblem<float>&, const Options&);
+template Evaluation<double> evaluate(const MatrixProblem<double>&, const Options&);
 
 }  // namespace softreg

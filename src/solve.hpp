@@ -14,6 +14,7 @@ class LiveSolve {
   // Validates every shape and option and plans; throws Error. The problem's arrays must outlive
   // *this.
   LiveSolve(const VectorProblem<T>& problem, const Options& options);
+  LiveSolve(const MatrixProblem<T>& problem, const Options& options);
   ~LiveSolve();
   LiveSolve(const LiveSolve&) = delete;
   LiveSolve& operator=(const LiveSolve&) = delete;
@@ -28,7 +29,9 @@ class LiveSolve {
 
   // At x0, no iteration.
   static Evaluation<T> evaluate(const VectorProblem<T>& problem, const Options& options);
+  static Evaluation<T> evaluate(const MatrixProblem<T>& problem, const Options& options);
   static PlanSummary evaluation_plan(const VectorProblem<T>& problem, const Options& options);
+  static PlanSummary evaluation_plan(const MatrixProblem<T>& problem, const Options& options);
 
  private:
   struct State;

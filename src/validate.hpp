@@ -1,6 +1,7 @@
 // Whether a call is right, before any work: shapes, sizes and options. Throws Error with both
 // numbers.
 #pragma once
+#include "softreg/model/layout.hpp"
 #include "softreg/options.hpp"
 #include "softreg/problem.hpp"
 
@@ -8,11 +9,16 @@ namespace softreg {
 
 template <class T>
 void validate(const VectorProblem<T>& problem);
+template <class T>
+void validate(const MatrixProblem<T>& problem);
 
 void validate(const Options& options);
 
 // That ball, ridge and logit weight are still what they should be when they are numbers of T.
 template <class T>
 void check_rounded(const Options& options);
+
+// What one instance holds must fit an int, which is how solvers count.
+void validate(const Layout& layout);
 
 }  // namespace softreg

@@ -9,7 +9,10 @@ namespace softreg {
 // count independent vector problems: z = A x, one softmax (or other loss) over the n rows of z.
 //   uniform   a (count, n, d), or (n, d) shared by all;  b (count, n), or (n) shared by all
 //   ragged    offsets (count + 1) says where each instance's rows begin: a (N, d), b (N), N =
-//   offsets[count]
+//             offsets[count]
+//   several softmaxes that share x: segments (softmaxes + 1) says where each begins in the rows of
+//             all instances, and instances (count + 1) where each instance begins in segments, both
+//             in place of offsets; the loss is the sum
 template <class T>
 struct VectorProblem {
   std::int64_t count = 0;
@@ -21,6 +24,29 @@ struct VectorProblem {
   std::span<const T> x0{};                  // (count, d), or (d) shared; empty: zeros
   std::span<const double> step_size{};      // (count); empty: the optimizer's
   std::span<const T> w{};  // like b, or (n) shared: logit weights; empty: the option's
+  std::span<const std::int64_t> segments{}, instances{};
+};
+
+// count independent matrix problems: Z = A1 X A2^T (n, m), one softmax (or other loss) per row of
+// Z; by the tensor trick one vector problem in d1 d2 dimensions with A = A1 (x) A2, x = vec X
+// (Gao-Song-Xie, arXiv 2307.02419).
+//   uniform   a1 (count, n, d1), or (n, d1) shared; a2 (count, m, d2), or (m, d2) shared;
+//             b (count, n, m), or (n, m) shared
+//   ragged    blocks of different size: offsets1 and offsets2 (blocks + 1) say where each block's
+//             rows of a1 (N, d1) and of a2 (M, d2) begin; b is flat, block after block, each (n, m)
+//   several blocks that share X: instances (count + 1) says where each instance's blocks begin;
+//             empty: one block each; the loss is the sum
+//   tied      a2 empty: A2 = A1, and d2 = d1; offsets2 is then empty too
+template <class T>
+struct MatrixProblem {
+  std::int64_t count = 0;
+  std::int64_t n = 0, m = 0;    // of every instance; ignored when ragged
+  std::int64_t d1 = 0, d2 = 0;  // X (d1, d2)
+  std::span<const T> a1{}, a2{}, b{};
+  std::span<const std::int64_t> offsets1{}, offsets2{}, instances{};
+  std::span<const T> x0{};              // (count, d1, d2), or (d1, d2) shared; empty: zeros
+  std::span<const double> step_size{};  // (count); empty: the optimizer's
+  std::span<const T> w{};               // like b; empty: the option's
 };
 
 }  // namespace softreg

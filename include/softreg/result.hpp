@@ -33,8 +33,8 @@ struct Message {
 
 template <class T>
 struct Result {
-  std::int64_t count = 0, d = 0;
-  std::vector<T> x;                               // (count, d)
+  std::int64_t count = 0, d = 0;                  // d: parameters; d1 d2 of a matrix problem
+  std::vector<T> x;                               // (count, d), or (count, d1, d2)
   std::vector<Status> status;                     // (count)
   std::vector<std::int32_t> steps;                // (count) updates made
   std::vector<T> loss, objective, gradient_norm;  // (count), at x
@@ -54,10 +54,10 @@ template <class T>
 struct Evaluation {
   Result<T> at;             // loss, objective, gradient_norm, status of every instance; x = x0
   std::vector<T> output;    // f, like b per instance
-  std::vector<T> dlogits;   // d objective / dz, like output; grad_A = dlogits x^T
+  std::vector<T> dlogits;   // d objective / dz, like output
   std::vector<T> gradient;  // (count, d), of the objective
-  std::vector<T> attended;  // (count, d): A^T f
-  std::vector<T> log_mass;  // (count): log <exp z, 1>; empty for losses without a softmax
+  std::vector<T> attended;  // (softmaxes, d), A^T f of each; matrix problem: f A2, (rows of A1, d2)
+  std::vector<T> log_mass;  // (softmaxes): log <exp z, 1>; empty for losses without a softmax
 };
 
 }  // namespace softreg

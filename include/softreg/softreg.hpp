@@ -10,6 +10,7 @@
 // depend on it.
 #pragma once
 #include "softreg/error.hpp"
+#include "softreg/gradients.hpp"
 #include "softreg/options.hpp"
 #include "softreg/problem.hpp"
 #include "softreg/result.hpp"
@@ -22,7 +23,12 @@ template <class T>
 Result<T> solve(const VectorProblem<T>& problem, const Options& options = {});
 
 template <class T>
+Result<T> solve(const MatrixProblem<T>& problem, const Options& options = {});
+
+template <class T>
 Evaluation<T> evaluate(const VectorProblem<T>& problem, const Options& options = {});
+template <class T>
+Evaluation<T> evaluate(const MatrixProblem<T>& problem, const Options& options = {});
 
 // One per backend, best last; `unavailable` is empty or says in one sentence why it cannot be used.
 struct DeviceReport {

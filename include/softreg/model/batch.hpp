@@ -4,6 +4,7 @@
 #pragma once
 #include <cstdint>
 
+#include "softreg/model/layout.hpp"
 #include "softreg/model/matrix.hpp"
 #include "softreg/model/shift_summary.hpp"
 #include "softreg/model/trajectory.hpp"
@@ -11,24 +12,22 @@
 namespace softreg {
 
 template <class T>
-struct Batch {
-  std::int64_t count = 0;
-  int parameters = 0;                     // d
-  int rows = 0;                           // n of every instance, unless ragged:
-  const std::int64_t* offsets = nullptr;  // (count + 1) where each instance's rows begin
-
-  const T* a = nullptr;        // (n, d) per instance
-  const T* target = nullptr;   // (n)
-  const T* weights = nullptr;  // (n) or null
-  const T* start = nullptr;    // (d) or null: zeros
-  bool a_shared = false, target_shared = false, weights_shared = false, start_shared = false;
-  bool column_major = false;     // of a, within each instance
+struct Batch : Layout {
+  const T* a1 = nullptr;       // (n, d1) per block; null in a vector problem
+  const T* a2 = nullptr;       // (m, d2) per block: A of a vector problem
+  const T* target = nullptr;   // like the logits
+  const T* weights = nullptr;  // like the logits, or null:
+  T weight = T(0);             // of every logit; 0: no logit weights
+  const T* start = nullptr;    // (d1, d2) or null: zeros
+  bool a1_shared = false, a2_shared = false;
+  bool target_shared = false, weights_shared = false, start_shared = false;
+  bool column_major = false;     // a vector problem's A, within each instance
   const T* step_size = nullptr;  // (count)
   T ridge = T(0), ball = T(0);
   Stop stop;
   const int* cancelled = nullptr;  // set by another thread to end the solve; null: cannot
 
-  T* x = nullptr;                 // (count, d)
+  T* x = nullptr;                 // (count, parameters)
   Outcome<T>* outcome = nullptr;  // (count)
 
   int tests = 0;                             // length of one instance's losses
@@ -37,61 +36,38 @@ struct Batch {
   const T* operator_norm = nullptr;          // (count), with shifts
   T *shift_f = nullptr, *shift_x = nullptr;  // (count, max_steps)
 
-  T *output = nullptr, *dlogits = nullptr;     // (n) per instance; all five or none
-  T *gradient = nullptr, *attended = nullptr;  // (count, d)
-  T* log_mass = nullptr;                       // (count)
+  T *output = nullptr, *dlogits = nullptr;  // like the logits; all five or none
+  T* gradient = nullptr;                    // (count, parameters)
+  T* attended = nullptr;  // (segments, d2): f A2, which is A^T f segment by segment
+  T* log_mass = nullptr;  // (segments)
 
-  SR_HD int rows_of(std::int64_t i) const {
-    return offsets ? static_cast<int>(offsets[i + 1] - offsets[i]) : rows;
+  // Rows of a block.
+  SR_HD Matrix<const T> a1_of(std::int64_t k) const {
+    return {a1 + (a1_shared ? 0 : this->first1(k) * this->d1), this->rows1(k), this->d1, this->d1,
+            1};
   }
-  SR_HD std::int64_t first_row(std::int64_t i) const { return offsets ? offsets[i] : i * rows; }
-  SR_HD Matrix<const T> matrix(std::int64_t i) const {
-    const int n = rows_of(i);
-    const T* const data = a + (a_shared ? 0 : first_row(i) * parameters);
-    if (column_major) return {data, n, parameters, 1, n};
-    return {data, n, parameters, parameters, 1};
+  SR_HD Matrix<const T> a2_of(std::int64_t k) const {
+    return {a2 + (a2_shared ? 0 : this->first2(k) * this->d2), this->rows2(k), this->d2, this->d2,
+            1};
+  }
+  // A of a vector problem: the rows of all its segments.
+  SR_HD Matrix<const T> a_of(std::int64_t i) const {
+    const int rows = this->rows_of(i);
+    const T* const data = a2 + (a2_shared ? 0 : this->first_row(i) * this->d2);
+    if (column_major) return {data, rows, this->d2, 1, rows};
+    return {data, rows, this->d2, this->d2, 1};
   }
   SR_HD const T* target_of(std::int64_t i) const {
-    return target + (target_shared ? 0 : first_row(i));
+    return target + (target_shared ? 0 : this->first_row(i));
   }
   SR_HD const T* weights_of(std::int64_t i) const {
-    return weights ? weights + (weights_shared ? 0 : first_row(i)) : nullptr;
+    return weights ? weights + (weights_shared ? 0 : this->first_row(i)) : nullptr;
   }
+  SR_HD bool weighted() const { return weights != nullptr || weight != T(0); }
   SR_HD const T* start_of(std::int64_t i) const {
-    return start ? start + (start_shared ? 0 : i * parameters) : nullptr;
+    return start ? start + (start_shared ? 0 : i * this->parameters()) : nullptr;
   }
-  SR_HD T* x_of(std::int64_t i) const { return x + i * parameters; }
-  // A batch of which instance i is the only one; the arrays stay where they are.
-  SR_HD Batch only(std::int64_t i) const {
-    Batch one = *this;
-    one.count = 1;
-    one.rows = rows_of(i);
-    one.offsets = nullptr;
-    one.a = matrix(i).data;
-    one.target = target_of(i);
-    one.weights = weights_of(i);
-    one.start = start_of(i);
-    one.step_size = step_size + i;
-    one.x = x_of(i);
-    one.outcome = outcome + i;
-    if (losses) one.losses = losses + i * tests;
-    if (shifts) {
-      one.shifts = shifts + i;
-      one.operator_norm = operator_norm + i;
-    }
-    if (shift_f) {
-      one.shift_f = shift_f + i * stop.max_steps;
-      one.shift_x = shift_x + i * stop.max_steps;
-    }
-    if (output) {
-      one.output = output + first_row(i);
-      one.dlogits = dlogits + first_row(i);
-      one.gradient = gradient + i * parameters;
-      one.attended = attended + i * parameters;
-      one.log_mass = log_mass + i;
-    }
-    return one;
-  }
+  SR_HD T* x_of(std::int64_t i) const { return x + i * this->parameters(); }
 };
 
 }  // namespace softreg

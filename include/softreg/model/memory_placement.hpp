@@ -4,6 +4,7 @@
 #pragma once
 #include <cstdint>
 
+#include "softreg/model/coordinates.hpp"
 #include "softreg/model/evaluator.hpp"
 #include "softreg/model/operators.hpp"
 
@@ -12,118 +13,104 @@ namespace softreg {
 // The arrays behind a MemoryPlacement, one allocation. Rows are padded by the caller if G asks.
 template <class T>
 struct MemoryWorkspace {
-  T *z, *u, *x, *point, *grad, *memory, *shift;
-  static SR_HD std::int64_t size(std::int64_t rows, std::int64_t parameters, std::int64_t memory) {
-    return 2 * rows + (3 + memory) * parameters + 1;
+  T *z, *u, *x, *point, *grad, *memory, *shift, *projected;
+  static SR_HD constexpr std::int64_t size(const Extent& e, std::int64_t memory) {
+    return 2 * e.rows + (3 + memory) * e.parameters + e.segments + e.projected;
   }
-  static SR_HD MemoryWorkspace carve(T* p, std::int64_t rows, std::int64_t parameters,
-                                     std::int64_t memory) {
-    T* const x = p + 2 * rows;
-    return {p,
-            p + rows,
-            x,
-            x + parameters,
-            x + 2 * parameters,
-            x + 3 * parameters,
-            x + (3 + memory) * parameters};
+  static SR_HD MemoryWorkspace carve(T* p, const Extent& e, std::int64_t memory) {
+    MemoryWorkspace w;
+    w.z = p;
+    w.u = w.z + e.rows;
+    w.x = w.u + e.rows;
+    w.point = w.x + e.parameters;
+    w.grad = w.point + e.parameters;
+    w.memory = w.grad + e.parameters;
+    w.shift = w.memory + memory * e.parameters;
+    w.projected = w.shift + e.segments;
+    return w;
   }
 };
 
 template <class G, class Op, int Memory, class T>
-struct MemoryPlacement {
+struct MemoryPlacement : Coordinates<G, Memory, T> {
+  using Base = Coordinates<G, Memory, T>;
+  using Base::g;
   static constexpr int lanes = G::lanes;
-  G g;
   Op op;
-  const T* target;   // b (n)
-  const T* weights;  // w (n) or null
-  const T* start;    // x0 (d) or null: zeros
-  T* result;         // x (d)
+  const T* target;       // b, like the logits
+  const T* each_weight;  // w, likewise, or null:
+  T constant_weight;     // of every logit
   MemoryWorkspace<T> w;
+
+  // x0 (parameters) or null: zeros; to (parameters): the result.
+  SR_HD MemoryPlacement(G group, const Op& of, const T* b, const T* w_of, T w_all, const T* x0,
+                        T* to, const MemoryWorkspace<T>& arrays)
+      : Base{group, of.parameters(), x0, to, arrays.x, arrays.point, arrays.grad, arrays.memory},
+        op(of),
+        target(b),
+        each_weight(w_of),
+        constant_weight(w_all),
+        w(arrays) {}
 
   // Rows that an array must have: what the group touches beyond the last row never counts.
   static SR_HD constexpr int padded_rows(int n) {
     return G::padded ? (n + lanes - 1) / lanes * lanes : n;
   }
 
-  SR_HD void load() const {
-    g.exact().for_each(op.parameters(), [=, *this](int j) { w.x[j] = start ? start[j] : T(0); });
-  }
-
-  SR_HD int segments() const { return 1; }
   SR_HD int row_count() const { return op.rows(); }
-  SR_HD int row_stride() const { return padded_rows(op.rows()); }
-  SR_HD int parameters() const { return op.parameters(); }
-  SR_HD bool weighted() const { return weights != nullptr; }
-  SR_HD T weight(int i) const { return weights[i]; }
-  SR_HD T shift(int s) const { return w.shift[s]; }
-  SR_HD void set_shift(int s, T value) const {
-    g.once([=, *this] { w.shift[s] = value; });
+  SR_HD bool weighted() const { return each_weight != nullptr || constant_weight != T(0); }
+  SR_HD LogitWeights<T> weights(const Segment&) const { return {each_weight, constant_weight}; }
+  SR_HD T shift(const Segment& s) const { return w.shift[s.index]; }
+  SR_HD void set_shift(const Segment& s, T value) const {
+    g.once([=, *this] { w.shift[s.index] = value; });
   }
-  SR_HD bool stops(const int* cancelled) const { return g.stops(cancelled); }
+  SR_HD void set_shifts(T value) const {
+    op.each_segment([=, *this](const Segment& s) { set_shift(s, value); });
+  }
 
-  template <class Point>
-  SR_HD void logits(Point at) const {
-    g.exact().for_each(op.parameters(),
-                       [=, *this](int j) { w.point[j] = at(w.x[j], w.memory + j * Memory); });
+  // The logits at the point; then f(tile), which may rewrite them; then the gradient from what it
+  // left. One tile holds everything.
+  template <class S, class Point, class F>
+  SR_HD S tiles(Point at, F f) const {
+    this->place(at);
     op.apply(g, w.point, w.z);
+    const S total = f(*this);
+    op.apply_transpose(g, w.z, w.grad);
+    return total;
   }
-  SR_HD void transpose() const { op.apply_transpose(g, w.z, w.grad); }
+  template <class F>
+  SR_HD void each_segment(F f) const {
+    op.each_segment(f);
+  }
 
   // f(i, z, u, b, s) -> s, rows of one segment
   template <class S, class F>
-  SR_HD S sum_rows(int, F f) const {
-    return g.template sum<S>(
-        op.rows(), [=, *this](int i, const S& s) { return f(i, w.z[i], w.u[i], target[i], s); });
-  }
-  SR_HD T max_rows(int) const {
-    return g.template max<T>(op.rows(), [=, *this](int i) { return w.z[i]; });
-  }
-  template <class F>
-  SR_HD void rows(int, F f) const {
-    g.for_each(op.rows(), [=, *this](int i) { f(i, w.z[i], w.u[i], target[i]); });
-  }
-
-  // f(j, x, m, grad, s) -> s in the order of j, the same on every lane
-  template <class S, class F>
-  SR_HD S serial(F f) const {
-    return g.template serial<S>(op.parameters(), [=, *this](int j, const S& s) {
-      return f(j, w.x[j], w.memory + j * Memory, w.grad[j], s);
+  SR_HD S sum_rows(const Segment& s, F f) const {
+    return g.template sum<S>(s.rows, [=, *this, first = s.first](int r, const S& sum) {
+      const int i = first + r;
+      return f(i, w.z[i], w.u[i], target[i], sum);
     });
   }
-  // Returns whether f said of any coordinate that it moved; looks only if asked.
-  template <class F>
-  SR_HD bool update(F f, bool ask = false) const {
-    const auto change = [=, *this](int j) { return f(w.x[j], w.memory + j * Memory, w.grad[j]); };
-    if (!ask) {
-      g.exact().for_each(op.parameters(), change);
-      return true;
-    }
-    return g.exact().template sum<T>(op.parameters(), [=](int j, T moved) {
-      return moved + (change(j) ? T(1) : T(0));
-    }) > T(0);
+  SR_HD T max_rows(const Segment& s) const {
+    return g.template max<T>(s.rows, [=, *this, first = s.first](int r) { return w.z[first + r]; });
   }
   template <class F>
-  SR_HD void add_to_gradient(F f) const {
-    g.exact().for_each(op.parameters(), [=, *this](int j) {
-      w.grad[j] = w.grad[j] + f(w.x[j], w.memory + j * Memory);
+  SR_HD void rows(const Segment& s, F f) const {
+    g.for_each(s.rows, [=, *this, first = s.first](int r) {
+      const int i = first + r;
+      f(i, w.z[i], w.u[i], target[i]);
     });
   }
-  template <class F>
-  SR_HD void visit(F f) const {
-    g.exact().for_each(op.parameters(), [=, *this](int j) { f(j, w.x[j], w.memory + j * Memory); });
+  // The segment's z go to the same places of `to`.
+  SR_HD void store(const Segment& s, T* to) const {
+    g.exact().for_each(s.rows,
+                       [=, *this, first = s.first](int r) { to[first + r] = w.z[first + r]; });
   }
-  template <class F>
-  SR_HD void visit_gradient(F f) const {
-    g.exact().for_each(op.parameters(), [=, *this](int j) { f(j, w.grad[j]); });
-  }
-  template <class Point>
-  SR_HD void keep(Point at) const {
-    g.exact().for_each(op.parameters(),
-                       [=, *this](int j) { result[j] = at(w.x[j], w.memory + j * Memory); });
-  }
-  template <class F>
-  SR_HD void once(F f) const {
-    g.once(f);
+  // After a pass that left f in place of dL/dz: f A2 of every segment, (segments, d2).
+  SR_HD void attended(T* to) const {
+    op.each_segment([=, *this](const Segment& s) {
+      op.attend(g, s, w.z, to + s.index * static_cast<std::int64_t>(op.columns()));
+    });
   }
 };
 

@@ -4,6 +4,7 @@
 #pragma once
 #include <cstdint>
 
+#include "softreg/model/layout.hpp"
 #include "softreg/model/shift_summary.hpp"
 
 namespace softreg {
@@ -16,9 +17,7 @@ template <class T>
 struct ShiftWorkspace {
   T* data;
   int rows;  // padded as the placement's
-  static SR_HD std::int64_t size(std::int64_t rows, std::int64_t parameters) {
-    return 2 * rows + parameters;
-  }
+  static SR_HD constexpr std::int64_t size(const Extent& e) { return 2 * e.rows + e.parameters; }
   SR_HD T& f(int i) const { return data[i]; }
   SR_HD T& z(int i) const { return data[std::int64_t(rows) + i]; }
   SR_HD T& x(int j) const { return data[2 * std::int64_t(rows) + j]; }
@@ -32,8 +31,9 @@ struct Shift {
 };
 template <class T>
 struct ShiftScale {
-  int rows, parameters, lanes;
-  T operator_norm;  // certified upper bound on |A|
+  int rows, segments, longest;  // longest: rows of the longest segment
+  int parameters, lanes;
+  T operator_norm;  // certified upper bound on |A|, or on |A1 (x) A2|
 };
 
 // Half the spacing of numbers near 1.
@@ -42,10 +42,11 @@ SR_HD constexpr T rounding_unit() {
   return sizeof(T) == 4 ? T(5.9604644775390625e-8) : T(1.1102230246251565e-16);
 }
 
-// How many roundings a term of a sum over the rows can pass (group.hpp: a lane's rows, then lanes).
+// How many roundings a term of a sum over a segment can pass (group.hpp: a lane's rows, then
+// lanes).
 template <class T>
 SR_HD int sum_depth(const ShiftScale<T>& c) {
-  int depth = (c.rows + c.lanes - 1) / c.lanes;
+  int depth = (c.longest + c.lanes - 1) / c.lanes;
   for (int l = c.lanes; l > 1; l /= 2) ++depth;
   return depth;
 }
@@ -56,12 +57,13 @@ SR_HD int sum_depth(const ShiftScale<T>& c) {
 // units where the spacing of the shift exceeds that. In units and to first order,
 //   |f^ - f| <= |f e| + |f| (sum f_i e_i + depth) + 2 |f|      (mass, division, product)
 //            <= (2 + 2/e + m) + (2 + log n + m + depth) + 2,
-// by |f log f| <= 2/e (t log^2 t <= 4/e^2), entropy <= log n and |f| <= 1. Two evaluations.
+// by |f log f| <= 2/e (t log^2 t <= 4/e^2), entropy <= log n and |f| <= 1. Two evaluations; the
+// segments are orthogonal.
 template <class T>
-SR_HD T softmax_slack(const ShiftScale<T>& c, T longest) {
-  const T unit = rounding_unit<T>(), log_rows = log_(T(c.rows));
-  const T coarse = T(2) * unit * (c.operator_norm * longest + log_rows);
-  return T(2) * unit * (T(sum_depth(c)) + T(9) + log_rows + coarse);
+SR_HD T softmax_slack(const ShiftScale<T>& c, T reach) {
+  const T unit = rounding_unit<T>(), log_rows = log_(T(c.longest));
+  const T coarse = T(2) * unit * (c.operator_norm * reach + log_rows);
+  return T(2) * unit * (T(sum_depth(c)) + T(9) + log_rows + coarse) * sqrt_(T(c.segments));
 }
 
 // depth: of the sums behind the lengths. A length errs by (depth + 4) / 2 units of itself, and each
@@ -84,15 +86,15 @@ SR_HD void watch_bound(BoundWatch<T>& w, T measured, T log10_bound, T slack, int
 // Against the bounds, which hold where f is a softmax.
 template <class T>
 SR_HD void judge_shift(ShiftSummary<T>& s, const Shift<T>& m, const ShiftScale<T>& c, T slack) {
-  const int depth = sum_depth(c);
+  const int depth = sum_depth(c) + c.segments - 1;
   watch_bound(s.sharp, m.f, (log_(m.z) - log_(T(2))) * log10_of_e<T>, slack, depth, true);
 
   // z itself errs by at most (d + 2) units times |A|_F |x|, |A|_F <= sqrt(min(n, d)) |A|, twice;
-  // half of it reaches f.
+  // half of it reaches f. (Through A1 X it errs by d1 + d2 + 2 units, which is d1 d2 + 4 at most.)
   const T longest = max_(m.before, m.after);
   const T rank = T(c.rows < c.parameters ? c.rows : c.parameters);
   const T z_slack =
-      T(c.parameters + 2) * rounding_unit<T>() * sqrt_(rank) * c.operator_norm * longest;
+      T(c.parameters + 4) * rounding_unit<T>() * sqrt_(rank) * c.operator_norm * longest;
   const T radius = max_(c.operator_norm, longest);
   const T log10_rows = T(1.5) * log_(T(c.rows)) * log10_of_e<T>;
   const T log10_dx = log_(m.x) * log10_of_e<T>;

@@ -1,0 +1,76 @@
+// Coordinates: the parameters of one instance in plain memory, and the loops over them that every
+// placement with such parameters shares.
+#pragma once
+#include <cstdint>
+
+#include "softreg/model/group.hpp"
+#include "softreg/model/layout.hpp"
+
+namespace softreg {
+
+// Memory: numbers that the optimizer keeps per coordinate.
+template <class G, int Memory, class T>
+struct Coordinates {
+  G g;
+  int count;
+  const T* start;  // x0 or null: zeros
+  T* result;
+  T *x, *point, *grad, *memory;
+
+  SR_HD int parameters() const { return count; }
+  SR_HD static Extent extent(const Layout& layout, std::int64_t instance) {
+    return extent_of(layout, instance);
+  }
+
+  SR_HD void load() const {
+    g.exact().for_each(count, [=, *this](int j) { x[j] = start ? start[j] : T(0); });
+  }
+  // The optimizer's point, where loss and gradient are wanted.
+  template <class Point>
+  SR_HD void place(Point at) const {
+    g.exact().for_each(count, [=, *this](int j) { point[j] = at(x[j], memory + j * Memory); });
+  }
+
+  // f(j, x, m, grad, s) -> s in the order of j, the same on every lane
+  template <class S, class F>
+  SR_HD S serial(F f) const {
+    return g.template serial<S>(count, [=, *this](int j, const S& s) {
+      return f(j, x[j], memory + j * Memory, grad[j], s);
+    });
+  }
+  // Returns whether f said of any coordinate that it moved; looks only if asked.
+  template <class F>
+  SR_HD bool update(F f, bool ask = false) const {
+    const auto change = [=, *this](int j) { return f(x[j], memory + j * Memory, grad[j]); };
+    if (!ask) {
+      g.exact().for_each(count, change);
+      return true;
+    }
+    return g.exact().template sum<T>(
+               count, [=](int j, T moved) { return moved + (change(j) ? T(1) : T(0)); }) > T(0);
+  }
+  template <class F>
+  SR_HD void add_to_gradient(F f) const {
+    g.exact().for_each(count,
+                       [=, *this](int j) { grad[j] = grad[j] + f(x[j], memory + j * Memory); });
+  }
+  template <class F>
+  SR_HD void visit(F f) const {
+    g.exact().for_each(count, [=, *this](int j) { f(j, x[j], memory + j * Memory); });
+  }
+  template <class F>
+  SR_HD void visit_gradient(F f) const {
+    g.exact().for_each(count, [=, *this](int j) { f(j, grad[j]); });
+  }
+  template <class Point>
+  SR_HD void keep(Point at) const {
+    g.exact().for_each(count, [=, *this](int j) { result[j] = at(x[j], memory + j * Memory); });
+  }
+  template <class F>
+  SR_HD void once(F f) const {
+    g.once(f);
+  }
+  SR_HD bool stops(const int* cancelled) const { return g.stops(cancelled); }
+};
+
+}  // namespace softreg

@@ -1,0 +1,106 @@
+#include "described.hpp"
+
+#include <variant>
+
+namespace softreg {
+namespace {
+
+// An array that holds one instance's numbers serves all of them.
+bool shared(const Layout& l, std::size_t has, std::int64_t per_instance) {
+  return l.begin2 == nullptr && l.count != 1 && static_cast<std::int64_t>(has) == per_instance;
+}
+
+int tests_of(const Stop& stop) {
+  return stop.max_steps / stop.check_every + (stop.max_steps % stop.check_every != 0 ? 2 : 1);
+}
+
+const std::int64_t* data_or_null(std::span<const std::int64_t> v) {
+  return v.empty() ? nullptr : v.data();
+}
+
+}  // namespace
+
+template <class T>
+Described<T>::Described(const VectorProblem<T>& p, const Options& options)
+    : step_size(p.step_size) {
+  batch.count = p.count;
+  batch.d2 = static_cast<int>(p.d);
+  batch.m = p.n;
+  batch.blocks = data_or_null(p.instances);
+  batch.begin2 = batch.begin_z = data_or_null(p.segments.empty() ? p.offsets : p.segments);
+  batch.a2 = p.a.data();
+  batch.a2_shared = shared(batch, p.a.size(), p.n * p.d);
+  fill(options, p.b, p.x0, p.w);
+}
+
+template <class T>
+Described<T>::Described(const MatrixProblem<T>& p, const Options& options)
+    : step_size(p.step_size) {
+  const bool tied = p.a2.empty();
+  batch.count = p.count;
+  batch.matrix = true;
+  batch.d1 = static_cast<int>(p.d1);
+  batch.d2 = static_cast<int>(tied ? p.d1 : p.d2);
+  batch.n = p.n;
+  batch.m = tied ? p.n : p.m;
+  batch.blocks = data_or_null(p.instances);
+  batch.begin1 = data_or_null(p.offsets1);
+  batch.begin2 = tied ? batch.begin1 : data_or_null(p.offsets2);
+  if (batch.begin1) {
+    begin_z_.assign(p.offsets1.size(), 0);
+    for (std::size_t k = 0; k + 1 < begin_z_.size(); ++k)
+      begin_z_[k + 1] = begin_z_[k] + (batch.begin1[k + 1] - batch.begin1[k]) *
+                                          (batch.begin2[k + 1] - batch.begin2[k]);
+    batch.begin_z = begin_z_.data();
+  }
+  batch.a1 = p.a1.data();
+  batch.a2 = tied ? p.a1.data() : p.a2.data();
+  batch.a1_shared = shared(batch, p.a1.size(), p.n * p.d1);
+  batch.a2_shared = tied ? batch.a1_shared : shared(batch, p.a2.size(), p.m * p.d2);
+  fill(options, p.b, p.x0, p.w);
+}
+
+template <class T>
+void Described<T>::fill(const Options& options, std::span<const T> b, std::span<const T> x0,
+                        std::span<const T> w) {
+  const std::int64_t logits = batch.n * batch.m;
+  batch.target = b.data();
+  batch.target_shared = shared(batch, b.size(), logits);
+  batch.weights = w.empty() ? nullptr : w.data();
+  batch.weights_shared = !w.empty() && shared(batch, w.size(), logits);
+  batch.weight = w.empty() ? static_cast<T>(options.logit_weight) : T(0);
+  batch.start = x0.empty() ? nullptr : x0.data();
+  batch.start_shared =
+      batch.count != 1 && static_cast<std::int64_t>(x0.size()) == batch.parameters();
+  batch.ridge = static_cast<T>(options.ridge);
+  batch.ball = static_cast<T>(options.ball);
+  batch.stop = options.stop;
+  batch.tests = tests_of(options.stop);
+}
+
+template <class T>
+BatchShape shape_of(const Batch<T>& b, const Options& options, bool describing) {
+  BatchShape s;
+  s.layout = b;
+  s.value_bytes = sizeof(T);
+  s.optimizer_memory = std::visit([](const auto& o) { return o.memory; }, options.optimizer);
+  s.a1_shared = b.a1_shared;
+  s.a2_shared = b.a2_shared;
+  s.target_shared = b.target_shared;
+  s.weighted = b.weights != nullptr;
+  s.weights_shared = b.weights_shared;
+  s.started = b.start != nullptr;
+  s.start_shared = b.start_shared;
+  s.shifts = options.trace == TraceKind::shifts;
+  if (options.trace == TraceKind::loss) s.trace_values = b.tests;
+  if (options.trace_full) s.trace_values = 2 * std::int64_t{options.stop.max_steps};
+  s.describes = describing;
+  return s;
+}
+
+template struct Described<float>;
+template struct Described<double>;
+template BatchShape shape_of(const Batch<float>&, const Options&, bool);
+template BatchShape shape_of(const Batch<double>&, const Options&, bool);
+
+}  // namespace softreg
