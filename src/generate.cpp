@@ -6,9 +6,11 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <string>
 #include <utility>
 
+#include "parallel.hpp"
 #include "philox.hpp"
 #include "softreg/error.hpp"
 #include "softreg/model/math.hpp"
@@ -25,7 +27,18 @@ enum ArrayNumber : std::uint8_t {
   array_left = 4,
   array_right = 5,
   array_lanczos = 6,
+  array_a2 = 7,
+  array_spike2 = 8,
+  array_left2 = 9,
+  array_right2 = 10,
 };
+
+// The arrays behind A (or A1), and behind A2.
+struct Drawn {
+  ArrayNumber a, spike, left, right;
+};
+constexpr Drawn first_matrix{array_a, array_spike, array_left, array_right};
+constexpr Drawn second_matrix{array_a2, array_spike2, array_left2, array_right2};
 
 constexpr std::array<std::pair<std::string_view, Family>, 6> families = {{
     {"plain", Family::plain},
@@ -117,22 +130,23 @@ std::span<const double> longest_row(std::span<const double> a, std::size_t n, st
   return a.subspan(best * d, d);
 }
 
-// A before it is scaled.
-void draw_a(const GenerateOptions& options, std::int64_t instance, std::size_t n, std::size_t d,
-            std::span<double> a) {
-  fill_normal(draw(options, instance, array_a), a);
+// A matrix (n, d) of the family with |A| = R.
+void draw_matrix(const GenerateOptions& options, std::int64_t instance, const Drawn& numbers,
+                 std::size_t n, std::size_t d, std::span<double> a) {
+  fill_normal(draw(options, instance, numbers.a), a);
   if (options.family == Family::spiked) {
-    const std::size_t row = uniform_below(draw(options, instance, array_spike).bits(0), n);
+    const std::size_t row = uniform_below(draw(options, instance, numbers.spike).bits(0), n);
     scale(50, a.subspan(row * d, d));
   } else if (options.family == Family::offset) {
     for (double& v : a) v += 100;
   } else if (options.family == Family::near_rank_one) {
     std::vector<double> u(n), v(d);
-    fill_normal(draw(options, instance, array_left), u);
-    fill_normal(draw(options, instance, array_right), v);
+    fill_normal(draw(options, instance, numbers.left), u);
+    fill_normal(draw(options, instance, numbers.right), v);
     for (std::size_t i = 0; i < n; ++i)
       for (std::size_t j = 0; j < d; ++j) a[i * d + j] = u[i] * v[j] + a[i * d + j] * 1e-3;
   }
+  scale(options.radius / spectral_norm(a, static_cast<int>(n), static_cast<int>(d)), a);
 }
 
 // z -> softmax(z) in place.
@@ -151,6 +165,14 @@ void one_hot(std::span<double> z) {
   const auto top = std::max_element(z.begin(), z.end()) - z.begin();
   std::fill(z.begin(), z.end(), 0.0);
   z[static_cast<std::size_t>(top)] = 1;
+}
+
+// The logits at the hidden parameters become the target.
+void to_target(const GenerateOptions& options, std::span<double> z) {
+  if (options.family == Family::one_hot)
+    one_hot(z);
+  else
+    softmax(z);
 }
 
 void expect_size(std::string_view name, std::size_t size, std::size_t expected) {
@@ -176,7 +198,7 @@ Family family_from_name(std::string_view name) {
 }
 
 void validate(const GenerateOptions& options) {
-  const auto& [n_min, n_max, d, count, family, radius, seed] = options;
+  const auto& [n_min, n_max, d, count, family, radius, seed, matrix, m, d2] = options;
   if (n_min < 1) refuse("n is {}:{} rows; at least 1 is needed", n_min, n_max);
   if (n_max < n_min) refuse("n is {}:{}; the end must not be below the start", n_min, n_max);
   if (d < 1) refuse("d is {}; at least 1 is needed", d);
@@ -184,9 +206,19 @@ void validate(const GenerateOptions& options) {
   if (!(radius >= 1e-19 && radius <= 1e19))
     refuse("radius is {}; it must lie in [1e-19, 1e19]", radius);
   family_name(family);
-  const auto elements = static_cast<std::uint64_t>(n_max) * static_cast<std::uint64_t>(d);
-  if (elements > RandomArray::max_elements)
-    refuse("n {} times d {} is more than {} elements", n_max, d, RandomArray::max_elements);
+  const auto check_elements = [](const char* rows, int n_of, const char* columns, int d_of) {
+    if (static_cast<std::uint64_t>(n_of) * static_cast<std::uint64_t>(d_of) >
+        RandomArray::max_elements)
+      refuse("{} {} times {} {} is more than {} elements", rows, n_of, columns, d_of,
+             RandomArray::max_elements);
+  };
+  check_elements("n", n_max, "d", d);
+  if (!matrix) return;
+  if (m < 0) refuse("m is {}; at least 1 is needed", m);
+  if (d2 < 1) refuse("d2 is {}; at least 1 is needed", d2);
+  check_elements("m", m == 0 ? n_max : m, "d2", d2);
+  check_elements("n", n_max, "m", m == 0 ? n_max : m);
+  check_elements("d", d, "d2", d2);
 }
 
 int rows(const GenerateOptions& options, std::int64_t instance) {
@@ -197,6 +229,10 @@ int rows(const GenerateOptions& options, std::int64_t instance) {
   const std::uint64_t range = static_cast<std::uint64_t>(options.n_max - options.n_min) + 1;
   const std::uint64_t bits = draw(options, instance, array_rows).bits(0);
   return options.n_min + static_cast<int>(uniform_below(bits, range));
+}
+
+int columns(const GenerateOptions& options, std::int64_t instance) {
+  return options.m == 0 ? rows(options, instance) : options.m;
 }
 
 std::vector<std::int64_t> row_offsets(const GenerateOptions& options) {
@@ -248,8 +284,7 @@ void generate_instance(const GenerateOptions& options, std::int64_t instance, st
   expect_size("A", a.size(), n * d);
   expect_size("b", b.size(), n);
   expect_size("x_star", x_star.size(), d);
-  draw_a(options, instance, n, d, a);
-  scale(options.radius / spectral_norm(a, static_cast<int>(n), options.d), a);
+  draw_matrix(options, instance, first_matrix, n, d, a);
 
   if (options.family == Family::spiked || options.family == Family::aligned) {
     const auto row = longest_row(a, n, d);
@@ -260,39 +295,104 @@ void generate_instance(const GenerateOptions& options, std::int64_t instance, st
   scale(options.radius / sqrt_(dot(x_star.data(), x_star.data(), d)), x_star);
 
   for (std::size_t i = 0; i < n; ++i) b[i] = dot(&a[i * d], x_star.data(), d);
-  if (options.family == Family::one_hot) {
-    one_hot(b);
+  to_target(options, b);
+}
+
+void generate_matrix_instance(const GenerateOptions& options, std::int64_t instance,
+                              std::span<double> a1, std::span<double> a2, std::span<double> b,
+                              std::span<double> x_star) {
+  const auto n = static_cast<std::size_t>(rows(options, instance));
+  const auto m = static_cast<std::size_t>(columns(options, instance));
+  const auto d1 = static_cast<std::size_t>(options.d), d2 = static_cast<std::size_t>(options.d2);
+  expect_size("A1", a1.size(), n * d1);
+  expect_size("A2", a2.size(), m * d2);
+  expect_size("B", b.size(), n * m);
+  expect_size("X_star", x_star.size(), d1 * d2);
+  draw_matrix(options, instance, first_matrix, n, d1, a1);
+  draw_matrix(options, instance, second_matrix, m, d2, a2);
+
+  if (options.family == Family::spiked || options.family == Family::aligned) {
+    const auto left = longest_row(a1, n, d1), right = longest_row(a2, m, d2);
+    for (std::size_t j = 0; j < d1; ++j)
+      for (std::size_t k = 0; k < d2; ++k) x_star[j * d2 + k] = left[j] * right[k];
   } else {
-    softmax(b);
+    fill_normal(draw(options, instance, array_x_star), x_star);
+  }
+  scale(options.radius / sqrt_(dot(x_star.data(), x_star.data(), d1 * d2)), x_star);
+
+  std::vector<double> projected(d2);  // a row of A1 X*
+  for (std::size_t i = 0; i < n; ++i) {
+    std::fill(projected.begin(), projected.end(), 0.0);
+    for (std::size_t j = 0; j < d1; ++j)
+      add_scaled(a1[i * d1 + j], &x_star[j * d2], projected.data(), d2);
+    const auto row = b.subspan(i * m, m);
+    for (std::size_t k = 0; k < m; ++k) row[k] = dot(projected.data(), &a2[k * d2], d2);
+    to_target(options, row);
+  }
+}
+
+GeneratedLayout::GeneratedLayout(const GenerateOptions& options)
+    : rows(row_offsets(options)), columns(rows.size()), logits(rows.size()) {
+  if (!options.matrix) {
+    logits = rows;
+    return;
+  }
+  for (std::int64_t i = 0; i < options.count; ++i) {
+    const auto at = static_cast<std::size_t>(i);
+    const std::int64_t n = rows[at + 1] - rows[at], m = softreg::columns(options, i);
+    columns[at + 1] = columns[at] + m;
+    logits[at + 1] = logits[at] + n * m;
   }
 }
 
 template <class T>
-GeneratedBatch<T> generate_batch(const GenerateOptions& options) {
-  std::vector<std::int64_t> offsets = row_offsets(options);
-  const auto total = static_cast<std::size_t>(offsets.back());
-  const auto d = static_cast<std::size_t>(options.d);
+GeneratedBatch<T> generate_batch(const GenerateOptions& options,
+                                 const std::function<void(std::int64_t)>& finished) {
+  GeneratedLayout layout(options);
+  const auto size = [](std::int64_t n) { return static_cast<std::size_t>(n); };
+  const std::int64_t d1 = options.d, d2 = options.d2, d = options.matrix ? d1 * d2 : d1;
   GeneratedBatch<T> batch;
-  batch.a.resize(total * d);
-  batch.b.resize(total);
-  batch.x_star.resize(static_cast<std::size_t>(options.count) * d);
-  std::vector<double> a, b, x_star(d);
-  for (std::int64_t i = 0; i < options.count; ++i) {
-    const auto at = static_cast<std::size_t>(i);
-    const auto first = static_cast<std::size_t>(offsets[at]);
-    const auto n = static_cast<std::size_t>(offsets[at + 1]) - first;
-    a.resize(n * d);
-    b.resize(n);
-    generate_instance(options, i, a, b, x_star);
-    const auto round = [](double v) { return static_cast<T>(v); };
-    std::transform(a.begin(), a.end(), &batch.a[first * d], round);
-    std::transform(b.begin(), b.end(), &batch.b[first], round);
-    std::transform(x_star.begin(), x_star.end(), &batch.x_star[at * d], round);
-  }
-  if (options.ragged()) batch.offsets = std::move(offsets);
+  batch.a.resize(size(layout.rows.back() * d1));
+  batch.a2.resize(size(layout.columns.back() * d2));
+  batch.b.resize(size(layout.logits.back()));
+  batch.x_star.resize(size(options.count * d));
+  struct Workspace {
+    std::vector<double> a, a2, b, x_star;
+  };
+  std::vector<Workspace> workspaces(size(worker_slots(0)));
+  std::atomic<std::int64_t> done{0};
+  parallel_for(options.count, 0, [&](std::int64_t i, int slot) {
+    Workspace& w = workspaces[size(slot)];
+    const auto place = [&](const std::vector<std::int64_t>& offsets, std::int64_t width,
+                           std::vector<double>& numbers) {
+      numbers.resize(size((offsets[size(i) + 1] - offsets[size(i)]) * width));
+      return offsets[size(i)] * width;
+    };
+    const std::int64_t a = place(layout.rows, d1, w.a), a2 = place(layout.columns, d2, w.a2);
+    const std::int64_t b = place(layout.logits, 1, w.b);
+    w.x_star.resize(size(d));
+    if (options.matrix)
+      generate_matrix_instance(options, i, w.a, w.a2, w.b, w.x_star);
+    else
+      generate_instance(options, i, w.a, w.b, w.x_star);
+    const auto put = [](const std::vector<double>& from, std::vector<T>& to, std::int64_t first) {
+      std::transform(from.begin(), from.end(), to.begin() + first,
+                     [](double v) { return static_cast<T>(v); });
+    };
+    put(w.a, batch.a, a);
+    put(w.a2, batch.a2, a2);
+    put(w.b, batch.b, b);
+    put(w.x_star, batch.x_star, i * d);
+    ++done;
+    if (finished) finished(done);
+  });
+  if (options.ragged()) batch.offsets = std::move(layout.rows);
+  if (options.ragged() && options.matrix) batch.offsets2 = std::move(layout.columns);
   return batch;
 }
-template GeneratedBatch<float> generate_batch<float>(const GenerateOptions&);
-template GeneratedBatch<double> generate_batch<double>(const GenerateOptions&);
+template GeneratedBatch<float> generate_batch(const GenerateOptions&,
+                                              const std::function<void(std::int64_t)>&);
+template GeneratedBatch<double> generate_batch(const GenerateOptions&,
+                                               const std::function<void(std::int64_t)>&);
 
 }  // namespace softreg

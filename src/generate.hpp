@@ -1,9 +1,11 @@
-// Synthetic vector problems with a known answer: A (n,d) with |A| = R (spectral norm), x* (d) with
-// |x*| = R, b = softmax(A x*). A pure function of (options, instance): the same bits for every
-// order, thread, batch size, compiler and machine; all arithmetic in f64, rounded to the dtype at
-// the end.
+// Synthetic problems with a known answer: A (n,d) with |A| = R (spectral norm), x* (d) with
+// |x*| = R, b = softmax(A x*); or A1 (n,d1), A2 (m,d2) with |A1| = |A2| = R, X* (d1,d2) with
+// |X*|_F = R, B = softmax of each row of A1 X* A2^T. A pure function of (options, instance): the
+// same bits for every order, thread, batch size, compiler and machine; all arithmetic in f64,
+// rounded to the dtype at the end.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -20,6 +22,8 @@ enum class Family {
   offset,         // A = N + 100: all rows share one large mean, which softmax does not see
   one_hot,        // A = N; b = 1 at the argmax of A x* (the first of equals), else 0
 };
+// Of a matrix problem A1 and A2 are both of the family; where x* lies along the longest row of A,
+// X* is the product of the longest rows of A1 and A2.
 
 // "plain", ...; family_from_name throws Error (usage) with the list of names.
 std::string_view family_name(Family family);
@@ -33,6 +37,9 @@ struct GenerateOptions {
   Family family = Family::plain;
   double radius = 1;  // R, in [1e-19, 1e19]: R^2 is a normal f32 number
   std::uint64_t seed = 0;
+  bool matrix = false;  // then n rows of A1, d = d1, and:
+  int m = 0;            // rows of A2; 0: as many as A1 has
+  int d2 = 0;
 
   bool ragged() const { return n_min != n_max; }
 };
@@ -42,6 +49,9 @@ void validate(const GenerateOptions& options);
 
 // The rows of one instance, in [n_min, n_max].
 int rows(const GenerateOptions& options, std::int64_t instance);
+
+// The rows of A2 of one instance of a matrix problem.
+int columns(const GenerateOptions& options, std::int64_t instance);
 
 // Where each instance's rows begin, and the end: (count+1). Throws Error (usage) when all A
 // together may have more than 2^56 elements.
@@ -53,21 +63,35 @@ std::vector<std::int64_t> row_offsets(const GenerateOptions& options);
 void generate_instance(const GenerateOptions& options, std::int64_t instance, std::span<double> a,
                        std::span<double> b, std::span<double> x_star);
 
-// All instances. Uniform: a (count,n,d), b (count,n), offsets empty. Ragged: a (N,d), b (N),
-// offsets (count+1). x_star (count,d).
-template <class T>
-struct GeneratedBatch {
-  std::vector<T> a;
-  std::vector<T> b;
-  std::vector<T> x_star;
-  std::vector<std::int64_t> offsets;
+// The same of a matrix problem: a1 (n,d1), a2 (m,d2), b (n,m), x_star (d1,d2), all row-major.
+void generate_matrix_instance(const GenerateOptions& options, std::int64_t instance,
+                              std::span<double> a1, std::span<double> a2, std::span<double> b,
+                              std::span<double> x_star);
+
+// Where the arrays of each instance begin, and the end: (count+1) each. Throws as row_offsets does.
+struct GeneratedLayout {
+  explicit GeneratedLayout(const GenerateOptions& options);
+  std::vector<std::int64_t> rows, columns, logits;  // rows of A or A1, of A2 (or 0), of b or B
 };
 
-// T = float or double.
+// All instances, one after another: a (rows,d), b (logits), x_star (count, parameters); of a matrix
+// problem also a2 (columns,d2). offsets and offsets2 are empty unless the batch is ragged.
 template <class T>
-GeneratedBatch<T> generate_batch(const GenerateOptions& options);
-extern template GeneratedBatch<float> generate_batch<float>(const GenerateOptions&);
-extern template GeneratedBatch<double> generate_batch<double>(const GenerateOptions&);
+struct GeneratedBatch {
+  std::vector<T> a, a2;
+  std::vector<T> b;
+  std::vector<T> x_star;
+  std::vector<std::int64_t> offsets, offsets2;
+};
+
+// T = float or double. finished(count) is called from any thread after each instance; may be empty.
+template <class T>
+GeneratedBatch<T> generate_batch(const GenerateOptions& options,
+                                 const std::function<void(std::int64_t)>& finished = {});
+extern template GeneratedBatch<float> generate_batch(const GenerateOptions&,
+                                                     const std::function<void(std::int64_t)>&);
+extern template GeneratedBatch<double> generate_batch(const GenerateOptions&,
+                                                      const std::function<void(std::int64_t)>&);
 
 // |A| of a row-major (n,d) matrix, by Lanczos' method on the smaller of A^T A and A A^T with full
 // reorthogonalisation (Golub and Van Loan, Matrix Computations, 4th ed., 10.3): all min(n,d) steps

@@ -1,4 +1,4 @@
-// Names and shapes of the arrays are the contract; nothing is computed here but grad_A.
+// Names and shapes of the arrays are the contract.
 #include "result_file.hpp"
 
 #include <cstdint>
@@ -6,6 +6,7 @@
 #include <span>
 
 #include "npz.hpp"
+#include "softreg/gradients.hpp"
 
 namespace softreg {
 namespace {
@@ -77,7 +78,10 @@ void finish(NpzWriter& writer, const ResultFile& file) {
 template <class T>
 void write_result(const ResultFile& file, const Result<T>& result) {
   NpzWriter writer(file.path, file.force);
-  add(writer, "x", result.x, {result.count, result.d});
+  if (file.d2 > 0)
+    add(writer, "X", result.x, {result.count, result.d / file.d2, file.d2});
+  else
+    add(writer, "x", result.x, {result.count, result.d});
   add_statuses(writer, result);
   add(writer, "steps", result.steps, {result.count});
   add(writer, "loss", result.loss, {result.count});
@@ -89,53 +93,54 @@ void write_result(const ResultFile& file, const Result<T>& result) {
 }
 
 template <class T>
-std::vector<T> gradient_a(const VectorProblem<T>& problem, const Evaluation<T>& evaluation) {
-  const auto d = static_cast<std::size_t>(problem.d);
-  std::vector<T> result(evaluation.dlogits.size() * d);
-  std::size_t row = 0;
-  for (std::int64_t i = 0; i < problem.count; ++i) {
-    const auto index = static_cast<std::size_t>(i);
-    const std::int64_t rows =
-        problem.offsets.empty() ? problem.n : problem.offsets[index + 1] - problem.offsets[index];
-    const T* x = evaluation.at.x.data() + index * d;
-    for (std::int64_t r = 0; r < rows; ++r, ++row) {
-      for (std::size_t j = 0; j < d; ++j) result[row * d + j] = evaluation.dlogits[row] * x[j];
-    }
-  }
-  return result;
-}
-
-template <class T>
-void write_evaluation(const ResultFile& file, const VectorProblem<T>& problem,
+void write_evaluation(const ResultFile& file, const ProblemArrays<T>& problem,
                       const Evaluation<T>& evaluation, bool with_gradient_a) {
   const Result<T>& at = evaluation.at;
-  const bool ragged = !problem.offsets.empty();
-  const Shape per_row = ragged ? Shape{extent(evaluation.output)} : Shape{problem.count, problem.n};
+  const std::int64_t rows = extent(evaluation.output);
+  const bool ragged = !problem.offsets.empty() || !problem.segments.empty();
+  // Per logit; per softmax, of which a matrix problem has one per row of A1.
+  const std::int64_t d2 = problem.matrix ? problem.d2 : problem.d;
+  const std::int64_t softmaxes = extent(evaluation.attended) / d2;
+  Shape logits{rows}, each{softmaxes}, parameters{problem.count, problem.d};
+  if (problem.matrix) parameters = {problem.count, problem.d1, problem.d2};
+  if (!ragged && problem.matrix) {
+    logits = {problem.count, problem.n, problem.m};
+    each = {problem.count, problem.n};
+  } else if (!ragged) {
+    logits = {problem.count, problem.n};
+  }
+  const auto with = [](Shape shape, std::int64_t columns) {
+    shape.push_back(columns);
+    return shape;
+  };
   NpzWriter writer(file.path, file.force);
-  add(writer, "x", at.x, {problem.count, problem.d});
+  add(writer, problem.matrix ? "X" : "x", at.x, parameters);
   add_statuses(writer, at);
   add(writer, "loss", at.loss, {problem.count});
   add(writer, "objective", at.objective, {problem.count});
   add(writer, "grad_norm", at.gradient_norm, {problem.count});
-  add(writer, "grad", evaluation.gradient, {problem.count, problem.d});
-  add(writer, "f", evaluation.output, per_row);
-  add(writer, "attended", evaluation.attended, {problem.count, problem.d});
-  if (!evaluation.log_mass.empty()) add(writer, "log_mass", evaluation.log_mass, {problem.count});
-  if (with_gradient_a) {
-    Shape shape = per_row;
-    shape.push_back(problem.d);
-    add(writer, "grad_A", gradient_a(problem, evaluation), shape);
+  add(writer, "grad", evaluation.gradient, parameters);
+  add(writer, "f", evaluation.output, logits);
+  add(writer, "attended", evaluation.attended, with(each, d2));
+  if (!evaluation.log_mass.empty()) add(writer, "log_mass", evaluation.log_mass, each);
+  if (with_gradient_a && problem.matrix) {
+    const MatrixGradients<T> g = gradients(problem.matrix_view(), evaluation);
+    add(writer, "grad_A1", g.a1, with(each, problem.d1));
+    const std::int64_t rows2 = extent(g.a2) / problem.d2;
+    if (!g.a2.empty())
+      add(writer, "grad_A2", g.a2,
+          ragged ? Shape{rows2, problem.d2} : Shape{problem.count, problem.m, problem.d2});
+  } else if (with_gradient_a) {
+    add(writer, "grad_A", gradient_a(problem.vector_view(), evaluation), with(logits, problem.d));
   }
   finish(writer, file);
 }
 
 template void write_result(const ResultFile&, const Result<float>&);
 template void write_result(const ResultFile&, const Result<double>&);
-template void write_evaluation(const ResultFile&, const VectorProblem<float>&,
+template void write_evaluation(const ResultFile&, const ProblemArrays<float>&,
                                const Evaluation<float>&, bool);
-template void write_evaluation(const ResultFile&, const VectorProblem<double>&,
+template void write_evaluation(const ResultFile&, const ProblemArrays<double>&,
                                const Evaluation<double>&, bool);
-template std::vector<float> gradient_a(const VectorProblem<float>&, const Evaluation<float>&);
-template std::vector<double> gradient_a(const VectorProblem<double>&, const Evaluation<double>&);
 
 }  // namespace softreg

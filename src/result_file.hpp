@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "softreg/problem.hpp"
+#include "problem_file.hpp"
 #include "softreg/result.hpp"
 
 namespace softreg {
@@ -16,19 +16,16 @@ struct ResultFile {
   std::vector<std::string> groups;  // a label per instance, or empty
   std::string meta;                 // the JSON document
   bool trace_full = false;          // shift_f and shift_x, even if there was no step
+  std::int64_t d2 = 0;              // of a matrix problem, whose parameters are X (d1, d2)
 };
 
 template <class T>
 void write_result(const ResultFile& file, const Result<T>& result);
 
-// with_gradient_a: also d objective / dA, which is dlogits x^T: (count, n, d), or (N, d) when
-// ragged.
+// with_gradient_a: also d objective / dA (grad_A), or grad_A1 and, unless tied, grad_A2; each like
+// its array with one instance after another.
 template <class T>
-void write_evaluation(const ResultFile& file, const VectorProblem<T>& problem,
+void write_evaluation(const ResultFile& file, const ProblemArrays<T>& problem,
                       const Evaluation<T>& evaluation, bool with_gradient_a);
-
-// d objective / dA of every instance, flat in the order of the instances' rows.
-template <class T>
-std::vector<T> gradient_a(const VectorProblem<T>& problem, const Evaluation<T>& evaluation);
 
 }  // namespace softreg

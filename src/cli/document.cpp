@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <span>
 
 #include "common_flags.hpp"
 #include "softreg/version.hpp"
@@ -17,14 +18,39 @@ std::string document_text(const Json& document) {
   return document.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
+namespace {
+
+// The rows between offsets: a number, or [min, max] of them.
+Json rows_between(std::span<const std::int64_t> offsets, std::int64_t most) {
+  if (offsets.empty()) return most;
+  std::int64_t least = most;
+  for (std::size_t i = 1; i < offsets.size(); ++i)
+    least = std::min(least, offsets[i] - offsets[i - 1]);
+  return Json::array({least, most});
+}
+
+}  // namespace
+
 template <class T>
-Json rows_json(const ProblemArrays<T>& problem) {
-  if (problem.offsets.empty()) return problem.n;
-  std::int64_t least = problem.n;
-  for (std::size_t i = 1; i < problem.offsets.size(); ++i) {
-    least = std::min(least, problem.offsets[i] - problem.offsets[i - 1]);
+void describe_rows(Json& document, const ProblemArrays<T>& problem) {
+  if (problem.segments.empty()) {
+    document["n"] = rows_between(problem.offsets, problem.n);
+  } else {
+    std::vector<std::int64_t> offsets;
+    for (const std::int64_t first : problem.instances)
+      offsets.push_back(problem.segments[static_cast<std::size_t>(first)]);
+    document["n"] = rows_between(offsets, problem.n);
+    document["softmaxes"] = static_cast<std::int64_t>(problem.segments.size()) - 1;
   }
-  return Json::array({least, problem.n});
+  if (!problem.matrix) {
+    document["d"] = problem.d;
+    return;
+  }
+  document["m"] = rows_between(problem.a2.empty() ? problem.offsets : problem.offsets2, problem.m);
+  document["d1"] = problem.d1;
+  document["d2"] = problem.d2;
+  if (!problem.offsets.empty())
+    document["blocks"] = static_cast<std::int64_t>(problem.offsets.size()) - 1;
 }
 
 Json plan_json(const PlanSummary& plan) {
@@ -69,8 +95,7 @@ void describe_batch(Json& document, const ProblemArrays<T>& problem, const PlanS
   document["seed"] = seed;
   document["loss"] = loss_name(options.loss);
   document["count"] = problem.count;
-  document["n"] = rows_json(problem);
-  document["d"] = problem.d;
+  describe_rows(document, problem);
   document["result_bytes"] = plan.result_bytes;
 }
 
@@ -95,8 +120,6 @@ Json solve_document(std::string_view verb, const ProblemArrays<T>& problem, cons
   return document;
 }
 
-template Json rows_json(const ProblemArrays<float>&);
-template Json rows_json(const ProblemArrays<double>&);
 template void describe_batch(Json&, const ProblemArrays<float>&, const PlanSummary&, const Options&,
                              std::uint64_t);
 template void describe_batch(Json&, const ProblemArrays<double>&, const PlanSummary&,

@@ -21,10 +21,6 @@ Json document_head(std::string_view verb);
 // The whole document as text with a final newline.
 std::string document_text(const Json& document);
 
-// n: a number, or [min, max] when ragged.
-template <class T>
-Json rows_json(const ProblemArrays<T>& problem);
-
 Json plan_json(const PlanSummary& plan);
 Json messages_json(const std::vector<Message>& messages);
 
@@ -35,7 +31,7 @@ Json warnings_json(const ProblemFile& file, const std::vector<std::string>& warn
 Json status_counts(const std::vector<Status>& statuses);
 
 // The keys of product documents that describe the batch: device, isa, dtype, seed, loss, count, n,
-// d, result_bytes.
+// d (or n, m, d1, d2; a number, or [min, max] when ragged), softmaxes or blocks, result_bytes.
 template <class T>
 void describe_batch(Json& document, const ProblemArrays<T>& problem, const PlanSummary& plan,
                     const Options& options, std::uint64_t seed);

@@ -19,6 +19,9 @@ constexpr std::string_view help_text = R"(Arrays of OUT.npz, all at x0:
   loss, objective, grad_norm, status (count), grad (count,d), x (count,d), meta
   f: the fitted distribution, like b; log_mass (count): log <exp z, 1>; attended (count,d): A^T f
   --gradients x,A adds grad_A, like A with one instance after another
+  matrix problem: X and grad (count,d1,d2), f like B, log_mass (count,n), attended (count,n,d2): f A2;
+  --gradients x,A adds grad_A1 and grad_A2 (without A2 in the problem: grad_A1 is the total)
+  several softmaxes that share one x: log_mass (softmaxes), attended (softmaxes,d)
 
 Example:
   softreg gen problem.npz --n 64 --d 16 --count 1000
@@ -60,9 +63,15 @@ class Evaluate : public Verb {
   }
 
   template <class T>
+  static PlanSummary plan_of(const ProblemArrays<T>& problem, const Options& options) {
+    return problem.visit(
+        [&](const auto& view) { return LiveSolve<T>::evaluation_plan(view, options); });
+  }
+
+  template <class T>
   int show_plan(const ProblemArrays<T>& problem, const ProblemFile& file, const Options& options,
                 Terminal& terminal) {
-    const PlanSummary plan = LiveSolve<T>::evaluation_plan(problem.view(), options);
+    const PlanSummary plan = plan_of(problem, options);
     Json document = document_head("evaluate");
     describe_batch(document, problem, plan, options, 0);
     document["dry_run"] = true;
@@ -78,13 +87,13 @@ class Evaluate : public Verb {
   int evaluate_problem(const ProblemArrays<T>& problem, const ProblemFile& file,
                        const Options& options, bool with_gradient_a, Session& session) {
     Terminal& terminal = session.terminal;
-    const VectorProblem<T> view = problem.view();
-    refuse_beyond_memory("the results", LiveSolve<T>::evaluation_plan(view, options).result_bytes,
+    refuse_beyond_memory("the results", plan_of(problem, options).result_bytes,
                          "evaluate fewer instances at once");
     ProgressLine progress(terminal, "evaluate", "instances");
     Options watched = options;
     watched.progress = [&](const Progress& now) { progress.update(now); };
-    const Evaluation<T> evaluation = evaluate(view, watched);
+    const Evaluation<T> evaluation =
+        problem.visit([&](const auto& view) { return evaluate(view, watched); });
     progress.end();
     Json document = document_head("evaluate");
     describe_batch(document, problem, evaluation.at.plan, options, 0);
@@ -97,7 +106,7 @@ class Evaluate : public Verb {
     document["arguments"] = flags_.arguments();
     const std::string text = document_text(document);
     session.interruption.begin_saving();
-    write_evaluation(ResultFile{output_.path().text, output_.force(), file.groups, text}, view,
+    write_evaluation(ResultFile{output_.path().text, output_.force(), file.groups, text}, problem,
                      evaluation, with_gradient_a);
     show_warnings(terminal, evaluation.at.warnings, evaluation.at.messages);
     terminal.print(report_.json() ? text

@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <atomic>
 #include <limits>
 #include <new>
 
@@ -11,7 +10,6 @@
 #include "generate.hpp"
 #include "machine.hpp"
 #include "npz.hpp"
-#include "parallel.hpp"
 #include "progress.hpp"
 #include "softreg/error.hpp"
 #include "summary.hpp"
@@ -24,44 +22,14 @@ namespace {
 constexpr std::string_view help_text = R"(Arrays of OUT.npz:
   A (count,n,d), b (count,n); with --n N:M A (N,d), b (N) and offsets (count+1)
   x_star (count,d): the hidden parameters, b = softmax(A x_star); meta
+--problem matrix: A1 (count,n,d), A2 (count,m,d2), B (count,n,m); with --n N:M A1 (N,d), A2 (M,d2),
+  B (all logits), offsets1 and offsets2 (count+1); X_star (count,d,d2)
 
 Example:
   softreg gen problem.npz --n 64 --d 16 --count 1000 --radius 2 --seed 7
   softreg gen ragged.npz --n 10:200 --d 4 --count 500 --family spiked --dtype f64
+  softreg gen matrix.npz --problem matrix --n 48 --m 32 --d 8 --d2 6 --count 100
 )";
-
-// generate_batch() on all cores and with a progress line; the numbers do not depend on the order.
-template <class T>
-GeneratedBatch<T> generate(const GenerateOptions& options, ProgressLine& progress) {
-  GeneratedBatch<T> batch;
-  batch.offsets = row_offsets(options);
-  const auto d = static_cast<std::size_t>(options.d);
-  const auto rows = static_cast<std::size_t>(batch.offsets.back());
-  batch.a.resize(rows * d);
-  batch.b.resize(rows);
-  batch.x_star.resize(static_cast<std::size_t>(options.count) * d);
-  struct Workspace {
-    std::vector<double> a, b, x_star;
-  };
-  std::vector<Workspace> workspaces(static_cast<std::size_t>(worker_slots(0)));
-  std::atomic<std::int64_t> finished{0};
-  parallel_for(options.count, 0, [&](std::int64_t i, int slot) {
-    Workspace& w = workspaces[static_cast<std::size_t>(slot)];
-    const auto at = static_cast<std::size_t>(i);
-    const auto first = static_cast<std::size_t>(batch.offsets[at]);
-    const auto n = static_cast<std::size_t>(batch.offsets[at + 1]) - first;
-    w.a.resize(n * d);
-    w.b.resize(n);
-    w.x_star.resize(d);
-    generate_instance(options, i, w.a, w.b, w.x_star);
-    const auto round = [](double value) { return static_cast<T>(value); };
-    std::transform(w.a.begin(), w.a.end(), &batch.a[first * d], round);
-    std::transform(w.b.begin(), w.b.end(), &batch.b[first], round);
-    std::transform(w.x_star.begin(), w.x_star.end(), &batch.x_star[at * d], round);
-    progress.update({++finished, options.count, 0});
-  });
-  return batch;
-}
 
 class Gen : public Verb {
  public:
@@ -101,16 +69,26 @@ class Gen : public Verb {
     return 0;
   }
 
-  // Of A, b and x_star when every instance has the fewest rows.
-  static std::int64_t least_bytes(const GenerateOptions& options, bool single) {
-    return array_bytes(options, options.count * options.n_min, single);
+  // Of all arrays when every instance has the fewest rows.
+  static std::int64_t least_bytes(GenerateOptions options, bool single) {
+    options.n_max = options.n_min;
+    return array_bytes(options, single);
   }
-  static std::int64_t array_bytes(const GenerateOptions& options, std::int64_t rows, bool single) {
-    return (rows * (options.d + 1) + options.count * options.d) * std::int64_t{single ? 4 : 8};
+  static std::int64_t array_bytes(const GenerateOptions& options, bool single) {
+    std::int64_t numbers = 0;
+    if (options.ragged()) {
+      const GeneratedLayout layout(options);
+      numbers = layout.rows.back() * options.d + layout.columns.back() * options.d2 +
+                layout.logits.back();
+    } else {
+      const std::int64_t n = options.n_min, m = options.m == 0 ? n : options.m;
+      numbers = options.count * (n * options.d + (options.matrix ? m * options.d2 + n * m : n));
+    }
+    const std::int64_t x = std::int64_t{options.d} * (options.matrix ? options.d2 : 1);
+    return (numbers + options.count * x) * std::int64_t{single ? 4 : 8};
   }
 
   GenerateOptions generate_options() const {
-    refuse_matrix();
     require("gen", "--n", n_);
     require("gen", "--d", d_);
     require("gen", "--count", count_);
@@ -133,10 +111,12 @@ class Gen : public Verb {
     options.family = family_from_name(family_.text);
     options.radius = parse_positive(radius_);
     options.seed = parse_seed(seed_);
+    fill_matrix(options);
     validate(options);
     constexpr std::int64_t most = std::int64_t{1}
                                   << 56;  // beyond any memory; sizes stay in 64 bits
-    if (options.count > most / options.n_max / options.d) {
+    const std::int64_t widest = std::max(options.d, options.m == 0 ? options.d2 : options.m);
+    if (options.count > most / options.n_max / widest) {
       throw Error(ErrorKind::usage,
                   fmt::format("{} instances of {} rows and {} parameters are more than {} numbers",
                               options.count, options.n_max, options.d, most));
@@ -144,15 +124,17 @@ class Gen : public Verb {
     return options;
   }
 
-  void refuse_matrix() const {
-    const bool matrix = parse_choice(problem_, {"vector", "matrix"}) == 1;
-    if (!matrix && m_.text.empty() && d2_.text.empty()) return;
-    throw Error(
-        ErrorKind::usage,
-        fmt::format("{} is not available in this version of softreg", matrix ? "--problem matrix"
-                                                                      : m_.text.empty() ? "--d2"
-                                                                                        : "--m"),
-        "vector problems have --n, --d and --count");
+  void fill_matrix(GenerateOptions& options) const {
+    constexpr std::int64_t largest = std::numeric_limits<std::int32_t>::max();
+    options.matrix = parse_choice(problem_, {"vector", "matrix"}) == 1;
+    for (const Setting* setting : {&m_, &d2_})
+      if (!options.matrix && setting->given)
+        throw Error(ErrorKind::usage,
+                    fmt::format("{} belongs to --problem matrix", setting->origin),
+                    "vector problems have --n, --d and --count");
+    if (!options.matrix) return;
+    options.m = m_.given ? static_cast<int>(parse_whole(m_, 1, largest)) : 0;
+    options.d2 = d2_.given ? static_cast<int>(parse_whole(d2_, 1, largest)) : options.d;
   }
 
   Json describe(const GenerateOptions& options, bool single) const {
@@ -165,10 +147,15 @@ class Gen : public Verb {
     result["count"] = options.count;
     result["n"] =
         options.ragged() ? Json::array({options.n_min, options.n_max}) : Json(options.n_min);
-    result["d"] = options.d;
-    const std::int64_t rows = row_count(options);
-    result["rows"] = rows;
-    result["bytes"] = array_bytes(options, rows, single);
+    if (options.matrix) {
+      result["m"] = options.m == 0 ? result["n"] : Json(options.m);
+      result["d1"] = options.d;
+      result["d2"] = options.d2;
+    } else {
+      result["d"] = options.d;
+    }
+    result["rows"] = row_count(options);
+    result["bytes"] = array_bytes(options, single);
     result["arguments"] = flags_.arguments();
     return result;
   }
@@ -180,20 +167,30 @@ class Gen : public Verb {
   template <class T>
   void write(const GenerateOptions& options, const Json& document, Session& session) const {
     ProgressLine progress(session.terminal, "gen", "instances");
-    const GeneratedBatch<T> batch = generate<T>(options, progress);
+    const GeneratedBatch<T> batch = generate_batch<T>(options, [&](std::int64_t done) {
+      progress.update({done, options.count, 0});
+    });
     progress.end();
     NpzWriter writer(output_.path().text, output_.force());
-    const std::int64_t d = options.d, n = options.n_min, count = options.count;
-    if (options.ragged()) {
-      const auto rows = static_cast<std::int64_t>(batch.b.size());
-      writer.add<T>("A", batch.a, {rows, d});
-      writer.add<T>("b", batch.b, {rows});
-      writer.add<std::int64_t>("offsets", batch.offsets, {count + 1});
+    const auto length = [](const auto& values) { return static_cast<std::int64_t>(values.size()); };
+    const std::int64_t d = options.d, d2 = options.d2, n = options.n_min, count = options.count;
+    const std::int64_t m = options.m == 0 ? n : options.m;
+    const bool ragged = options.ragged();
+    using Shape = std::vector<std::int64_t>;
+    if (options.matrix) {
+      writer.add<T>("A1", batch.a, ragged ? Shape{length(batch.a) / d, d} : Shape{count, n, d});
+      writer.add<T>("A2", batch.a2,
+                    ragged ? Shape{length(batch.a2) / d2, d2} : Shape{count, m, d2});
+      writer.add<T>("B", batch.b, ragged ? Shape{length(batch.b)} : Shape{count, n, m});
+      writer.add<T>("X_star", batch.x_star, {count, d, d2});
     } else {
-      writer.add<T>("A", batch.a, {count, n, d});
-      writer.add<T>("b", batch.b, {count, n});
+      writer.add<T>("A", batch.a, ragged ? Shape{length(batch.a) / d, d} : Shape{count, n, d});
+      writer.add<T>("b", batch.b, ragged ? Shape{length(batch.b)} : Shape{count, n});
     }
-    writer.add<T>("x_star", batch.x_star, {count, d});
+    if (ragged)
+      writer.add<std::int64_t>(options.matrix ? "offsets1" : "offsets", batch.offsets, {count + 1});
+    if (ragged && options.matrix) writer.add<std::int64_t>("offsets2", batch.offsets2, {count + 1});
+    if (!options.matrix) writer.add<T>("x_star", batch.x_star, {count, d});
     writer.add_text("meta", document_text(document));
     session.interruption.begin_saving();
     writer.finish();
@@ -202,11 +199,12 @@ class Gen : public Verb {
   Flags flags_{"gen", "Writes synthetic problems with known answers.", help_text};
   OutputFlags output_{flags_, "OUT", "where to write the problem"};
   const Setting& problem_{flags_.value({"--problem", "vector|matrix", "what to write", "vector"})};
-  const Setting& n_{flags_.value({"--n", "N[:M]", "rows per instance; N:M draws them: ragged"})};
-  const Setting& d_{flags_.value({"--d", "D", "parameters"})};
-  const Setting& m_{flags_.value({"--m", "M", "matrix problems; not available in this version"})};
+  const Setting& n_{
+      flags_.value({"--n", "N[:M]", "rows per instance (of A1); N:M draws them: ragged"})};
+  const Setting& d_{flags_.value({"--d", "D", "parameters; matrix problem: columns of A1"})};
+  const Setting& m_{flags_.value({"--m", "M", "matrix problem: rows of A2; as many as A1 has"})};
   const Setting& d2_{
-      flags_.value({"--d2", "D2", "matrix problems; not available in this version"})};
+      flags_.value({"--d2", "D2", "matrix problem: columns of A2; as many as A1 has"})};
   const Setting& count_{flags_.value({"--count", "C", "instances"})};
   const Setting& family_{flags_.value(
       {"--family", "NAME", "plain, spiked, aligned, near_rank_one, offset or one_hot", "plain"})};

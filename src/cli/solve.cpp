@@ -10,9 +10,14 @@ namespace {
 constexpr std::string_view help_text = R"(Arrays of PROBLEM.npz:
   A (count,n,d), or (n,d) shared by all, or (N,d) with offsets (count+1)
   b (count,n), or (n) shared, or (N)
+  several softmaxes that share one x: segments (softmaxes+1), instances (count+1) instead of offsets
   optional: x0 (count,d) or (d); step_size (count); w like b
+or, for a matrix problem Z = A1 X A2^T with a softmax per row of Z:
+  A1 (count,n,d1), A2 (count,m,d2), B (count,n,m), each also shared by all; without A2: A2 = A1
+  ragged: offsets1 (blocks+1), offsets2 (blocks+1), B flat; blocks that share X: instances (count+1)
+  optional: X0 (count,d1,d2) or (d1,d2); step_size (count); w like B
 Arrays of RESULT.npz:
-  x (count,d), status, steps, loss, objective, grad_norm (count), meta; group for a .csv
+  x (count,d), or X (count,d1,d2); status, steps, loss, objective, grad_norm (count), meta; group for a .csv
 
 Example:
   softreg gen problem.npz --n 64 --d 16 --count 1000

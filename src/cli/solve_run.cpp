@@ -30,11 +30,16 @@ class SolveRun {
         progress_(session.terminal, job.verb, "instances") {}
 
   int run() {
+    return problem_.visit([this](const auto& problem) { return this->run(problem); });
+  }
+
+ private:
+  template <class Problem>
+  int run(const Problem& problem) {
     Options options = job_.options;
     options.progress = [this](const Progress& progress) { progress_.update(progress); };
     options.cancel = [this] { return session_.interruption.requested(); };
-    const VectorProblem<T> view = problem_.view();
-    LiveSolve<T> live(view, options);
+    LiveSolve<T> live(problem, options);
     if (job_.dry_run) return show_plan(live.plan());
     refuse_beyond_memory("the results", live.plan().result_bytes,
                          "solve fewer instances at once, or ask for a smaller trace");
@@ -50,7 +55,6 @@ class SolveRun {
     return finish(live.snapshot());
   }
 
- private:
   int show_plan(const PlanSummary& plan) {
     Json document = document_head(job_.verb);
     describe_batch(document, problem_, plan, job_.options, job_.seed);
@@ -117,7 +121,8 @@ class SolveRun {
     }
     if (job_.output.empty()) return false;
     session_.interruption.begin_saving();
-    write_result(ResultFile{job_.output, job_.force, file_.groups, meta, job_.options.trace_full},
+    write_result(ResultFile{job_.output, job_.force, file_.groups, meta, job_.options.trace_full,
+                            problem_.d2},
                  result);
     return true;
   }

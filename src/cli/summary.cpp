@@ -49,6 +49,23 @@ std::string loss_lines(const Result<T>& result) {
          line("gradient norm", spread_text(result.gradient_norm));
 }
 
+// "1,000 instances, n = 64, d = 16"
+std::string shape_line(const Json& document) {
+  std::string shape =
+      fmt::format("{} instances, n = {}", count_text(document["count"].get<std::int64_t>()),
+                  rows_text(document["n"]));
+  if (document.contains("d")) {
+    shape += fmt::format(", d = {}", document["d"].get<std::int64_t>());
+  } else {
+    shape += fmt::format(", m = {}, X {} x {}", rows_text(document["m"]),
+                         document["d1"].get<std::int64_t>(), document["d2"].get<std::int64_t>());
+  }
+  for (const char* parts : {"softmaxes", "blocks"})
+    if (document.contains(parts))
+      shape += fmt::format(", {} {}", count_text(document[parts].get<std::int64_t>()), parts);
+  return shape;
+}
+
 }  // namespace
 
 std::string table_text(const std::vector<std::vector<std::string>>& rows) {
@@ -71,9 +88,7 @@ std::string table_text(const std::vector<std::vector<std::string>>& rows) {
 }
 
 std::string batch_line(const Json& document) {
-  return fmt::format("{} instances, n = {}, d = {}, {}, {}\n",
-                     count_text(document["count"].get<std::int64_t>()), rows_text(document["n"]),
-                     document["d"].get<std::int64_t>(), document["loss"].get<std::string>(),
+  return fmt::format("{}, {}, {}\n", shape_line(document), document["loss"].get<std::string>(),
                      document["dtype"].get<std::string>());
 }
 
@@ -111,10 +126,9 @@ std::string evaluation_table(const Json& document, const Result<T>& at, const st
 }
 
 std::string generation_table(const Json& document, const std::string& saved) {
-  std::string text = fmt::format(
-      "{} instances, n = {}, d = {}, {}, {}\n", count_text(document["count"].get<std::int64_t>()),
-      rows_text(document["n"]), document["d"].get<std::int64_t>(),
-      document["family"].get<std::string>(), document["dtype"].get<std::string>());
+  std::string text =
+      fmt::format("{}, {}, {}\n", shape_line(document), document["family"].get<std::string>(),
+                  document["dtype"].get<std::string>());
   text +=
       line("arrays", fmt::format("{} bytes", count_text(document["bytes"].get<std::int64_t>())));
   return text + (saved.empty() ? "" : line("written", printable(saved)));
