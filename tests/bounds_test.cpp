@@ -93,23 +93,25 @@ class Watched {
     const double norm = operator_norm_bound(matrix);
     norm_ = static_cast<T>(norm);
     if (norm_ < norm) norm_ = std::nextafter(norm_, infinity<T>());
-    batch_.parameters = parameters;
-    batch_.rows = rows;
+    batch_.count = 1;
+    batch_.d2 = parameters;
+    batch_.m = rows;
     batch_.shifts = &summary_;
     batch_.operator_norm = &norm_;
-    workspace_.resize(size(MemoryWorkspace<T>::size(rows, parameters, 0)));
-    before_.resize(size(ShiftWorkspace<T>::size(rows, parameters)));
-    evaluator_.emplace_back(
-        Solver{{{},
-                {matrix},
-                target_.data(),
-                nullptr,
-                nullptr,
-                x_.data(),
-                MemoryWorkspace<T>::carve(workspace_.data(), rows, parameters, 0)},
-               batch_,
-               0,
-               {before_.data(), rows}});
+    const Extent extent = extent_of(batch_, 0);
+    workspace_.resize(size(MemoryWorkspace<T>::size(extent, 0)));
+    before_.resize(size(ShiftWorkspace<T>::size(extent)));
+    evaluator_.emplace_back(Solver{{{},
+                                    {matrix},
+                                    target_.data(),
+                                    nullptr,
+                                    T(0),
+                                    nullptr,
+                                    x_.data(),
+                                    MemoryWorkspace<T>::carve(workspace_.data(), extent, 0)},
+                                   batch_,
+                                   0,
+                                   {before_.data(), static_cast<int>(extent.rows)}});
     evaluator_[0].p.load();
     evaluator_[0].init();
   }
@@ -262,7 +264,7 @@ TYPED_TEST(ShiftsOf, BoundTooSmallByAFifthIsReported) {
     const T z = 2 * half * std::sqrt(T(2));
     ShiftSummary<T> judged{};
     note_shift(judged, Shift<T>{s.f_max, T(0.8) * z, s.x_max, half, half},
-               ShiftScale<T>{2, 1, 32, watched.norm()});
+               ShiftScale<T>{2, 1, 2, 1, 32, watched.norm()});
     reported += judged.sharp.violations;
     EXPECT_EQ(judged.paper.violations, 0);
   }
@@ -274,7 +276,8 @@ TYPED_TEST(ShiftsOf, PaperBoundTooSmallIsReported) {
   using T = TypeParam;
   // A shift of 1 for a step of 1e-30 at R = 0.1: M |dx| = 2^1.5 exp(0.1) 1e-30.
   ShiftSummary<T> s{};
-  note_shift(s, Shift<T>{T(1), T(4), T(1e-30), T(0.1), T(0.1)}, ShiftScale<T>{2, 1, 1, T(0.1)});
+  note_shift(s, Shift<T>{T(1), T(4), T(1e-30), T(0.1), T(0.1)},
+             ShiftScale<T>{2, 1, 2, 1, 1, T(0.1)});
   EXPECT_EQ(s.sharp.violations, 0);
   EXPECT_EQ(s.paper.violations, 1);
   EXPECT_EQ(s.paper.hypotheses_hold, 0);  // R < 4
@@ -287,14 +290,15 @@ TYPED_TEST(ShiftsOf, PaperBoundTooSmallIsReported) {
 TYPED_TEST(ShiftsOf, NoMoveNoViolationAndAJumpWithoutAMoveIsOne) {
   using T = TypeParam;
   ShiftSummary<T> s{};
-  note_shift(s, Shift<T>{T(0), T(0), T(0), T(1), T(1)}, ShiftScale<T>{4, 2, 1, T(1)});
+  note_shift(s, Shift<T>{T(0), T(0), T(0), T(1), T(1)}, ShiftScale<T>{4, 1, 4, 2, 1, T(1)});
   EXPECT_EQ(s.updates, 1);
   EXPECT_EQ(s.sharp.violations + s.paper.violations + s.paper_at_4.violations, 0);
-  note_shift(s, Shift<T>{T(0.01), T(0), T(0), T(1), T(1)}, ShiftScale<T>{4, 2, 1, T(1)});
+  note_shift(s, Shift<T>{T(0.01), T(0), T(0), T(1), T(1)}, ShiftScale<T>{4, 1, 4, 2, 1, T(1)});
   EXPECT_EQ(s.sharp.violations, 1);
   EXPECT_EQ(s.paper.violations, 1);
   EXPECT_EQ(s.paper_at_4.violations, 1);
-  note_shift(s, Shift<T>{infinity<T>(), T(1), T(1), T(1), T(1)}, ShiftScale<T>{4, 2, 1, T(1)});
+  note_shift(s, Shift<T>{infinity<T>(), T(1), T(1), T(1), T(1)},
+             ShiftScale<T>{4, 1, 4, 2, 1, T(1)});
   EXPECT_EQ(s.updates, 2);  // what is not finite is not judged
 }
 

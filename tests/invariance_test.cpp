@@ -15,6 +15,7 @@
 #include "plan.hpp"
 #include "prepare.hpp"
 #include "solve.hpp"
+#include "tile_placement.hpp"
 
 namespace softreg {
 namespace {
@@ -182,7 +183,7 @@ TEST(Invariance, SharedArraysAreCopies) {
 // The batch as the CPU backend hands it to the lanes of one instruction set.
 template <class T>
 Result<T> solve_on(CpuSolve* lanes, const TestBatch<T>& p, const Options& options) {
-  const VectorProblem<T> problem = p.view();
+  const Described<T> problem(p.view(), options);
   const Prepared<T> prepared = prepare(problem, options, false);
   Result<T> r;
   r.count = p.count;
@@ -193,26 +194,16 @@ Result<T> solve_on(CpuSolve* lanes, const TestBatch<T>& p, const Options& option
   r.loss.resize(at(p.count));
   r.objective = r.gradient_norm = r.loss;
   std::vector<Outcome<T>> outcome(at(p.count));
-  Batch<T> b;
-  b.count = p.count;
-  b.parameters = static_cast<int>(p.d);
-  b.rows = static_cast<int>(p.n);
-  if (!p.offsets.empty()) b.offsets = p.offsets.data();
-  b.a = p.a.data();
-  b.target = p.b.data();
-  if (!p.w.empty()) b.weights = p.w.data();
-  if (!p.x0.empty()) b.start = p.x0.data();
+  Batch<T> b = problem.batch;
   b.step_size = prepared.step_size.data();
-  b.ridge = static_cast<T>(options.ridge);
-  b.ball = static_cast<T>(options.ball);
-  b.stop = options.stop;
   b.x = r.x.data();
   b.outcome = outcome.data();
+  const CpuPlan plan = plan_cpu(shape_of(b, options, false), 1, 0);
+  const Team alone;
   for (std::int64_t i = 0; i < p.count; ++i) {
-    const std::int64_t padded = (p.rows(i) + cpu_lanes - 1) / cpu_lanes * cpu_lanes;
-    AlignedVector<T> workspace(at(cpu_workspace_values(padded, p.d, 1, false, false)));
+    AlignedVector<T> workspace(at(plan.workspace_values));
     lanes(sizeof(T), static_cast<int>(options.loss.index()),
-          static_cast<int>(options.optimizer.index()), &b, i, workspace.data());
+          static_cast<int>(options.optimizer.index()), &b, i, workspace.data(), &alone);
     r.status[at(i)] = outcome[at(i)].status;
     r.steps[at(i)] = outcome[at(i)].steps;
     r.loss[at(i)] = outcome[at(i)].loss;
@@ -249,7 +240,6 @@ std::int64_t compare_isa(const Isa& isa, const Case& c) {
   Case plain = c;
   plain.options.trace = TraceKind::none;
   plain.options.trace_full = false;
-  plain.options.logit_weight = 0;  // solve_on takes weights from the batch only
   plain.options.device = Device::cpu;
   plain.options.threads = 1;
   const TestBatch<T> p = make_batch<T>(plain.recipe);

@@ -7,6 +7,7 @@
 #include <rapidcheck.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
@@ -51,25 +52,29 @@ TEST(Policy, IsTheRestatedOneAtEveryBoundary) {
 
 TEST(Policy, HoldsWhatAnIndexCanCountAndNoMore) {
   const std::int64_t most = policies[policy_count - 1].max_rows;
+  for (const KernelPolicy& p : policies) {
+    EXPECT_LE(p.max_rows, most) << p.name;
+    EXPECT_LE(p.max_rows + p.lanes, std::int64_t{0x7fffffff}) << p.name;
+    EXPECT_LE(p.max_parameters + p.lanes, std::int64_t{0x7fffffff}) << p.name;
+  }
   EXPECT_EQ(class_of(most, 1, 4), "block_stream");
   EXPECT_EQ(class_of(1, most, 8), "block_stream");
   EXPECT_EQ(choose_policy({most + 1, 1, 4}), -1);
   EXPECT_EQ(choose_policy({1, most + 1, 8}), -1);
   EXPECT_EQ(choose_policy({std::int64_t{1} << 40, 1, 4}), -1);
-  // A lane's next row beyond the last one is still an int.
-  EXPECT_LE(most + policies[policy_count - 1].lanes, std::int64_t{0x7fffffff});
   BatchShape s;
-  s.count = 2;
-  s.rows = most + 1;
-  s.parameters = 1;
+  s.layout.count = 2;
+  s.layout.m = most + 1;
+  s.layout.d2 = 1;
   const std::vector<std::int64_t> runs = {1};
   try {
     plan_cuda(s, runs, {132, 2048, std::int64_t{1} << 60});
     FAIL() << "no error";
   } catch (const Error& e) {
     EXPECT_EQ(e.kind(), ErrorKind::invalid_input);
-    EXPECT_THAT(e.what(),
-                testing::HasSubstr("instance 1 is 2147483392 x 1 but at most 2147483391 rows"));
+    EXPECT_THAT(e.what(), testing::HasSubstr(
+                              "instance 1 (2147483392 x 1, 4 bytes a number) is too large: at most "
+                              "2147483391 rows"));
   }
 }
 
@@ -108,14 +113,18 @@ void check_plan(const CudaPlan& plan, const BatchShape& s, std::span<const std::
     RC_ASSERT(c.policy >= policy);
     std::int64_t rows = 0, workspace = 0;
     for (std::int64_t k = c.first; k < c.last; ++k) {
-      const std::int64_t i = plan.order[static_cast<std::size_t>(k)], n = s.rows_of(i);
-      RC_ASSERT(k == c.first || i > plan.order[static_cast<std::size_t>(k) - 1]);
-      RC_ASSERT(policies[c.policy].name == restated(n, s.parameters, s.value_bytes));
+      const std::int64_t i = plan.order[static_cast<std::size_t>(k)], n = s.layout.rows_of(i);
+      // In parentheses: RapidCheck's own || would look before the first.
+      RC_ASSERT((k == c.first || i > plan.order[static_cast<std::size_t>(k) - 1]));
+      RC_ASSERT(policies[c.policy].name == restated(n, s.layout.d2, s.value_bytes));
       rows += n;
-      workspace = std::max(workspace, kernel_workspace<float>(policies[c.policy], n, s.parameters,
-                                                              s.optimizer_memory, s.shifts));
+      workspace =
+          std::max(workspace, kernel_workspace<float>(policies[c.policy], extent_of(s.layout, i),
+                                                      s.optimizer_memory, s.shifts));
     }
-    RC_ASSERT(c.rows == rows);
+    RC_ASSERT(c.amount.rows == rows && c.amount.rows2 == rows);
+    RC_ASSERT(c.amount.instances == c.last - c.first);
+    RC_ASSERT(c.amount.blocks == c.last - c.first && c.amount.rows1 == c.last - c.first);
     RC_ASSERT(c.workspace_values == workspace);
     const std::int64_t groups = std::int64_t(c.blocks) * policies[c.policy].groups_per_block();
     RC_ASSERT(c.blocks >= 1);
@@ -123,10 +132,11 @@ void check_plan(const CudaPlan& plan, const BatchShape& s, std::span<const std::
     if (workspace == 0) RC_ASSERT(groups >= c.last - c.first);
     RC_ASSERT(c.bytes <= device.memory_bytes);
     // Never less than the bare numbers.
-    const std::int64_t bare = (s.a_shared ? 0 : rows * s.parameters) +
+    const std::int64_t bare = (s.a2_shared ? 0 : rows * s.layout.d2) +
                               (s.target_shared ? 0 : rows) + groups * workspace +
-                              (c.last - c.first) * (s.parameters + 1 + s.trace_values);
-    RC_ASSERT(c.bytes >= bare * s.value_bytes);
+                              (c.last - c.first) * (s.layout.d2 + 1 + s.trace_values);
+    const std::int64_t begins = s.layout.begin2 ? 4 * (c.last - c.first + 1) * 8 : 0;
+    RC_ASSERT(c.bytes >= bare * s.value_bytes + begins);
     RC_ASSERT(c.bytes <= plan.bytes);
     most = std::max(most, c.bytes);
     next = c.last;
@@ -137,12 +147,20 @@ void check_plan(const CudaPlan& plan, const BatchShape& s, std::span<const std::
   RC_ASSERT(plan.padding >= 0 && plan.padding < 1);
 }
 
+bool same(const Amount& a, const Amount& b) {
+  const auto list = [](const Amount& x) {
+    const Extent& e = x.largest;
+    return std::array{x.instances, x.blocks,   x.rows1,      x.rows2,     x.rows,
+                      e.rows,      e.segments, e.parameters, e.projected, e.longest};
+  };
+  return list(a) == list(b);
+}
 bool same(const CudaPlan& a, const CudaPlan& b) {
   return a.order == b.order && a.bytes == b.bytes && a.padding == b.padding &&
          std::equal(a.chunks.begin(), a.chunks.end(), b.chunks.begin(), b.chunks.end(),
                     [](const Chunk& x, const Chunk& y) {
                       return x.policy == y.policy && x.first == y.first && x.last == y.last &&
-                             x.rows == y.rows && x.blocks == y.blocks &&
+                             same(x.amount, y.amount) && x.blocks == y.blocks &&
                              x.workspace_values == y.workspace_values && x.bytes == y.bytes;
                     });
 }
@@ -162,8 +180,8 @@ void draw(Drawn& d) {
     return *rc::gen::element<std::int64_t>(1, 2, 31, 32, 33, 64, 65, 100, 128, 129, 256, 257, 1000,
                                            70000);
   };
-  s.count = *rc::gen::inRange<std::int64_t>(1, 40);
-  s.parameters = *rc::gen::element<std::int64_t>(1, 3, 8, 9, 16, 17, 32, 33, 500);
+  s.layout.count = *rc::gen::inRange<std::int64_t>(1, 40);
+  s.layout.d2 = *rc::gen::element(1, 3, 8, 9, 16, 17, 32, 33, 500);
   s.value_bytes = flag() ? 4 : 8;
   s.optimizer_memory = flag();
   s.weighted = flag();
@@ -175,14 +193,16 @@ void draw(Drawn& d) {
   s.trace_values = flag() ? *rc::gen::inRange<std::int64_t>(1, 2000) : 0;
   if (flag()) {
     d.offsets = {0};
-    for (std::int64_t i = 0; i < s.count; ++i) d.offsets.push_back(d.offsets.back() + any_rows());
-    s.offsets = d.offsets;
+    for (std::int64_t i = 0; i < s.layout.count; ++i)
+      d.offsets.push_back(d.offsets.back() + any_rows());
+    s.layout.begin2 = s.layout.begin_z = d.offsets.data();
+    s.weights_shared = false;  // without a common shape nothing is shared by rows
   } else {
-    s.rows = any_rows();
-    s.a_shared = flag();
+    s.layout.m = any_rows();
+    s.a2_shared = flag();
     s.target_shared = flag();
   }
-  for (std::int64_t i = 0; i < s.count; ++i)
+  for (std::int64_t i = 0; i < s.layout.count; ++i)
     if (*rc::gen::inRange(0, 5) > 0) d.runs.push_back(i);
 }
 
@@ -265,7 +285,7 @@ TEST(CudaPlan, HalvesCoverTheirChunk) {
                          static_cast<std::size_t>(h.last - h.first));
         const CudaPlan alone = plan_cuda(d.shape, part, device);
         RC_ASSERT(alone.chunks.size() == 1u);
-        RC_ASSERT(alone.chunks[0].bytes == h.bytes && alone.chunks[0].rows == h.rows);
+        RC_ASSERT(alone.chunks[0].bytes == h.bytes && same(alone.chunks[0].amount, h.amount));
         RC_ASSERT(alone.chunks[0].blocks == h.blocks && alone.chunks[0].policy == h.policy);
         at = h.last;
       }
@@ -278,9 +298,9 @@ TEST(CudaPlan, HalvesCoverTheirChunk) {
 CudaPlan plan_uniform(std::int64_t count, std::int64_t n, std::int64_t d, const DeviceInfo& device,
                       int value_bytes = 4) {
   BatchShape s;
-  s.count = count;
-  s.rows = n;
-  s.parameters = d;
+  s.layout.count = count;
+  s.layout.m = n;
+  s.layout.d2 = static_cast<int>(d);
   s.value_bytes = value_bytes;
   return plan_cuda(s, first_instances(count), device);
 }
@@ -302,7 +322,7 @@ TEST(CudaPlan, OfBatchesBeyond32BitsIsCutIntoChunksOfOneGigabyte) {
       EXPECT_LE(plan.bytes, std::int64_t{1} << 30);
       EXPECT_GT(plan.bytes, (std::int64_t{1} << 30) - 2 * per_instance);
       std::int64_t rows = 0;
-      for (const Chunk& c : plan.chunks) rows += c.rows;
+      for (const Chunk& c : plan.chunks) rows += c.amount.rows;
       EXPECT_EQ(rows * d, elements);
     }
 }
@@ -310,16 +330,16 @@ TEST(CudaPlan, OfBatchesBeyond32BitsIsCutIntoChunksOfOneGigabyte) {
 TEST(CudaPlan, OfOneGiantOrALargeSharedMatrixGoesBeyondAChunk) {
   // One instance of more than 2^33 numbers: 8.6e9 x 4 bytes of A.
   const CudaPlan giant = plan_uniform(1, std::int64_t{1} << 30, 9, h100);
-  EXPECT_EQ(giant.chunks[0].rows, std::int64_t{1} << 30);
+  EXPECT_EQ(giant.chunks[0].amount.rows, std::int64_t{1} << 30);
   EXPECT_GT(giant.bytes, (std::int64_t{1} << 30) * (9 + 1 + 2) * 4);
   EXPECT_THROW(plan_uniform(1, std::int64_t{1} << 30, 9, h100, 8), Error);
   EXPECT_EQ(plan_uniform(1, std::int64_t{1} << 30, 9, h200, 8).chunks.size(), 1u);
   // 4 GB of A that a thousand targets share do not make a chunk of each.
   BatchShape s;
-  s.count = 1000;
-  s.rows = 10000;
-  s.parameters = 100000;
-  s.a_shared = true;
+  s.layout.count = 1000;
+  s.layout.m = 10000;
+  s.layout.d2 = 100000;
+  s.a2_shared = true;
   EXPECT_EQ(plan_cuda(s, first_instances(1000), h100).chunks.size(), 2u);
 }
 
@@ -328,7 +348,7 @@ TEST(CudaPlan, OfAStreamSharesItsWorkspaceAmongResidentBlocks) {
   EXPECT_EQ(few.chunks[0].blocks, 10);
   const CudaPlan many = plan_uniform(100000, 1000, 20, h200);
   EXPECT_EQ(many.chunks[0].blocks, 132 * (2048 / 256));
-  const std::int64_t values = MemoryWorkspace<float>::size(1000, 20, 0);
+  const std::int64_t values = MemoryWorkspace<float>::size({1000, 1, 20, 0, 1000}, 0);
   EXPECT_EQ(many.chunks[0].workspace_values, values);
 }
 
@@ -339,11 +359,11 @@ TEST(CudaPlan, OfTenMillionInstancesTakesLessThanASecond) {
   const std::vector<std::int64_t> runs = first_instances(count);
   for (const bool ragged : {false, true}) {
     BatchShape s;
-    s.count = count;
-    s.rows = 100;
-    s.parameters = 8;
+    s.layout.count = count;
+    s.layout.m = 100;
+    s.layout.d2 = 8;
     s.weighted = s.weights_shared = true;
-    if (ragged) s.offsets = offsets;
+    if (ragged) s.layout.begin2 = s.layout.begin_z = offsets.data();
     const std::clock_t start = std::clock();  // processor time: the machine may be busy
     const CudaPlan plan = plan_cuda(s, runs, {132, 2048, 4 * GB});
     const double seconds = double(std::clock() - start) / CLOCKS_PER_SEC;
@@ -357,38 +377,39 @@ TEST(CudaPlan, OfTenMillionInstancesTakesLessThanASecond) {
 
 TEST(CpuPlan, TakesAsManyThreadsAsAskedForAndMemoryAllows) {
   BatchShape s;
-  s.count = 100;
-  s.rows = 33;
-  s.parameters = 4;
-  const CpuPlan free = plan_cpu(s, 32, 8, 0);
+  s.layout.count = 100;
+  s.layout.m = 33;
+  s.layout.d2 = 4;
+  const CpuPlan free = plan_cpu(s, 8, 0);
   EXPECT_EQ(free.threads, 8);
   EXPECT_EQ(free.workspace_values, 64 * (4 + 2) + 2 * 64 + 3 * 4 + 1);
   EXPECT_EQ(free.bytes, 8 * 2304);  // 525 numbers of 4 bytes, aligned to 256
   EXPECT_DOUBLE_EQ(free.padding, 1 - 33.0 / 64);
-  EXPECT_EQ(plan_cpu(s, 32, 8, 3 * 2304 + 2303).threads, 3);
-  EXPECT_EQ(plan_cpu(s, 32, 8, 2304).threads, 1);
-  EXPECT_EQ(plan_cpu(s, 32, 200, 0).threads, 100);  // no more than instances
+  EXPECT_EQ(plan_cpu(s, 8, 3 * 2304 + 2303).threads, 3);
+  EXPECT_EQ(plan_cpu(s, 8, 2304).threads, 1);
+  EXPECT_EQ(plan_cpu(s, 200, 0).threads, 100);  // no more than instances
   try {
-    plan_cpu(s, 32, 8, 2303);
+    plan_cpu(s, 8, 2303);
     FAIL() << "no error";
   } catch (const Error& e) {
     EXPECT_EQ(e.kind(), ErrorKind::out_of_memory);
-    EXPECT_THAT(e.what(), testing::HasSubstr("needs 2304 bytes but the memory limit is 2303"));
+    EXPECT_THAT(e.what(),
+                testing::HasSubstr("needs a workspace of 2304 bytes but the memory limit is 2303"));
     EXPECT_NE(e.hint(), "");
   }
 }
 
 TEST(ResultBytes, CountsWhatIsReturnedAndDoesNotOverflow) {
   BatchShape s;
-  s.count = 10;
-  s.rows = 7;
-  s.parameters = 3;
+  s.layout.count = 10;
+  s.layout.m = 7;
+  s.layout.d2 = 3;
   EXPECT_EQ(result_bytes(s), 10 * ((3 + 3) * 4 + 8));
   s.describes = true;  // gradient, attended, log mass; output, dlogits
   EXPECT_EQ(result_bytes(s), 10 * ((3 + 3) * 4 + 8 + (3 + 3 + 1) * 4 + 2 * 7 * 4));
   s.describes = false;
   s.trace_values = std::int64_t{1} << 32;
-  s.count = std::int64_t{1} << 40;
+  s.layout.count = std::int64_t{1} << 40;
   EXPECT_EQ(result_bytes(s), std::numeric_limits<std::int64_t>::max());
 }
 
@@ -398,23 +419,26 @@ TEST(CpuPlan, HoldsTheLongestInstanceAndEverythingAskedFor) {
     draw(d);
     const BatchShape& s = d.shape;
     const int threads = *rc::gen::inRange(1, 65);
-    const CpuPlan plan = plan_cpu(s, 32, threads, 0);
-    RC_ASSERT(plan.threads >= 1 && plan.threads <= threads && plan.threads <= s.count);
+    const CpuPlan plan = plan_cpu(s, threads, 0);
+    RC_ASSERT(plan.threads >= 1 && plan.threads <= threads && plan.threads <= s.layout.count);
     std::int64_t longest = 0;
-    for (std::int64_t i = 0; i < s.count; ++i)
-      longest = std::max(longest, (s.rows_of(i) + 31) / 32 * 32);
-    const std::int64_t dimension = s.parameters;
-    RC_ASSERT(plan.workspace_values >=
-              longest * (dimension + 4) + (3 + s.optimizer_memory) * dimension +
-                  (s.shifts ? 2 * longest + dimension : 0) + (s.describes ? 2 * longest : 0));
+    for (std::int64_t i = 0; i < s.layout.count; ++i)
+      longest = std::max(longest, (s.layout.all_rows_of(i) + 31) / 32 * 32);
+    const std::int64_t dimension = s.layout.d2;
+    // A, b, w, z, u; x, the point, the gradient and the optimizer's numbers; the shift; f, z and x
+    // of the step before. What evaluate() describes goes straight to the results.
+    RC_ASSERT(plan.workspace_values == longest * (dimension + 4) +
+                                           (3 + s.optimizer_memory) * dimension + 1 +
+                                           (s.shifts ? 2 * longest + dimension : 0));
+    RC_ASSERT(!plan.team);
     RC_ASSERT(plan.bytes >= plan.threads * plan.workspace_values * s.value_bytes);
     RC_ASSERT(plan.padding >= 0 && plan.padding < 1);
     const std::int64_t limit = plan.bytes / *rc::gen::inRange(1, 10);
     const std::int64_t one = plan.bytes / plan.threads;
     if (limit < one) {
-      RC_ASSERT_THROWS_AS(plan_cpu(s, 32, threads, limit), Error);
+      RC_ASSERT_THROWS_AS(plan_cpu(s, threads, limit), Error);
     } else {
-      const CpuPlan limited = plan_cpu(s, 32, threads, limit);
+      const CpuPlan limited = plan_cpu(s, threads, limit);
       RC_ASSERT(limited.bytes <= limit);
       RC_ASSERT(limited.threads == plan.threads || limited.bytes + one > limit);
       RC_ASSERT(limited.workspace_values == plan.workspace_values);

@@ -33,6 +33,12 @@ struct Owned {
 std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
 
 template <class T>
+Prepared<T> prepare(const VectorProblem<T>& problem, const Options& options,
+                    bool need_operator_norm) {
+  return softreg::prepare(Described<T>(problem, options), options, need_operator_norm);
+}
+
+template <class T>
 Owned<T> gaussian(std::int64_t count, std::int64_t n, std::int64_t d, unsigned seed = 1) {
   std::mt19937_64 rng(seed);
   std::normal_distribution<double> normal;

@@ -14,6 +14,7 @@
 
 #include "result_file.hpp"
 #include "softreg/error.hpp"
+#include "softreg/gradients.hpp"
 #include "zip_builder.hpp"
 
 namespace softreg {
@@ -73,7 +74,7 @@ Archive shared() { return Archive().f64("A", {3, 2}).f64("b", {3}); }
 Archive ragged() { return Archive().f64("A", {6, 2}).f64("b", {6}).i64("offsets", {0, 1, 4, 6}); }
 
 VectorProblem<double> view(const ProblemFile& file) {
-  return std::get<ProblemArrays<double>>(file.problem).view();
+  return std::get<ProblemArrays<double>>(file.problem).vector_view();
 }
 
 void expect_extents(const VectorProblem<double>& p, std::int64_t count, std::int64_t n,
@@ -226,13 +227,76 @@ TEST(ProblemFile, DtypesAndNamesAreRefused) {
       {"argument 'w' is int64; expected float32 or float64", uniform().i64("w", {1, 1, 1})},
       {"'p.npz' has no array 'b'; it has 'A', 'B2'", Archive().f64("A", {1, 1, 1}).f64("B2", {1})},
       {"'p.npz' has no array 'A'; it has none", Archive()},
-      {"'p.npz' holds a matrix problem (array 'A1'), which this version of softreg does not "
-       "solve",
-       Archive().f64("A1", {1, 1, 1}).f64("B", {1})},
-      {"'p.npz' has an array 'segments': several softmaxes that share one x are not supported by "
-       "this version of "
-       "softreg",
+      {"'p.npz' has arrays of a vector problem ('A') and of a matrix problem",
+       uniform().f64("A1", {1, 1, 1})},
+      {"arrays 'offsets' and 'segments' with 'instances' are both there, but one replaces the "
+       "other",
        ragged().i64("segments", {0, 6})},
+  });
+}
+
+Archive softmaxes() {
+  return Archive().f64("A", {6, 2}).f64("b", {6}).i64("segments", {0, 1, 4, 6});
+}
+
+TEST(ProblemFile, SeveralSoftmaxes) {
+  const ProblemFile file = softmaxes().i64("instances", {0, 2, 3}).read();
+  const VectorProblem<double> p = view(file);
+  EXPECT_EQ(p.count, 2);
+  EXPECT_EQ(p.segments.size(), 4u);
+  EXPECT_EQ(p.instances[1], 2);
+  expect_refusals({
+      {"array 'segments' is there without 'instances'; several softmaxes that share one x need "
+       "both",
+       softmaxes()},
+      {"instances[1] is 0 but instances[0] is 0; every instance needs at least one softmax",
+       softmaxes().i64("instances", {0, 0, 3})},
+      {"instances[1] is 2 but 'segments' makes 3 softmaxes; expected 3",
+       softmaxes().i64("instances", {0, 2})},
+  });
+}
+
+Archive matrix() { return Archive().f64("A1", {3, 4, 2}).f64("A2", {3, 5, 6}).f64("B", {3, 4, 5}); }
+Archive blocks() { return Archive().f64("A1", {5, 2}).f64("A2", {4, 3}).f64("B", {11}); }
+
+TEST(ProblemFile, MatrixProblems) {
+  const auto read = [](Archive archive) {
+    return std::get<ProblemArrays<double>>(archive.read().problem);
+  };
+  const ProblemArrays<double> uniform = read(matrix().f64("X0", {2, 6}));
+  EXPECT_TRUE(uniform.matrix);
+  const MatrixProblem<double> u = uniform.matrix_view();
+  EXPECT_EQ(std::vector({u.count, u.n, u.m, u.d1, u.d2}),
+            std::vector<std::int64_t>({3, 4, 5, 2, 6}));
+  const ProblemArrays<double> tied = read(Archive().f64("A1", {4, 2}).f64("B", {7, 4, 4}));
+  EXPECT_EQ(tied.count, 7);
+  EXPECT_TRUE(tied.matrix_view().a2.empty());
+  const ProblemArrays<double> ragged =
+      read(blocks().i64("offsets1", {0, 2, 5}).i64("offsets2", {0, 1, 4}).i64("instances", {0, 2}));
+  EXPECT_EQ(ragged.count, 1);
+  EXPECT_EQ(ragged.matrix_view().offsets2.size(), 3u);
+  expect_refusals({
+      {"argument 'B' has shape (3, 4, 4) but A1 has shape (3, 4, 2) and A2 has shape (3, 5, 6); "
+       "expected (3, 4, 5)",
+       Archive().f64("A1", {3, 4, 2}).f64("A2", {3, 5, 6}).f64("B", {3, 4, 4})},
+      {"argument 'A2' has shape (2, 5, 6) but the problem has 3 instances; expected the same "
+       "number "
+       "or an array shared by all",
+       Archive().f64("A1", {3, 4, 2}).f64("A2", {2, 5, 6}).f64("B", {3, 4, 5})},
+      {"'p.npz' has no array 'B'; it has 'A1'", Archive().f64("A1", {3, 4, 2})},
+      {"argument 'B' is float32 but A1 is float64; expected float64",
+       Archive().f64("A1", {3, 4, 2}).f32("B", {3, 4, 4})},
+      {"argument 'X0' has shape (3, 2, 5) but the problem has 3 instances of 2 x 6 parameters; "
+       "expected (3, 2, 6)",
+       matrix().f64("X0", {3, 2, 5})},
+      {"array 'offsets1' is there without 'offsets2'; ragged matrix problems need both",
+       blocks().i64("offsets1", {0, 2, 5})},
+      {"argument 'B' has shape (11,) but the blocks have 9 logits; expected (9,)",
+       blocks().i64("offsets1", {0, 3, 5}).i64("offsets2", {0, 1, 4})},
+      {"offsets2[2] is 3 but A2 has shape (4, 3); expected 4",
+       blocks().i64("offsets1", {0, 2, 5}).i64("offsets2", {0, 1, 3})},
+      {"array 'instances' is there without 'offsets1'; blocks that share X need both",
+       matrix().i64("instances", {0, 3})},
   });
 }
 

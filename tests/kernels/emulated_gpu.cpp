@@ -116,19 +116,26 @@ class EmulatedGpu final : public Gpu {
   template <class T>
   void start(int loss, const Launch& launch, const Batch<T>& batch) {
     call("launch");
-    const std::int64_t count = batch.count, d = batch.parameters;
-    expect_on_device(batch.offsets, count + 1, "offsets");
+    const std::int64_t count = batch.count, d = batch.parameters();
+    expect_on_device(batch.blocks, count + 1, "where blocks begin");
     if (batch.cancelled != nullptr) misuse("a kernel was given the host's flag");
-    // How many rows there are the device knows only once the offsets have arrived.
+    // How many blocks and rows there are the device knows only once these arrays have arrived.
     queue_.push_back([=, this] {
-      const std::int64_t rows = batch.offsets ? batch.offsets[count] : count * batch.rows;
-      std::int64_t longest = 0;
-      for (std::int64_t i = 0; i < count; ++i)
-        longest = std::max<std::int64_t>(longest, batch.rows_of(i));
+      if (!state_.misuse.empty()) return;
+      const std::int64_t blocks = batch.first_block(count);
+      expect_on_device(batch.begin1, blocks + 1, "where rows of A1 begin");
+      expect_on_device(batch.begin2, blocks + 1, "where rows of A2 begin");
+      expect_on_device(batch.begin_z, blocks + 1, "where logits begin");
+      if (!state_.misuse.empty()) return;
+      const std::int64_t rows1 = batch.first1(blocks), rows2 = batch.first2(blocks);
+      const std::int64_t rows = batch.first_row(count), segments = batch.first_segment(count);
+      const std::int64_t alike = batch.n * batch.m;  // logits of every instance, if shared
       const std::int64_t steps = batch.stop.max_steps;
-      expect_on_device(batch.a, (batch.a_shared ? longest : rows) * d, "A");
-      expect_on_device(batch.target, batch.target_shared ? longest : rows, "b");
-      expect_on_device(batch.weights, batch.weights_shared ? longest : rows, "w");
+      if (batch.matrix != (batch.a1 != nullptr)) misuse("A1 is what a matrix problem has");
+      expect_on_device(batch.a1, (batch.a1_shared ? batch.n : rows1) * batch.d1, "A1");
+      expect_on_device(batch.a2, (batch.a2_shared ? batch.m : rows2) * batch.d2, "A2");
+      expect_on_device(batch.target, batch.target_shared ? alike : rows, "b");
+      expect_on_device(batch.weights, batch.weights_shared ? alike : rows, "w");
       expect_on_device(batch.start, batch.start_shared ? d : count * d, "x0");
       expect_on_device(batch.step_size, count, "step sizes");
       expect_on_device(batch.x, count * d, "x");
@@ -141,8 +148,8 @@ class EmulatedGpu final : public Gpu {
       expect_on_device(batch.output, rows, "output");
       expect_on_device(batch.dlogits, rows, "dlogits");
       expect_on_device(batch.gradient, count * d, "gradient");
-      expect_on_device(batch.attended, count * d, "attended");
-      expect_on_device(batch.log_mass, count, "log mass");
+      expect_on_device(batch.attended, segments * batch.d2, "attended");
+      expect_on_device(batch.log_mass, segments, "log mass");
       if (!state_.misuse.empty()) return;
       emulate_launch(loss, launch, batch, state_.order, state_.seed);
       ++state_.launches;

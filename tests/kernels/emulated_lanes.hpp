@@ -11,27 +11,44 @@
 
 namespace softreg {
 
+template <class LossT, class Opt, class Op, class G, class T>
+void solve_instance(G, const Batch<T>& batch, std::int64_t i, const Op& op, const Extent& extent,
+                    const MemoryWorkspace<T>& arrays, T* before) {
+  Evaluator<MemoryPlacement<G, Op, Opt::memory, T>, LossT, Opt, T> e{
+      {{},
+       op,
+       batch.target_of(i),
+       batch.weights_of(i),
+       batch.weight,
+       batch.start_of(i),
+       batch.x_of(i),
+       arrays},
+      batch,
+      i,
+      {before, static_cast<int>(extent.rows)}};
+  e.p.load();
+  batch.outcome[i] = trajectory<T>(e, batch.stop);
+}
+
 template <int Lanes, class LossT, class Opt, class T>
 void solve_batch(const Batch<T>& batch) {
-  using Placed = MemoryPlacement<LaneGroup<Lanes>, Dense<Matrix<const T>, T>, Opt::memory, T>;
   for (std::int64_t i = 0; i < batch.count; ++i) {
-    const Matrix<const T> a = batch.matrix(i);
-    const std::int64_t own = MemoryWorkspace<T>::size(a.rows, a.cols, Opt::memory);
-    const std::int64_t all = own + ShiftWorkspace<T>::size(a.rows, a.cols);
+    const Extent extent = extent_of(batch, i);
+    const std::int64_t own = MemoryWorkspace<T>::size(extent, Opt::memory);
+    const std::int64_t all = own + ShiftWorkspace<T>::size(extent);
     std::vector<T> memory(static_cast<std::size_t>(all), quiet_nan<T>());
-    Evaluator<Placed, LossT, Opt, T> e{
-        {{},
-         {a},
-         batch.target_of(i),
-         batch.weights_of(i),
-         batch.start_of(i),
-         batch.x_of(i),
-         MemoryWorkspace<T>::carve(memory.data(), a.rows, a.cols, Opt::memory)},
-        batch,
-        i,
-        {memory.data() + own, a.rows}};
-    e.p.load();
-    batch.outcome[i] = trajectory<T>(e, batch.stop);
+    const auto arrays = MemoryWorkspace<T>::carve(memory.data(), extent, Opt::memory);
+    T* const before = memory.data() + own;
+    const LaneGroup<Lanes> group;
+    if (!batch.matrix)
+      solve_instance<LossT, Opt>(group, batch, i,
+                                 Dense<Matrix<const T>, T>{batch.a_of(i), &batch, i}, extent,
+                                 arrays, before);
+    else if constexpr (Lanes == 256)  // no kernel has a matrix problem on fewer
+      solve_instance<LossT, Opt>(group, batch, i, Kronecker<T>{batch, i, arrays.projected}, extent,
+                                 arrays, before);
+    else
+      throw std::logic_error("no yardstick for matrix problems on these lanes");
   }
 }
 

@@ -14,6 +14,7 @@
 #include "kernels/emulated_cases.hpp"
 #include "kernels/emulated_gpu.hpp"
 #include "plan.hpp"
+#include "tile_placement.hpp"
 
 namespace softreg {
 namespace {
@@ -73,8 +74,8 @@ void count(const Instances<T>& instances, const Written<T>& w, Tally& tally) {
       continue;
     const T* const x0 = batch.start_of(i);
     bool moved = false;
-    for (std::int64_t j = 0; j < batch.parameters; ++j)
-      moved |= w.x[static_cast<std::size_t>(i * batch.parameters + j)] != (x0 ? x0[j] : T(0));
+    for (std::int64_t j = 0; j < batch.parameters(); ++j)
+      moved |= w.x[static_cast<std::size_t>(i * batch.parameters() + j)] != (x0 ? x0[j] : T(0));
     EXPECT_TRUE(moved) << "instance " << i << " never moved";
   }
 }
@@ -87,13 +88,14 @@ Written<T> emulated(const Instances<T>& instances, int policy, int loss, int opt
   const Batch<T> batch = instances.batch(w);
   const KernelPolicy& p = policies[policy];
   const std::vector<int>& rows = instances.description().rows;
+  Extent most;
+  for (std::int64_t i = 0; i < batch.count; ++i) most.cover(extent_of(batch, i));
   Launch launch;
   launch.policy = policy;
   launch.optimizer = optimizer;
   launch.blocks = blocks;
   launch.workspace_stride =
-      kernel_workspace<T>(p, *std::max_element(rows.begin(), rows.end()), batch.parameters,
-                          optimizers[optimizer].memory, batch.shifts != nullptr);
+      kernel_workspace<T>(p, most, optimizers[optimizer].memory, batch.shifts != nullptr);
   const std::size_t groups = static_cast<std::size_t>(blocks * p.groups_per_block());
   const std::size_t bytes = static_cast<std::size_t>(launch.workspace_stride) * sizeof(T);
   std::vector<unsigned char> workspace(groups * bytes, 0xff);  // NaN
@@ -189,7 +191,7 @@ void compare_kernels(const LossChoice& loss, int max_steps, int runs, Tally& tal
   unsigned turn = 0;
   for (int policy = 0; policy < policy_count; ++policy) {
     const KernelPolicy& p = policies[policy];
-    if (p.max_value_bytes < int(sizeof(T))) continue;
+    if (p.max_value_bytes < int(sizeof(T)) || p.placement == Placement::matrix) continue;
     const bool stream = p.placement == Placement::stream;
     for (const Case& c :
          edge_cases(stream ? 300 : p.max_rows, stream ? 6 : p.max_parameters, p.lanes, max_steps))
@@ -274,12 +276,18 @@ Written<T> on_cpu(const Instances<T>& instances, const Isa& isa, int loss, int o
   Written<T> w;
   const Batch<T> batch = instances.batch(w);
   for (std::int64_t i = 0; i < batch.count; ++i) {
-    const std::int64_t padded = (batch.rows_of(i) + cpu_lanes - 1) / cpu_lanes * cpu_lanes;
-    std::vector<T> workspace(static_cast<std::size_t>(cpu_workspace_values(
-                                 padded, batch.parameters, optimizers[optimizer].memory,
-                                 batch.shifts != nullptr, batch.output != nullptr)),
+    BatchShape alone;
+    alone.layout.count = 1;
+    alone.layout.d2 = batch.d2;
+    alone.layout.m = batch.rows_of(i);
+    alone.value_bytes = int(sizeof(T));
+    alone.optimizer_memory = optimizers[optimizer].memory;
+    alone.shifts = batch.shifts != nullptr;
+    alone.describes = batch.output != nullptr;
+    std::vector<T> workspace(static_cast<std::size_t>(plan_cpu(alone, 1, 0).workspace_values),
                              quiet_nan<T>());
-    isa.solve(int(sizeof(T)), loss, optimizer, &batch, i, workspace.data());
+    const Team team;
+    isa.solve(int(sizeof(T)), loss, optimizer, &batch, i, workspace.data(), &team);
   }
   return w;
 }

@@ -25,7 +25,8 @@ class LoneSolve {
       : x(at(p.d), quiet_nan<T>()),
         losses(o.tracing ? at(o.stop.max_steps / o.stop.check_every + 3) : 0, quiet_nan<T>()),
         rows_(Placement::padded_rows(p.n)),
-        output(o.describing ? at(rows_) : 0),
+        extent_{rows_, 1, p.d, 0, p.n},
+        output(o.describing ? at(p.n) : 0),
         dlogits(output),
         gradient(o.describing ? at(p.d) : 0),
         attended(gradient),
@@ -34,18 +35,19 @@ class LoneSolve {
         b_(padded(p.b)),
         w_(o.weighted ? padded(p.w) : std::vector<T>()),
         x0_(p.x0),
-        workspace_(static_cast<std::size_t>(MemoryWorkspace<T>::size(rows_, p.d, Opt::memory))),
+        workspace_(static_cast<std::size_t>(MemoryWorkspace<T>::size(extent_, Opt::memory))),
         batch(describe(p, o)),
         evaluator{{{},
                    {{a_.data(), p.n, p.d, rows_}},
                    b_.data(),
                    o.weighted ? w_.data() : nullptr,
+                   T(0),
                    x0_.data(),
                    x.data(),
-                   MemoryWorkspace<T>::carve(workspace_.data(), rows_, p.d, Opt::memory)},
+                   MemoryWorkspace<T>::carve(workspace_.data(), extent_, Opt::memory)},
                   batch,
                   0,
-                  {nullptr, 0}} {
+                  {}} {
     evaluator.p.load();
   }
   LoneSolve(const LoneSolve&) = delete;
@@ -61,9 +63,10 @@ class LoneSolve {
 
  private:
   int rows_;
+  Extent extent_;
 
  public:
-  std::vector<T> output, dlogits, gradient, attended;  // when describing; the first two padded
+  std::vector<T> output, dlogits, gradient, attended;  // when describing
   T log_mass = quiet_nan<T>();
 
  private:
@@ -83,8 +86,8 @@ class LoneSolve {
   Batch<T> describe(const instances::Instance<T>& p, const LoneOptions& o) {
     Batch<T> out;
     out.count = 1;
-    out.parameters = p.d;
-    out.rows = p.n;
+    out.d2 = p.d;
+    out.m = p.n;
     out.step_size = &step_size_;
     out.ridge = T(o.ridge);
     out.ball = T(o.ball);

@@ -1,0 +1,118 @@
+// The kernels of matrix problems and of several softmaxes per instance, run by the emulator: the
+// bits of the memory placement on as many lanes, whatever the order of the threads.
+#include <gtest/gtest.h>
+
+#include <cstdio>
+
+#include "described.hpp"
+#include "kernels/emulated_cases.hpp"
+#include "kernels/emulated_gpu.hpp"
+#include "matrix_batches.hpp"
+
+namespace softreg {
+namespace {
+
+constexpr int lanes = 256;
+
+// A described problem with room for what a solve writes.
+template <class T>
+class Prepared {
+ public:
+  template <class Problem>
+  Prepared(const Problem& problem, const Options& options, bool describes)
+      : described_(problem, options), describes_(describes) {
+    for (const double t : problem.step_size) step_size_.push_back(static_cast<T>(t));
+    norms_.assign(step_size_.size(), T(5));
+  }
+
+  Batch<T> batch(Written<T>& to) const {
+    Batch<T> b = described_.batch;
+    const auto count = at(b.count);
+    const auto room = [](std::vector<T>& v, std::int64_t n) {
+      v.assign(at(n), T(-77));  // a place that nobody may write keeps this
+      return v.data();
+    };
+    b.step_size = step_size_.data();
+    b.x = room(to.x, b.count * b.parameters());
+    to.outcome.assign(count, {});
+    b.outcome = to.outcome.data();
+    b.losses = room(to.losses, b.count * b.tests);
+    to.shifts.assign(count, {});
+    b.shifts = to.shifts.data();
+    b.operator_norm = norms_.data();
+    if (describes_) {
+      b.output = room(to.output, b.first_row(b.count));
+      b.dlogits = room(to.dlogits, b.first_row(b.count));
+      b.gradient = room(to.gradient, b.count * b.parameters());
+      b.attended = room(to.attended, b.first_segment(b.count) * b.d2);
+      b.log_mass = room(to.log_mass, b.first_segment(b.count));
+    }
+    return b;
+  }
+
+ private:
+  Described<T> described_;
+  bool describes_;
+  std::vector<T> step_size_, norms_;
+};
+
+template <class T>
+Written<T> emulated(const Prepared<T>& prepared, int loss, int optimizer, simt::Order order) {
+  Written<T> w;
+  const Batch<T> batch = prepared.batch(w);
+  Launch launch;
+  launch.optimizer = optimizer;
+  launch.blocks = 2;
+  Extent most;
+  for (std::int64_t i = 0; i < batch.count; ++i) most.cover(extent_of(batch, i));
+  while (policies[launch.policy].placement !=
+         (batch.matrix ? Placement::matrix : Placement::stream))
+    ++launch.policy;
+  EXPECT_EQ(policies[launch.policy].lanes, lanes);
+  launch.workspace_stride =
+      kernel_workspace<T>(policies[launch.policy], most, optimizer == 0 ? 0 : 1, true);
+  std::vector<unsigned char> workspace(2 * at(launch.workspace_stride) * sizeof(T), 0xff);  // NaN
+  launch.workspace = workspace.data();
+  emulate_launch(loss, launch, batch, order, 5);
+  return w;
+}
+
+template <class T, class Problem>
+void expect_bits(const Problem& problem, int loss, int optimizer, std::uint64_t seed,
+                 std::int64_t& compared) {
+  Options o;
+  o.stop = {.max_steps = 7, .gradient_norm = 0, .check_every = 3};
+  o.ridge = seed % 2 == 0 ? 0.1 : 0;
+  o.ball = seed % 3 == 0 ? 0.6 : 0;
+  o.logit_weight = seed % 4 == 1 ? 0.3 : 0;
+  const Prepared<T> prepared(problem, o, seed % 2 == 1);
+  Written<T> expected;
+  solve_on_lanes(loss, optimizer, lanes, prepared.batch(expected));
+  for (const simt::Order order :
+       {simt::Order::ascending, simt::Order::descending, simt::Order::shuffled}) {
+    ASSERT_EQ(emulated(prepared, loss, optimizer, order).difference(expected), "")
+        << "loss " << loss << ", optimizer " << optimizer << ", seed " << seed;
+    compared += problem.count;
+  }
+}
+
+TEST(MatrixKernels, GiveTheBitsOfTheMemoryPlacement) {
+  std::int64_t compared = 0;
+  for (int loss = 0; loss < static_cast<int>(std::variant_size_v<AnyLoss>); ++loss)
+    for (int optimizer = 0; optimizer < 2; ++optimizer)
+      for (std::uint64_t seed = 1; seed <= (sanitized ? 2u : 4u); ++seed) {
+        MatrixRecipe r{2,    1,    4,   1, 19, 3, 2, seed % 2 == 0 ? 3 : 1, seed % 4 == 3,
+                       true, true, seed};
+        const TestMatrixBatch<double> p = make_matrix_batch<double>(r);
+        const TestMatrixBatch<float> q = make_matrix_batch<float>(r);
+        expect_bits<double>(p.view(), loss, optimizer, seed, compared);
+        expect_bits<float>(q.view(), loss, optimizer, seed, compared);
+        const WrittenOut<float> softmaxes(q);
+        expect_bits<float>(softmaxes.view(), loss, optimizer, seed, compared);
+      }
+  std::printf("[count] %lld instances of matrix kernels, bit for bit\n",
+              static_cast<long long>(compared));
+}
+
+}  // namespace
+}  // namespace softreg

@@ -1,0 +1,374 @@
+// Matrix problems on every backend: against the papers' formulas in long double, against the vector
+// problem with A1 (x) A2 written out, and against themselves in other batches, bit for bit.
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <limits>
+
+#include "described.hpp"
+#include "instances.hpp"
+#include "kernels/emulated_gpu.hpp"
+#include "matrix_batches.hpp"
+#include "softreg/model/memory_placement.hpp"
+
+namespace softreg {
+namespace {
+
+using oracle::Real;
+using oracle::Vector;
+
+constexpr Device devices_with_emulator[] = {Device::reference, Device::cpu, Device::cuda};
+
+// n_min, n_max, m_min, m_max, d1, d2, most blocks. A tile of the CPU holds 64 rows, its lanes 16.
+constexpr std::int64_t shapes[][7] = {
+    {1, 1, 1, 1, 1, 1, 1},   {3, 3, 5, 5, 2, 4, 1},  {6, 6, 16, 16, 3, 1, 1},
+    {5, 5, 17, 17, 2, 3, 1}, {1, 4, 1, 20, 3, 2, 3}, {2, 6, 3, 9, 2, 2, 4},
+    {70, 70, 4, 4, 2, 2, 1}, {8, 8, 3, 3, 5, 5, 1},  {1, 1, 33, 33, 1, 4, 1},
+    {4, 9, 10, 20, 4, 3, 1},
+};
+
+template <class T>
+TestMatrixBatch<T> batch_of(std::size_t shape, std::int64_t count, std::uint64_t seed,
+                            bool weights = false, bool tied = false) {
+  const auto& s = shapes[shape % std::size(shapes)];
+  MatrixRecipe r{count, s[0], s[1], s[2], s[3], s[4], s[5], s[6], tied, true, weights, seed};
+  return make_matrix_batch<T>(r);
+}
+
+// One instance by the papers' formulas: each row of Z is a vector problem with the matrix a1_i (x)
+// A2; the losses and gradients add up.
+template <class L, class T>
+struct RowByRow {
+  std::vector<oracle::Problem> rows;
+  Real ridge;
+
+  RowByRow(const TestMatrixBatch<T>& p, std::int64_t i, Real ridge_of) : ridge(ridge_of) {
+    std::int64_t logit = p.logits(p.first_block(i));
+    for (std::int64_t k = p.first_block(i); k < p.first_block(i + 1); ++k)
+      for (std::int64_t r = p.first1(k); r < p.first1(k + 1); ++r) {
+        oracle::Problem row;
+        row.d = static_cast<int>(p.d1 * p.d2);
+        for (std::int64_t j = p.first2(k); j < p.first2(k + 1); ++j, ++logit, ++row.n) {
+          p.row(r, j, row.a);
+          row.b.push_back(p.b[at(logit)]);
+          if (!p.w.empty()) row.w.push_back(p.w[at(logit)]);
+        }
+        rows.push_back(row);
+      }
+  }
+  struct At {
+    Real loss = 0, objective = 0;
+    Vector gradient;
+    std::vector<oracle::PointAt> each;
+  };
+  At at_point(const Vector& x) const {
+    At out;
+    out.objective = ridge / 2 * oracle::length(x) * oracle::length(x);
+    for (const Real v : x) out.gradient.push_back(ridge * v);
+    for (const oracle::Problem& row : rows) {
+      out.each.push_back(oracle::evaluate<L>(row, x));
+      out.loss += out.each.back().loss;
+      out.objective += out.each.back().objective;
+      for (std::size_t j = 0; j < x.size(); ++j) out.gradient[j] += out.each.back().gradient[j];
+    }
+    return out;
+  }
+};
+
+// The roundings that a number of size about `scale` may have passed: its sums have at most
+// `terms` terms, a trajectory makes `steps` updates with gentle steps, which magnify nothing.
+template <class T>
+double allowed(double scale, std::int64_t terms, int steps) {
+  return 4 * (steps + 2) * double(terms + 16) * (1 + scale) *
+         double(std::numeric_limits<T>::epsilon());
+}
+
+std::int64_t oracle_instances = 0;
+
+template <class L>
+class MatrixOracle : public testing::Test {
+ protected:
+  template <class T, class Opt>
+  void compare(std::size_t shape, Device device, std::uint64_t seed) {
+    const bool weighted = seed % 3 == 1;
+    const TestMatrixBatch<T> p = batch_of<T>(shape, 4, seed, weighted, seed % 5 == 2);
+    Options o{.loss = L{}, .optimizer = Opt{}};
+    o.stop = {.max_steps = 6, .gradient_norm = 0, .check_every = 4};
+    o.ridge = seed % 2 == 0 ? 0.25 : 0;
+    o.device = device;
+    o.threads = 1 + static_cast<int>(seed % 2);
+    const Result<T> r = solve(p.view(), o);
+    const Evaluation<T> e = evaluate(p.view(), o);
+    const std::int64_t d = p.d1 * p.d2;
+    std::int64_t logit = 0, softmax = 0;
+    for (std::int64_t i = 0; i < p.count; ++i, ++oracle_instances) {
+      const RowByRow<L, T> rows(p, i, o.ridge);
+      oracle::Problem whole;
+      whole.step_size = static_cast<T>(p.step_size[at(i)]);
+      for (std::int64_t j = 0; j < d; ++j) whole.x0.push_back(p.x0[at(i * d + j)]);
+      const auto terms = static_cast<std::int64_t>(rows.rows.size()) * rows.rows[0].n + d;
+      const auto near = [&](const char* what, T got, Real want, Real scale, int steps) {
+        ASSERT_LE(std::abs(Real(got) - want), allowed<T>(double(std::abs(scale)), terms, steps))
+            << what << ", instance " << i << ", shape " << shape << ", seed " << seed;
+      };
+      const auto start = rows.at_point(whole.x0);
+      near("loss", e.at.loss[at(i)], start.loss, start.loss, 0);
+      near("objective", e.at.objective[at(i)], start.objective, start.objective, 0);
+      Real largest = 0;
+      for (const auto& row : start.each)
+        for (std::size_t j = 0; j < row.dlogits.size(); ++j) largest += std::abs(row.dlogits[j]);
+      near("gradient norm", e.at.gradient_norm[at(i)], oracle::length(start.gradient), largest, 0);
+      for (std::int64_t j = 0; j < d; ++j)
+        near("gradient", e.gradient[at(i * d + j)], start.gradient[at(j)], largest, 0);
+      for (std::size_t s = 0; s < start.each.size(); ++s, ++softmax) {
+        const auto& row = start.each[s];
+        if (L::normalized) near("log mass", e.log_mass[at(softmax)], row.log_mass, row.log_mass, 0);
+        Vector attended(at(p.d2), 0);  // f A2: what A^T f is for a row a1 that is 1
+        const std::int64_t block_row = softmax;
+        for (std::size_t j = 0; j < row.f.size(); ++j, ++logit) {
+          near("f", e.output[at(logit)], row.f[j], row.f[j], 0);
+          near("dlogits", e.dlogits[at(logit)], row.dlogits[j], largest, 0);
+        }
+        std::int64_t k = 0;
+        while (p.first1(k + 1) <= block_row) ++k;
+        for (std::size_t j = 0; j < row.f.size(); ++j)
+          for (std::int64_t q = 0; q < p.d2; ++q)
+            attended[at(q)] +=
+                row.f[j] * Real(p.second()[at((p.first2(k) + std::int64_t(j)) * p.d2 + q)]);
+        for (std::int64_t q = 0; q < p.d2; ++q)
+          near("attended", e.attended[at(softmax * p.d2 + q)], attended[at(q)], 2 * row.f[0] + 2,
+               0);
+      }
+      const Vector x = oracle::iterate(
+          whole, Opt{}, 6, [&](int, const Vector& at_x) { return rows.at_point(at_x).gradient; });
+      for (std::int64_t j = 0; j < d; ++j) near("x", r.x[at(i * d + j)], x[at(j)], 1, 6);
+      const auto end = rows.at_point(x);
+      near("loss at the end", r.loss[at(i)], end.loss, end.loss + largest, 6);
+    }
+  }
+};
+TYPED_TEST_SUITE(MatrixOracle, instances::AsTypes<AnyLoss>, instances::ByName);
+
+TYPED_TEST(MatrixOracle, SolveAndEvaluateOnEveryBackend) {
+  const EmulatedGpuScope scope;
+  for (const Device device : devices_with_emulator) {
+    // The emulator is slow; each shape is still met by every loss.
+    const std::uint64_t rounds = sanitized || device == Device::cuda ? 1 : 3;
+    for (std::size_t shape = 0; shape < std::size(shapes); ++shape)
+      for (std::uint64_t k = 0; k < rounds && !(sanitized && shape % 3 != 0); ++k) {
+        const std::uint64_t seed = 100 * shape + k + static_cast<std::uint64_t>(device);
+        this->template compare<double, GradientDescent>(shape, device, seed);
+        this->template compare<float, Nesterov>(shape, device, seed + 1);
+      }
+  }
+  std::printf("[count] %lld matrix instances against the oracle\n",
+              static_cast<long long>(oracle_instances));
+}
+
+// The tensor trick: the same iterates as the vector problem in d1 d2 dimensions.
+TEST(Matrix, EqualsTheVectorProblemWrittenOut) {
+  const EmulatedGpuScope scope;
+  std::int64_t compared = 0;
+  for (const Device device : devices_with_emulator)
+    for (std::size_t k = 0; k < (sanitized ? 6u : device == Device::cuda ? 20u : 60u); ++k) {
+      TestMatrixBatch<double> p = batch_of<double>(k, 3, 50 + k, k % 3 == 0, k % 4 == 3);
+      const WrittenOut<double> out(p);
+      Options o{.loss = loss_at(k % 7), .optimizer = optimizer_at(k % 2, automatic_step_size)};
+      o.stop = {.max_steps = 25, .gradient_norm = 0, .check_every = 5};
+      o.trace = k % 2 == 0 ? TraceKind::loss : TraceKind::none;
+      o.ball = k % 5 == 4 ? 0.7 : 0;
+      o.device = device;
+      const Result<double> r = solve(p.view(), o), s = solve(out.view(), o);
+      ASSERT_EQ(r.status, s.status);
+      for (std::size_t j = 0; j < r.x.size(); ++j) ASSERT_NEAR(r.x[j], s.x[j], 1e-12) << k;
+      for (std::size_t j = 0; j < r.trace_loss.size(); ++j)
+        ASSERT_NEAR(r.trace_loss[j], s.trace_loss[j], 1e-12 * (1 + std::abs(s.trace_loss[j]))) << k;
+      compared += r.count;
+    }
+  std::printf("[count] %lld instances against A1 (x) A2 written out\n",
+              static_cast<long long>(compared));
+}
+
+// <A x, y> = <x, A^T y> of the Kronecker operator and of a dense one with several segments.
+TEST(Matrix, OperatorsAreAdjoint) {
+  for (std::size_t k = 0; k < 200; ++k) {
+    const TestMatrixBatch<double> p = batch_of<double>(k, 2, 900 + k);
+    const Described<double> described(p.view(), {});
+    for (std::int64_t i = 0; i < 2; ++i) {
+      const Extent e = extent_of(described.batch, i);
+      std::vector<double> scratch(at(e.projected)), x, y, ax(at(e.rows)), aty(at(e.parameters));
+      const Kronecker<double> op{described.batch, i, scratch.data()};
+      Rng rng(k);
+      for (std::int64_t j = 0; j < e.parameters; ++j) x.push_back(uniform(rng) - 0.5);
+      for (std::int64_t j = 0; j < e.rows; ++j) y.push_back(uniform(rng) - 0.5);
+      op.apply(LaneGroup<1>(), x.data(), ax.data());
+      op.apply_transpose(LaneGroup<1>(), y.data(), aty.data());
+      const double left = std::inner_product(ax.begin(), ax.end(), y.begin(), 0.0);
+      const double right = std::inner_product(x.begin(), x.end(), aty.begin(), 0.0);
+      EXPECT_NEAR(left, right, 1e-12 * (1 + std::abs(left)));
+    }
+  }
+}
+
+// Gradients with respect to the data: what moving one entry of A1 or A2 does to the oracle's
+// objective, by central differences in long double (error h^2, with h = 1e-4).
+template <class L>
+class MatrixGradientsTest : public testing::Test {};
+TYPED_TEST_SUITE(MatrixGradientsTest, instances::AsTypes<AnyLoss>, instances::ByName);
+
+TYPED_TEST(MatrixGradientsTest, AgreeWithFiniteDifferencesOfTheOracle) {
+  for (std::size_t k = 0; k < (sanitized ? 4u : 12u); ++k) {
+    const bool tied = k % 3 == 2;
+    TestMatrixBatch<double> p = batch_of<double>(k, 2, 300 + k, k % 2 == 1, tied);
+    const MatrixGradients<double> g =
+        gradients(p.view(), evaluate(p.view(), {.loss = TypeParam{}, .device = Device::cpu}));
+    const auto objective = [&] {
+      Real sum = 0;
+      const std::int64_t d = p.d1 * p.d2;
+      for (std::int64_t i = 0; i < p.count; ++i)
+        sum += RowByRow<TypeParam, double>(p, i, 0)
+                   .at_point(Vector(p.x0.begin() + i * d, p.x0.begin() + (i + 1) * d))
+                   .objective;
+      return sum;
+    };
+    ASSERT_EQ(g.a1.size(), p.a1.size());
+    ASSERT_EQ(g.a2.size(), p.a2.size());
+    for (const bool second : {false, true}) {
+      std::vector<double>& a = second ? p.a2 : p.a1;
+      const std::vector<double>& has = second ? g.a2 : g.a1;
+      for (std::size_t j = 0; j < a.size(); j += 1 + a.size() / 7) {
+        const double old = a[j], h = 1e-4;
+        a[j] = old + h;
+        const Real up = objective();
+        a[j] = old - h;
+        const Real down = objective();
+        a[j] = old;
+        EXPECT_NEAR(has[j], double((up - down) / (2 * Real(h))), 1e-6 * (1 + std::abs(has[j])))
+            << (second ? "A2" : "A1") << " entry " << j << ", case " << k;
+      }
+    }
+  }
+}
+
+// Bits do not depend on the batch: position, neighbours, raggedness, threads, chunks.
+template <class T>
+void expect_invariance(Device device, int rounds, std::int64_t& compared) {
+  for (int round = 0; round < rounds; ++round) {
+    Rng rng(static_cast<std::uint64_t>(round) + 77);
+    const TestMatrixBatch<T> p =
+        batch_of<T>(rng() % std::size(shapes), 6, rng() % 1000, rng() % 2 == 0);
+    Options o{.loss = loss_at(rng() % 7),
+              .optimizer = optimizer_at(rng() % 2, automatic_step_size)};
+    o.stop = {.max_steps = 9, .gradient_norm = 0, .check_every = 4};
+    o.trace = rng() % 2 == 0 ? TraceKind::shifts : TraceKind::loss;
+    o.device = device;
+    o.threads = 1;
+    const Result<T> whole = solve(p.view(), o);
+    for (int turn = 0; turn < 4; ++turn) {
+      Picks which;
+      for (std::int64_t k = draw(rng, 1, 7); k > 0; --k) which.push_back(draw(rng, 0, 5));
+      const TestMatrixBatch<T> part = p.pick(which);
+      o.threads = static_cast<int>(draw(rng, 1, 5));
+      const Result<T> r = solve(part.view(), o);
+      for (std::size_t k = 0; k < which.size(); ++k, ++compared)
+        ASSERT_EQ(difference(r, std::int64_t(k), whole, which[k]), "") << "round " << round;
+    }
+  }
+}
+TEST(Matrix, BitsDoNotDependOnTheBatch) {
+  const EmulatedGpuScope scope;
+  std::int64_t compared = 0;
+  for (const Device device : devices_with_emulator) {
+    const int rounds = sanitized ? 4 : device == Device::cuda ? 20 : 120;
+    expect_invariance<float>(device, rounds, compared);
+    expect_invariance<double>(device, rounds, compared);
+  }
+  std::printf("[count] %lld matrix instances in other batches, bit for bit\n",
+              static_cast<long long>(compared));
+}
+
+// A poisoned instance gets its status and a message that names the place; its neighbours' bits
+// stay.
+TEST(Matrix, PoisonedInstancesAreIsolatedAndNamed) {
+  const EmulatedGpuScope scope;
+  for (const Device device : devices_with_emulator) {
+    const TestMatrixBatch<double> p = batch_of<double>(1, 5, 4);  // n 3, m 5, d1 2, d2 4
+    Options o{.device = device};
+    o.stop = {.max_steps = 5, .gradient_norm = 0, .check_every = 2};
+    const Result<double> good = solve(p.view(), o);
+    struct Poison {
+      std::vector<double> TestMatrixBatch<double>::*array;
+      std::size_t place;
+      double value;
+      Status status;
+      std::int64_t row;
+      std::string text;
+    };
+    const double nan = std::numeric_limits<double>::quiet_NaN();
+    const std::int64_t i = 2;
+    using B = TestMatrixBatch<double>;
+    const Poison poisons[] = {
+        {&B::a1, 2 * 6 + 3, nan, Status::bad_input, 1, "A1[1,1] is nan but must be finite"},
+        {&B::a2, 2 * 20 + 9, nan, Status::bad_input, 2, "A2[2,1] is nan but must be finite"},
+        {&B::b, 2 * 15 + 7, nan, Status::bad_input, 1, "B[1,2] is nan but must be finite"},
+        {&B::x0, 2 * 8, nan, Status::bad_input, -1, "X0[0] is nan but must be finite"},
+        {&B::step_size, 2, -1, Status::bad_parameter, -1,
+         "step_size is -1 (-1 in float64) but must be a positive finite number"}};
+    for (const Poison& poison : poisons) {
+      TestMatrixBatch<double> q = p;
+      (q.*poison.array)[poison.place] = poison.value;
+      const Result<double> r = solve(q.view(), o);
+      EXPECT_EQ(r.status[i], poison.status);
+      ASSERT_EQ(r.messages.size(), 1u);
+      EXPECT_EQ(r.messages[0].text, poison.text);
+      EXPECT_EQ(r.messages[0].row, poison.row);
+      for (const std::int64_t k : {0, 1, 3, 4}) EXPECT_EQ(difference(r, k, good, k), "");
+    }
+    // A row of B that no simplex has, named, with the automatic step size.
+    TestMatrixBatch<double> q = p;
+    q.step_size.clear();
+    for (std::size_t j = 0; j < 5; ++j) q.b[2 * 15 + 10 + j] = 0.5;
+    const Result<double> r = solve(q.view(), o);
+    EXPECT_EQ(r.status[i], Status::bad_target);
+    EXPECT_EQ(r.messages[0].row, 2);
+    EXPECT_EQ(r.messages[0].text.substr(0, 24), "row 2 of B sums to 2.5 b");
+  }
+}
+
+// The automatic step: 1 / (5/8 sum over blocks |A1|^2 |A2|^2), and descent with it is monotone.
+TEST(Matrix, AutomaticStepSizeDescends) {
+  for (std::size_t k = 0; k < 40; ++k) {
+    TestMatrixBatch<double> p = batch_of<double>(k, 3, 70 + k);
+    p.step_size.clear();
+    for (const AnyLoss& loss :
+         {AnyLoss{SoftmaxL2{}}, AnyLoss{CrossEntropy{}}, AnyLoss{LeastSquares{}}}) {
+      Options o{.loss = loss, .trace = TraceKind::loss, .device = Device::cpu};
+      o.stop = {.max_steps = 40, .gradient_norm = 0, .check_every = 1};
+      const Result<double> r = solve(p.view(), o);
+      for (std::int64_t i = 0; i < p.count; ++i)
+        for (std::size_t t = 1; t < 41; ++t)
+          EXPECT_LE(r.trace_loss[at(i) * 41 + t],
+                    r.trace_loss[at(i) * 41 + t - 1] * (1 + 1e-14) + 1e-18);
+    }
+  }
+}
+
+// D8 row by row, summed: |S' - S|_F <= 1/2 |Z' - Z|_F, never violated on any backend.
+TEST(Matrix, ShiftsStayBelowTheirBounds) {
+  const EmulatedGpuScope scope;
+  for (const Device device : devices_with_emulator)
+    for (std::size_t k = 0; k < 10; ++k) {
+      Options o{.trace = TraceKind::shifts, .device = device};
+      o.stop = {.max_steps = 10, .gradient_norm = 0, .check_every = 5};
+      TestMatrixBatch<float> p = batch_of<float>(k, 3, 500 + k);
+      p.step_size.clear();
+      const Result<float> r = solve(p.view(), o);
+      for (const ShiftSummary<float>& s : r.shifts) {
+        EXPECT_EQ(s.updates, 10);
+        EXPECT_EQ(s.sharp.violations + s.paper.violations + s.paper_at_4.violations, 0);
+      }
+    }
+}
+
+}  // namespace
+}  // namespace softreg
