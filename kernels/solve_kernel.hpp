@@ -4,7 +4,7 @@
 #include "policy.hpp"
 #include "register_placement.hpp"
 #include "softreg/model/batch.hpp"
-#include "softreg/model/memory_placement.hpp"
+#include "softreg/model/memory_solve.hpp"
 
 namespace softreg {
 
@@ -13,9 +13,8 @@ namespace softreg {
 template <class T>
 constexpr std::int64_t kernel_workspace(const KernelPolicy& p, const Extent& e, std::int64_t memory,
                                         bool shifts) {
-  const std::int64_t own =
-      p.placement == Placement::registers ? 0 : MemoryWorkspace<T>::size(e, memory);
-  return own + (shifts ? ShiftWorkspace<T>::size(e) : 0);
+  if (p.placement == Placement::registers) return shifts ? ShiftWorkspace<T>::size(e) : 0;
+  return memory_solve_values<T>(e, memory, shifts);
 }
 
 // Shared memory of one block.
@@ -24,29 +23,11 @@ constexpr int kernel_shared_bytes() {
   return SimtGroup<PolicyT::policy.lanes>::scratch_bytes() * PolicyT::policy.groups_per_block();
 }
 
-template <class PolicyT, int Memory, class T>
-struct PlacementOf {
-  static constexpr KernelPolicy P = PolicyT::policy;
-  using Registers =
-      RegisterPlacement<P.lanes, P.placement == Placement::registers ? P.rows_per_lane() : 1,
-                        P.placement == Placement::registers ? P.max_parameters : 1, Memory, T>;
-  using Operator =
-      std::conditional_t<P.placement == Placement::matrix, Kronecker<T>, Dense<Matrix<const T>, T>>;
-  using Stream = MemoryPlacement<SimtGroup<P.lanes>, Operator, Memory, T>;
-  static SR_DEVICE Operator make_operator(const Batch<T>& batch, std::int64_t i, T* projected) {
-    if constexpr (P.placement == Placement::matrix)
-      return {batch, i, projected};
-    else
-      return {batch.a_of(i), &batch, i};
-  }
-};
-
 // workspace: workspace_stride numbers for each group of the grid.
 template <class PolicyT, class LossT, class Opt, class T>
 SR_KERNEL void solve_kernel(Batch<T> batch, T* workspace, std::int64_t workspace_stride) {
   constexpr KernelPolicy P = PolicyT::policy;
   using Group = SimtGroup<P.lanes>;
-  using Placements = PlacementOf<PolicyT, Opt::memory, T>;
   constexpr int per_block = P.groups_per_block(), scratch = Group::scratch_bytes();
   const int group_in_block = simt::thread_index() / P.lanes;
   const int group = simt::block_index() * per_block + group_in_block;
@@ -58,23 +39,15 @@ SR_KERNEL void solve_kernel(Batch<T> batch, T* workspace, std::int64_t workspace
   for (std::int64_t i = group; i < batch.count; i += groups) {
     Outcome<T> outcome;
     if constexpr (P.placement == Placement::registers) {
-      Evaluator<typename Placements::Registers, LossT, Opt, T> e{
-          {g, batch, i}, batch, i, {own, batch.rows_of(i)}};
+      using Registers =
+          RegisterPlacement<P.lanes, P.rows_per_lane(), P.max_parameters, Opt::memory, T>;
+      Evaluator<Registers, LossT, Opt, T> e{{{g, batch, i}, batch, i, {own, batch.rows_of(i)}}};
       e.p.load();
       outcome = trajectory<T>(e, batch.stop);
+    } else if constexpr (P.placement == Placement::matrix) {
+      outcome = solve_in_memory<Kronecker<T>, LossT, Opt>(g, batch, i, own);
     } else {
-      const Extent extent = extent_of(batch, i);
-      const auto arrays = MemoryWorkspace<T>::carve(own, extent, Opt::memory);
-      const auto op = Placements::make_operator(batch, i, arrays.projected);
-      const std::int64_t size = MemoryWorkspace<T>::size(extent, Opt::memory);
-      Evaluator<typename Placements::Stream, LossT, Opt, T> e{
-          {g, op, batch.target_of(i), batch.weights_of(i), batch.weight, batch.start_of(i),
-           batch.x_of(i), arrays},
-          batch,
-          i,
-          {own + size, static_cast<int>(extent.rows)}};
-      e.p.load();
-      outcome = trajectory<T>(e, batch.stop);
+      outcome = solve_in_memory<Dense<Matrix<const T>, T>, LossT, Opt>(g, batch, i, own);
     }
     g.once([&] { batch.outcome[i] = outcome; });
   }

@@ -39,7 +39,7 @@ void solve_tiles(const Batch<T>& batch, std::int64_t i, T* workspace, const Team
   const auto arrays = TileWorkspace<T>::carve(workspace, e, Opt::memory);
   T* const before = arrays.slots + team.slots * arrays.slot_size;
   Evaluator<Placement, LossT, Opt, T> evaluator{
-      {batch, i, e, arrays, team}, batch, i, {before, static_cast<int>(e.instance.rows)}};
+      {{batch, i, e, arrays, team}, batch, i, {before, static_cast<int>(e.instance.rows)}}};
   evaluator.p.load();
   batch.outcome[i] = trajectory<T>(evaluator, batch.stop);
 }
@@ -58,10 +58,10 @@ void solve_lanes(const Batch<T>& batch, std::int64_t i, T* next) {
   const auto arrays = MemoryWorkspace<T>::carve(next, e, Opt::memory);
   next += MemoryWorkspace<T>::size(e, Opt::memory);
   Evaluator<Placement, LossT, Opt, T> evaluator{
-      {{}, op, target, weights, batch.weight, batch.start_of(i), batch.x_of(i), arrays},
-      batch,
-      i,
-      {next, static_cast<int>(e.rows)}};
+      {{{}, op, target, weights, batch.weight, batch.start_of(i), batch.x_of(i), arrays},
+       batch,
+       i,
+       {next, static_cast<int>(e.rows)}}};
   evaluator.p.load();
   batch.outcome[i] = trajectory<T>(evaluator, batch.stop);
 }

@@ -8,7 +8,7 @@
 
 #include "cpu_lanes.hpp"
 #include "softreg/error.hpp"
-#include "softreg/model/memory_placement.hpp"
+#include "softreg/model/memory_solve.hpp"
 #include "solve_kernel.hpp"
 #include "tile_placement.hpp"
 
@@ -238,35 +238,40 @@ std::int64_t result_bytes(const BatchShape& s) {
 
 namespace {
 
-// f(extent) of every instance; of one, where all are alike.
+// f(i) of every instance; of one, where all are alike.
 template <class F>
-void each_extent(const Layout& l, F f) {
-  for (std::int64_t i = 0; i < (l.begin2 ? l.count : std::min<std::int64_t>(l.count, 1)); ++i)
-    f(i, extent_of(l, i));
+void each_kind(const Layout& l, F f) {
+  for (std::int64_t i = 0; i < (l.begin2 ? l.count : std::min<std::int64_t>(l.count, 1)); ++i) f(i);
 }
 
-std::int64_t trace_values(const BatchShape& s, const Extent& e) {
-  return s.shifts ? ShiftWorkspace<float>::size(e) : 0;
-}
+struct CpuNeed {
+  std::int64_t rows, padded_rows, values;  // values: of the workspace
+};
 
-// What one workspace of the CPU lanes or tiles holds; `slots` threads share an instance.
-std::int64_t cpu_workspace_values(const BatchShape& s, std::int64_t i, std::int64_t slots) {
-  if (takes_tiles(s.layout, i)) {
-    const TileExtent e = tile_extent(s.layout, i, s.value_bytes);
-    const std::int64_t own = with_type(s.value_bytes, [&](auto t) {
-      return TileWorkspace<decltype(t)>::size(e, s.optimizer_memory, slots);
-    });
-    return own + trace_values(s, e.instance);
-  }
+// Of instance i on the CPU's lanes or tiles; `slots` threads share it.
+CpuNeed cpu_need(const BatchShape& s, std::int64_t i, std::int64_t slots) {
+  const auto traced = [&s](const Extent& e) {
+    return s.shifts ? ShiftWorkspace<float>::size(e) : 0;
+  };
   Extent e = extent_of(s.layout, i);
-  e.rows = (e.rows + cpu_lanes - 1) / cpu_lanes * cpu_lanes;
-  return e.rows * (e.parameters + 2) +  // A, b, w
-         MemoryWorkspace<float>::size(e, s.optimizer_memory) + trace_values(s, e);
-}
-
-std::int64_t padded_rows(const Layout& l, std::int64_t i) {
-  if (takes_tiles(l, i)) return tile_extent(l, i, 4).instance.rows;
-  return (l.all_rows_of(i) + cpu_lanes - 1) / cpu_lanes * cpu_lanes;
+  const std::int64_t rows = e.rows;
+  if (takes_tiles(s.layout, i)) {
+    const TileExtent tiles = tile_extent(s.layout, i, s.value_bytes);
+    const std::int64_t padded = tiles.instance.rows, most = std::numeric_limits<int>::max();
+    if (padded > most)
+      throw Error(ErrorKind::invalid_input,
+                  fmt::format("{} takes {} logits on the CPU, where rows are padded to {}, but at "
+                              "most {} are supported",
+                              describe(s, i), padded, tile_lanes, most));
+    const std::int64_t own = with_type(s.value_bytes, [&](auto t) {
+      return TileWorkspace<decltype(t)>::size(tiles, s.optimizer_memory, slots);
+    });
+    return {rows, padded, own + traced(tiles.instance)};
+  }
+  e.rows = (rows + cpu_lanes - 1) / cpu_lanes * cpu_lanes;
+  return {rows, e.rows,
+          e.rows * (e.parameters + 2) +  // A, b, w
+              memory_solve_values<float>(e, s.optimizer_memory, s.shifts)};
 }
 
 [[noreturn]] void refuse_workspace(const BatchShape& s, std::int64_t instance, std::int64_t bytes,
@@ -282,45 +287,44 @@ std::int64_t padded_rows(const Layout& l, std::int64_t i) {
 CpuPlan plan_cpu(const BatchShape& s, int threads, std::int64_t memory_limit) {
   CpuPlan plan;
   const Layout& l = s.layout;
-  std::int64_t used = 0, occupied = 0, largest = 0;
+  std::int64_t largest = 0;
   plan.team = l.count > 0 && l.count < threads && (l.matrix || l.blocks != nullptr);
   plan.threads = plan.team
                      ? threads
                      : int(std::max<std::int64_t>(1, std::min<std::int64_t>(threads, l.count)));
-  const auto values_of = [&](std::int64_t i) {
-    return cpu_workspace_values(s, i, plan.team ? plan.threads : 1);
+  const auto measure = [&] {
+    std::int64_t used = 0, occupied = 0;
+    plan.workspace_values = 0;
+    each_kind(l, [&](std::int64_t i) {
+      const CpuNeed need = cpu_need(s, i, plan.team ? plan.threads : 1);
+      used += need.rows;
+      occupied += need.padded_rows;
+      if (need.values > plan.workspace_values) largest = i;
+      plan.workspace_values = std::max(plan.workspace_values, need.values);
+    });
+    plan.padding = occupied > 0 ? 1.0 - double(used) / double(occupied) : 0;
+    return aligned(plan.workspace_values * s.value_bytes);
   };
-  each_extent(l, [&](std::int64_t i, const Extent& e) {
-    used += e.rows;
-    occupied += padded_rows(l, i);
-    if (values_of(i) > plan.workspace_values) largest = i;
-    plan.workspace_values = std::max(plan.workspace_values, values_of(i));
-  });
-  plan.padding = occupied > 0 ? 1.0 - double(used) / double(occupied) : 0;
-  const auto bytes = [&] { return aligned(plan.workspace_values * s.value_bytes); };
-  if (memory_limit > 0 && plan.team && bytes() > memory_limit) {
+  std::int64_t bytes = measure();
+  if (memory_limit > 0 && plan.team && bytes > memory_limit) {
     plan.team = false;
     plan.threads = 1;
-    plan.workspace_values = 0;
-    each_extent(l, [&](std::int64_t i, const Extent&) {
-      plan.workspace_values = std::max(plan.workspace_values, values_of(i));
-    });
+    bytes = measure();
   }
-  if (memory_limit > 0 && bytes() > memory_limit)
-    refuse_workspace(s, largest, bytes(), memory_limit);
+  if (memory_limit > 0 && bytes > memory_limit) refuse_workspace(s, largest, bytes, memory_limit);
   if (memory_limit > 0 && !plan.team)
-    plan.threads = int(
-        std::min<std::int64_t>(plan.threads, memory_limit / std::max<std::int64_t>(bytes(), 1)));
-  plan.bytes = bytes() * (plan.team ? 1 : plan.threads);
+    plan.threads =
+        int(std::min<std::int64_t>(plan.threads, memory_limit / std::max<std::int64_t>(bytes, 1)));
+  plan.bytes = bytes * (plan.team ? 1 : plan.threads);
   return plan;
 }
 
 CpuPlan plan_reference(const BatchShape& s, std::int64_t memory_limit) {
   CpuPlan plan;
   std::int64_t largest = 0;
-  each_extent(s.layout, [&](std::int64_t i, const Extent& e) {
+  each_kind(s.layout, [&](std::int64_t i) {
     const std::int64_t values =
-        MemoryWorkspace<float>::size(e, s.optimizer_memory) + trace_values(s, e);
+        memory_solve_values<float>(extent_of(s.layout, i), s.optimizer_memory, s.shifts);
     if (values > plan.workspace_values) largest = i;
     plan.workspace_values = std::max(plan.workspace_values, values);
   });

@@ -4,42 +4,20 @@
 
 #include "backend.hpp"
 #include "softreg/model/catalog.hpp"
-#include "softreg/model/memory_placement.hpp"
+#include "softreg/model/memory_solve.hpp"
 
 namespace softreg {
 namespace {
 
-template <class LossT, class Opt, class Op, class T>
-void solve_one(const Batch<T>& batch, std::int64_t i, const Op& op, const Extent& e,
-               const MemoryWorkspace<T>& arrays, T* before) {
-  using Placement = MemoryPlacement<LaneGroup<1>, Op, Opt::memory, T>;
-  Evaluator<Placement, LossT, Opt, T> evaluator{{{},
-                                                 op,
-                                                 batch.target_of(i),
-                                                 batch.weights_of(i),
-                                                 batch.weight,
-                                                 batch.start_of(i),
-                                                 batch.x_of(i),
-                                                 arrays},
-                                                batch,
-                                                i,
-                                                {before, static_cast<int>(e.rows)}};
-  evaluator.p.load();
-  batch.outcome[i] = trajectory<T>(evaluator, batch.stop);
-}
-
 template <class LossT, class Opt, class T>
 void solve_one(const Batch<T>& batch, std::int64_t i, std::vector<T>& workspace) {
-  const Extent e = extent_of(batch, i);
-  const std::int64_t own = MemoryWorkspace<T>::size(e, Opt::memory);
-  workspace.resize(static_cast<std::size_t>(own + (batch.shifts ? ShiftWorkspace<T>::size(e) : 0)));
-  const auto arrays = MemoryWorkspace<T>::carve(workspace.data(), e, Opt::memory);
-  T* const before = workspace.data() + own;
-  if (batch.matrix)
-    solve_one<LossT, Opt>(batch, i, Kronecker<T>{batch, i, arrays.projected}, e, arrays, before);
-  else
-    solve_one<LossT, Opt>(batch, i, Dense<Matrix<const T>, T>{batch.a_of(i), &batch, i}, e, arrays,
-                          before);
+  const LaneGroup<1> lane;
+  workspace.resize(static_cast<std::size_t>(
+      memory_solve_values<T>(extent_of(batch, i), Opt::memory, batch.shifts != nullptr)));
+  batch.outcome[i] =
+      batch.matrix ? solve_in_memory<Kronecker<T>, LossT, Opt>(lane, batch, i, workspace.data())
+                   : solve_in_memory<Dense<Matrix<const T>, T>, LossT, Opt>(lane, batch, i,
+                                                                            workspace.data());
 }
 
 template <class T>

@@ -101,17 +101,17 @@ class Watched {
     const Extent extent = extent_of(batch_, 0);
     workspace_.resize(size(MemoryWorkspace<T>::size(extent, 0)));
     before_.resize(size(ShiftWorkspace<T>::size(extent)));
-    evaluator_.emplace_back(Solver{{{},
-                                    {matrix},
-                                    target_.data(),
-                                    nullptr,
-                                    T(0),
-                                    nullptr,
-                                    x_.data(),
-                                    MemoryWorkspace<T>::carve(workspace_.data(), extent, 0)},
-                                   batch_,
-                                   0,
-                                   {before_.data(), static_cast<int>(extent.rows)}});
+    evaluator_.emplace_back(Solver{{{{},
+                                     {matrix},
+                                     target_.data(),
+                                     nullptr,
+                                     T(0),
+                                     nullptr,
+                                     x_.data(),
+                                     MemoryWorkspace<T>::carve(workspace_.data(), extent, 0)},
+                                    batch_,
+                                    0,
+                                    {before_.data(), static_cast<int>(extent.rows)}}});
     evaluator_[0].p.load();
     evaluator_[0].init();
   }

@@ -7,46 +7,21 @@
 #include <vector>
 
 #include "softreg/model/catalog.hpp"
-#include "softreg/model/memory_placement.hpp"
+#include "softreg/model/memory_solve.hpp"
 
 namespace softreg {
 
-template <class LossT, class Opt, class Op, class G, class T>
-void solve_instance(G, const Batch<T>& batch, std::int64_t i, const Op& op, const Extent& extent,
-                    const MemoryWorkspace<T>& arrays, T* before) {
-  Evaluator<MemoryPlacement<G, Op, Opt::memory, T>, LossT, Opt, T> e{
-      {{},
-       op,
-       batch.target_of(i),
-       batch.weights_of(i),
-       batch.weight,
-       batch.start_of(i),
-       batch.x_of(i),
-       arrays},
-      batch,
-      i,
-      {before, static_cast<int>(extent.rows)}};
-  e.p.load();
-  batch.outcome[i] = trajectory<T>(e, batch.stop);
-}
-
 template <int Lanes, class LossT, class Opt, class T>
 void solve_batch(const Batch<T>& batch) {
+  const LaneGroup<Lanes> lanes;
   for (std::int64_t i = 0; i < batch.count; ++i) {
-    const Extent extent = extent_of(batch, i);
-    const std::int64_t own = MemoryWorkspace<T>::size(extent, Opt::memory);
-    const std::int64_t all = own + ShiftWorkspace<T>::size(extent);
-    std::vector<T> memory(static_cast<std::size_t>(all), quiet_nan<T>());
-    const auto arrays = MemoryWorkspace<T>::carve(memory.data(), extent, Opt::memory);
-    T* const before = memory.data() + own;
-    const LaneGroup<Lanes> group;
+    const std::int64_t values = memory_solve_values<T>(extent_of(batch, i), Opt::memory, true);
+    std::vector<T> memory(static_cast<std::size_t>(values), quiet_nan<T>());
     if (!batch.matrix)
-      solve_instance<LossT, Opt>(group, batch, i,
-                                 Dense<Matrix<const T>, T>{batch.a_of(i), &batch, i}, extent,
-                                 arrays, before);
+      batch.outcome[i] =
+          solve_in_memory<Dense<Matrix<const T>, T>, LossT, Opt>(lanes, batch, i, memory.data());
     else if constexpr (Lanes == 256)  // no kernel has a matrix problem on fewer
-      solve_instance<LossT, Opt>(group, batch, i, Kronecker<T>{batch, i, arrays.projected}, extent,
-                                 arrays, before);
+      batch.outcome[i] = solve_in_memory<Kronecker<T>, LossT, Opt>(lanes, batch, i, memory.data());
     else
       throw std::logic_error("no yardstick for matrix problems on these lanes");
   }

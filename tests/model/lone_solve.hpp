@@ -37,17 +37,17 @@ class LoneSolve {
         x0_(p.x0),
         workspace_(static_cast<std::size_t>(MemoryWorkspace<T>::size(extent_, Opt::memory))),
         batch(describe(p, o)),
-        evaluator{{{},
-                   {{a_.data(), p.n, p.d, rows_}},
-                   b_.data(),
-                   o.weighted ? w_.data() : nullptr,
-                   T(0),
-                   x0_.data(),
-                   x.data(),
-                   MemoryWorkspace<T>::carve(workspace_.data(), extent_, Opt::memory)},
-                  batch,
-                  0,
-                  {}} {
+        evaluator{{{{},
+                    {{a_.data(), p.n, p.d, rows_}},
+                    b_.data(),
+                    o.weighted ? w_.data() : nullptr,
+                    T(0),
+                    x0_.data(),
+                    x.data(),
+                    MemoryWorkspace<T>::carve(workspace_.data(), extent_, Opt::memory)},
+                   batch,
+                   0,
+                   {}}} {
     evaluator.p.load();
   }
   LoneSolve(const LoneSolve&) = delete;

@@ -1,10 +1,10 @@
 // What a loss is: five short functions of numbers, and nothing about loops, memory or threads.
 //
-//   u = activate(v)                 the row's activation; v = z - shift (shift = 0 unless
-//   normalized) terms(v, u, b, s)               s plus the row's contribution to a handful of sums
-//   h = finish(s, shift)            the loss of one segment and what its rows need back
-//   output(u, h)                    the prediction f of a row
-//   dlogit(v, u, b, h)              dL/dz of a row
+//   u = activate(v)       the row's activation; v = z - shift, and shift is 0 unless normalized
+//   terms(v, u, b, s)     s plus the row's contribution to a handful of sums
+//   h = finish(s, shift)  the loss of one segment and what its rows need back
+//   output(u, h)          the prediction f of a row
+//   dlogit(v, u, b, h)    dL/dz of a row
 //
 // normalized: the prediction is a distribution, f = u / <u, 1>; Head has a member `mass` = <u, 1>,
 // and the evaluator keeps shift close to log <exp z, 1>, so that u is close to f and mass close

@@ -29,6 +29,11 @@ struct Dense {
   const Layout* layout = nullptr;  // of several segments; null: all rows are one
   std::int64_t instance = 0;
 
+  // Instance i of a vector problem as it lies; nothing is projected.
+  static SR_HD Dense of(const Batch<T>& batch, std::int64_t i, T*) {
+    return {batch.a_of(i), &batch, i};
+  }
+
   SR_HD int rows() const { return a.rows; }
   SR_HD int parameters() const { return a.cols; }
   SR_HD int columns() const { return a.cols; }  // of A2
@@ -76,6 +81,10 @@ struct Kronecker {
   const Batch<T>& batch;
   std::int64_t instance;
   T* projected;  // A1 X, or P A2, of one block: (n, d2)
+
+  static SR_HD Kronecker of(const Batch<T>& batch, std::int64_t i, T* projected) {
+    return {batch, i, projected};
+  }
 
   SR_HD int rows() const { return batch.rows_of(instance); }
   SR_HD int parameters() const { return batch.parameters(); }

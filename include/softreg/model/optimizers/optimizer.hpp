@@ -14,7 +14,7 @@
 
 namespace softreg {
 
-// The step size that stands for "auto": 1 / the proven curvature (product of step_size.cpp).
+// The step size that stands for "auto": 1 / the proven curvature (src/prepare.cpp).
 inline constexpr double automatic_step_size = 0;
 
 template <class O>
