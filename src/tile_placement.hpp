@@ -58,6 +58,7 @@ struct TileExtent {
   Extent instance;  // rows: padded
   std::int64_t tiles = 0;
   std::int64_t transposed = 0;   // numbers of all A2^T, padded
+  std::int64_t copied = 0;       // numbers of those A2 that have no rows to fill the lanes
   std::int64_t attended = 0;     // numbers of P A2
   std::int64_t tile_logits = 0;  // of the largest tile, padded
   std::int64_t tile_projected = 0;
@@ -66,7 +67,7 @@ struct TileExtent {
   void cover(const TileExtent& e) {
     instance.cover(e.instance);
     for (const auto member :
-         {&TileExtent::tiles, &TileExtent::transposed, &TileExtent::attended,
+         {&TileExtent::tiles, &TileExtent::transposed, &TileExtent::copied, &TileExtent::attended,
           &TileExtent::tile_logits, &TileExtent::tile_projected, &TileExtent::columns})
       this->*member = this->*member < e.*member ? e.*member : this->*member;
   }
@@ -82,6 +83,7 @@ inline TileExtent tile_extent(const Layout& l, std::int64_t i, int value_bytes) 
     e.instance.rows += n * columns;
     e.tiles += (n + most - 1) / most;
     e.transposed += columns * l.d2;
+    if (columns != l.rows2(k)) e.copied += columns * l.d2;
     e.attended += n * l.d2;
     e.tile_logits = e.tile_logits < rows * columns ? rows * columns : e.tile_logits;
     e.tile_projected = e.tile_projected < rows * l.d2 ? rows * l.d2 : e.tile_projected;
@@ -91,8 +93,10 @@ inline TileExtent tile_extent(const Layout& l, std::int64_t i, int value_bytes) 
 }
 
 // Rows row ... row + rows - 1 of block `block`.
+template <class T>
 struct TileRows {
   std::int64_t block;
+  const T* a2;                        // (padded columns, d2), zeros below A2
   int row, rows, columns;             // columns: of the block, not padded
   int segment;                        // index of the first row
   std::int64_t first;                 // of its logits within the instance
@@ -103,20 +107,20 @@ struct TileRows {
 template <class T>
 struct TileWorkspace {
   static constexpr int totals = 4;
-  T *x, *point, *grad, *memory, *shift, *partial, *transposed, *attended;
-  TileRows* tiles;
+  T *x, *point, *grad, *memory, *shift, *partial, *transposed, *copied, *attended;
+  TileRows<T>* tiles;
   T* slots;  // slot_size numbers each
   std::int64_t slot_size;
 
   static constexpr std::int64_t tile_numbers =
-      static_cast<std::int64_t>((sizeof(TileRows) + sizeof(T) - 1) / sizeof(T));
+      static_cast<std::int64_t>((sizeof(TileRows<T>) + sizeof(T) - 1) / sizeof(T));
 
   static std::int64_t slot(const TileExtent& e) {
     return 2 * e.tile_logits + e.tile_projected + 2 * e.columns;
   }
   static std::int64_t size(const TileExtent& e, std::int64_t memory, std::int64_t slots) {
     return tile_numbers * e.tiles + (3 + memory) * e.instance.parameters + e.instance.segments +
-           totals * e.tiles + e.transposed + e.attended + slots * slot(e);
+           totals * e.tiles + e.transposed + e.copied + e.attended + slots * slot(e);
   }
   static TileWorkspace carve(T* next, const TileExtent& e, std::int64_t memory) {
     const auto take = [&next](std::int64_t values) {
@@ -125,7 +129,7 @@ struct TileWorkspace {
       return from;
     };
     TileWorkspace w;
-    w.tiles = reinterpret_cast<TileRows*>(take(tile_numbers * e.tiles));
+    w.tiles = reinterpret_cast<TileRows<T>*>(take(tile_numbers * e.tiles));
     w.x = take(e.instance.parameters);
     w.point = take(e.instance.parameters);
     w.grad = take(e.instance.parameters);
@@ -133,6 +137,7 @@ struct TileWorkspace {
     w.shift = take(e.instance.segments);
     w.partial = take(totals * e.tiles);
     w.transposed = take(e.transposed);
+    w.copied = take(e.copied);
     w.attended = take(e.attended);
     w.slots = next;
     w.slot_size = slot(e);
@@ -154,7 +159,7 @@ template <class T>
 struct Tile {
   static constexpr LaneGroup<tile_lanes, true> g{};
   const TileSource<T>& p;
-  const TileRows& at;
+  const TileRows<T>& at;
   T *z, *u, *projected, *padded_target, *padded_weights;
   int row = 0;  // that is being passed
   const T *target = nullptr, *weights_ = nullptr;
@@ -181,10 +186,13 @@ struct Tile {
     multiply({at.rows, columns(), d2, d2, columns(), columns(), false, false}, q,
              p.w.transposed + at.transposed, z);
   }
-  void attend() const {  // P A2
+  void attend() const {  // P A2, with zeros for what fills the lanes
     const int d2 = p.batch.d2;
-    multiply({at.rows, d2, at.columns, columns(), d2, d2, false, false}, z,
-             p.batch.a2_of(at.block).data, p.w.attended + at.attended);
+    for (int i = 0; i < at.rows; ++i)
+      for (int j = at.columns; j < columns(); ++j)
+        z[static_cast<std::int64_t>(i) * columns() + j] = T(0);
+    multiply({at.rows, d2, columns(), columns(), d2, d2, false, false}, z, at.a2,
+             p.w.attended + at.attended);
   }
 
   template <class F>
@@ -257,17 +265,29 @@ struct TilePlacement : Coordinates<LaneGroup<tile_lanes, true>, Memory, T>, Tile
         TileSource<T>{of, i, e, arrays},
         team(threads) {}
 
-  // Lists the tiles and transposes A2: Z = (A1 X) A2^T wants its columns.
+  // Lists the tiles, transposes A2 (Z = (A1 X) A2^T wants its columns) and fills it up: a product's
+  // depth is a multiple of the lanes, so that the shapes of products, for each of which a kernel is
+  // generated, stay few in ragged batches too.
   void load() {
     Base::load();
     std::int64_t tile = 0, padded = 0, transposed = 0, attended = 0;
     int segment = 0;
+    T* copied = w.copied;
     for (std::int64_t k = batch.first_block(instance); k < batch.first_block(instance + 1); ++k) {
       const int n = batch.rows1(k), m = batch.rows2(k), columns = padded_columns(m);
       const int most = tile_rows(m, sizeof(T));
       const std::int64_t first = batch.first_z(k) - batch.first_row(instance);
+      const Matrix<const T> own = batch.a2_of(k);
+      const T* a2 = own.data;
+      if (m != columns) {
+        for (std::int64_t e = 0, end = std::int64_t{columns} * batch.d2; e < end; ++e)
+          copied[e] = e < std::int64_t{m} * batch.d2 ? own.data[e] : T(0);
+        a2 = copied;
+        copied += std::int64_t{columns} * batch.d2;
+      }
       for (int row = 0; row < n; row += most, ++tile)
         w.tiles[tile] = {k,
+                         a2,
                          row,
                          n - row < most ? n - row : most,
                          m,
@@ -276,7 +296,7 @@ struct TilePlacement : Coordinates<LaneGroup<tile_lanes, true>, Memory, T>, Tile
                          padded + static_cast<std::int64_t>(row) * columns,
                          transposed,
                          attended + static_cast<std::int64_t>(row) * batch.d2};
-      transpose(batch.a2_of(k), columns, w.transposed + transposed);
+      transpose(own, columns, w.transposed + transposed);
       segment += n;
       padded += static_cast<std::int64_t>(n) * columns;
       transposed += static_cast<std::int64_t>(columns) * batch.d2;

@@ -287,6 +287,83 @@ TEST(Matrix, BitsDoNotDependOnTheBatch) {
               static_cast<long long>(compared));
 }
 
+// Blocks of many shapes, in tiles with and without a remainder: each alone has the bits that it has
+// among the others.
+TEST(Matrix, BitsDoNotDependOnOtherShapes) {
+  Options o{.device = Device::cpu};
+  o.stop = {.max_steps = 3, .gradient_norm = 0, .check_every = 2};
+  std::int64_t compared = 0;
+  const auto all_alike = [&]<class T>(T, std::uint64_t seed) {
+    const std::int64_t count = sanitized ? 40 : 400;
+    const TestMatrixBatch<T> p =
+        make_matrix_batch<T>({count, 1, 150, 1, 300, 5, 7, 1, false, true, false, seed});
+    const Result<T> whole = solve(p.view(), o);
+    for (std::int64_t i = 0; i < count; ++i, ++compared)
+      ASSERT_EQ(difference(solve(p.pick({i}).view(), o), 0, whole, i), "") << "instance " << i;
+  };
+  all_alike(float{}, 31);
+  all_alike(double{}, 32);
+  std::printf("[count] %lld matrix instances of many shapes, bit for bit\n",
+              static_cast<long long>(compared));
+}
+
+TEST(Matrix, ShapesThatDisagreeAreRefusedWithBothNumbers) {
+  const std::vector<double> numbers(1000);
+  const auto first = [&](std::size_t n) { return std::span<const double>(numbers).first(n); };
+  const auto message = [](const MatrixProblem<double>& p) -> std::string {
+    try {
+      solve(p, {});
+    } catch (const Error& e) {
+      return e.what();
+    }
+    return "accepted";
+  };
+  // Two instances, A1 3 x 2, A2 5 x 4.
+  const MatrixProblem<double> good{.count = 2,
+                                   .n = 3,
+                                   .m = 5,
+                                   .d1 = 2,
+                                   .d2 = 4,
+                                   .a1 = first(12),
+                                   .a2 = first(40),
+                                   .b = first(30)};
+  const MatrixProblem<double> tied{.count = 2, .n = 3, .d1 = 2, .a1 = first(12), .b = first(18)};
+  EXPECT_EQ(message(good), "accepted");
+  EXPECT_EQ(message(tied), "accepted");
+  struct Case {
+    const MatrixProblem<double>& from;
+    void (*change)(MatrixProblem<double>& p, const std::vector<double>& n);
+    std::vector<std::string> words;
+  };
+  static const std::vector<std::int64_t> two{0, 3, 6}, three{0, 1, 2, 6}, down{0, 4, 3};
+  using P = MatrixProblem<double>;
+  using N = std::vector<double>;
+  const Case cases[] = {
+      {good, [](P& p, const N& n) { p.a1 = std::span(n).first(11); }, {"A1", "11", "12"}},
+      {good, [](P& p, const N& n) { p.a2 = std::span(n).first(41); }, {"A2", "41", "40"}},
+      {good, [](P& p, const N& n) { p.b = std::span(n).first(29); }, {"B", "29", "30"}},
+      {good, [](P& p, const N& n) { p.x0 = std::span(n).first(17); }, {"X0", "17", "16"}},
+      {good, [](P& p, const N& n) { p.w = std::span(n).first(31); }, {"w", "31", "30"}},
+      {good,
+       [](P& p, const N& n) { p.step_size = std::span(n).first(3); },
+       {"step_size", "3", "2"}},
+      {good, [](P& p, const N&) { p.d1 = 0; }, {"d1", "0"}},
+      {good, [](P& p, const N&) { p.m = -5; }, {"m", "-5"}},
+      {good, [](P& p, const N&) { p.d1 = p.d2 = 1 << 20; }, {"X", "1048576"}},
+      {good, [](P& p, const N&) { p.offsets1 = two, p.offsets2 = three; }, {"offsets", "3", "4"}},
+      {good, [](P& p, const N&) { p.offsets1 = two, p.offsets2 = down; }, {"offsets2", "4", "3"}},
+      {good, [](P& p, const N&) { p.instances = two; }, {"instances", "offsets1"}},
+      {tied, [](P& p, const N&) { p.m = 4; }, {"A2", "n is 3", "m is 4"}},
+      {tied, [](P& p, const N&) { p.d2 = 5; }, {"A2", "d1 is 2", "d2 is 5"}}};
+  for (const Case& c : cases) {
+    P p = c.from;
+    c.change(p, numbers);
+    const std::string text = message(p);
+    for (const std::string& word : c.words)
+      EXPECT_NE(text.find(word), std::string::npos) << "'" << word << "' in: " << text;
+  }
+}
+
 // A poisoned instance gets its status and a message that names the place; its neighbours' bits
 // stay.
 TEST(Matrix, PoisonedInstancesAreIsolatedAndNamed) {
@@ -351,6 +428,20 @@ TEST(Matrix, AutomaticStepSizeDescends) {
                     r.trace_loss[at(i) * 41 + t - 1] * (1 + 1e-14) + 1e-18);
     }
   }
+}
+
+// A1 and A2 may be the same numbers and yet other matrices.
+TEST(Matrix, AutomaticStepSizeOfMatricesThatShareTheirNumbers) {
+  const std::vector<double> a{4, 0, 0, 4, 0, 0}, copy = a;
+  const std::vector<double> b(6, 1.0 / 3);
+  Options o{.device = Device::reference};
+  o.stop = {.max_steps = 2, .gradient_norm = 0, .check_every = 1};
+  const MatrixProblem<double> p{
+      .count = 1, .n = 2, .m = 3, .d1 = 3, .d2 = 2, .a1 = a, .a2 = a, .b = b};
+  MatrixProblem<double> q = p;
+  q.a2 = copy;
+  const Result<double> one = solve(p, o), two = solve(q, o);
+  EXPECT_EQ(difference(one, 0, two, 0), "");
 }
 
 // D8 row by row, summed: |S' - S|_F <= 1/2 |Z' - Z|_F, never violated on any backend.
