@@ -159,6 +159,8 @@ void validate(const MatrixProblem<T>& p) {
         refuse("B has more than 2^63 numbers");
     logits_of_one = logits;
   } else {
+    if (tied && p.m != 0 && p.m != p.n)
+      refuse(fmt::format("A2 is left out, so that it is A1, but n is {} and m is {}", p.n, p.m));
     if (!p.instances.empty())
       refuse("argument 'instances' needs 'offsets1' and 'offsets2', which say where blocks begin");
     check_dimension(p.n, "n");
