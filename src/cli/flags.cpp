@@ -335,20 +335,19 @@ std::vector<std::pair<std::string, std::string>> Flags::names() const {
 }
 
 std::vector<std::string> unknown_environment() {
-  std::vector<std::string> result;
-  std::set<std::string> known{"SOFTREG_ISA"};
-  for (const VerbEntry& verb : verbs()) {
-    for (const auto& [name, description] : verb.make()->flags().names()) {
-      if (name != "--help") known.insert(environment_name(name.substr(2)));
-    }
-  }
+  std::set<std::string> found;
   for (char** variable = ::environ; *variable != nullptr; ++variable) {
     const std::string_view text(*variable);
-    const std::string name(text.substr(0, text.find('=')));
-    if (name.starts_with("SOFTREG_") && known.count(name) == 0) result.push_back(name);
+    if (text.starts_with("SOFTREG_")) found.emplace(text.substr(0, text.find('=')));
   }
-  std::sort(result.begin(), result.end());
-  return result;
+  found.erase("SOFTREG_ISA");
+  found.erase("SOFTREG_PROGRAM");  // of the examples: where this program lies
+  if (found.empty()) return {};
+  for (const VerbEntry& verb : verbs()) {
+    for (const auto& [name, description] : verb.make()->flags().names())
+      if (name != "--help") found.erase(environment_name(name.substr(2)));
+  }
+  return {found.begin(), found.end()};
 }
 
 }  // namespace softreg
