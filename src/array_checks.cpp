@@ -1,5 +1,7 @@
 #include "array_checks.hpp"
 
+#include <limits>
+
 namespace softreg {
 
 void refuse_input(const std::string& sentence, const std::string& hint) {
@@ -66,6 +68,34 @@ void warn_of_overflow(const std::string& what, std::span<const double> from,
   if (first == from.end()) return;
   warnings.push_back(fmt::format("{} has {} numbers that overflow float32, the first is {}", what,
                                  std::count_if(first, from.end(), overflows), *first));
+}
+
+void check_extent(const char* what, std::int64_t extent) {
+  constexpr std::int64_t most = std::numeric_limits<std::int32_t>::max();
+  if (extent < 1 || extent > most)
+    refuse_input(fmt::format("the problem has {} {}; expected 1 to {}", extent, what, most));
+}
+
+void check_count(std::int64_t count) {
+  if (count < 1)
+    refuse_input(fmt::format("the problem has {} instances; expected 1 or more", count));
+}
+
+void check_starts_and_steps(NpzFile& file, const std::string& start, std::int64_t count,
+                            const ArrayShape& one, const std::string& parameters) {
+  const std::string problem =
+      fmt::format("the problem has {} instances of {} parameters", count, parameters);
+  ArrayShape all = one;
+  all.insert(all.begin(), count);
+  if (file.has(start)) {
+    const ArrayShape& actual = file.header(start).shape;
+    if (actual != one && actual != all) refuse_shape(start, actual, problem, shape_text(all));
+  }
+  if (file.has("step_size")) {
+    const ArrayShape& actual = file.header("step_size").shape;
+    if (actual != ArrayShape{count})
+      refuse_shape("step_size", actual, problem, shape_text(ArrayShape{count}));
+  }
 }
 
 template <class T>

@@ -13,6 +13,7 @@
 
 #include "aligned.hpp"
 #include "npz.hpp"
+#include "problem_file.hpp"
 #include "softreg/error.hpp"
 #include "text.hpp"
 
@@ -72,6 +73,15 @@ std::vector<std::string> unused_arrays(const NpzFile& file, const std::array<con
   return result;
 }
 
+// An extent that an int32 must hold: "the problem has 0 rows of A1; expected 1 to 2147483647".
+void check_extent(const char* what, std::int64_t extent);
+
+void check_count(std::int64_t count);
+
+// The starts, of shape (count, one) or shared, and the step sizes, (count). parameters: "16".
+void check_starts_and_steps(NpzFile& file, const std::string& start, std::int64_t count,
+                            const ArrayShape& one, const std::string& parameters);
+
 // A warning of the numbers that are finite in the file but not in float32.
 void warn_of_overflow(const std::string& what, std::span<const double> from,
                       std::vector<std::string>& warnings);
@@ -80,5 +90,28 @@ void warn_of_overflow(const std::string& what, std::span<const double> from,
 template <class T>
 AlignedVector<T> read_rounded(NpzFile& file, const std::string& name,
                               std::vector<std::string>& warnings);
+
+// What a problem may have beside its data.
+template <class T>
+void read_optional(NpzFile& file, const std::string& start, ProblemArrays<T>& problem,
+                   std::vector<std::string>& warnings) {
+  if (file.has(start)) problem.x0 = read_rounded<T>(file, start, warnings);
+  if (file.has("w")) problem.w = read_rounded<T>(file, "w", warnings);
+  if (file.has("step_size")) problem.step_size = file.read<double>("step_size");
+}
+
+// read.operator()<T>() in the dtype that was chosen, or else that of the array `like`.
+template <class F>
+ProblemFile read_in_dtype(NpzFile& file, const std::string& like, DtypeChoice choice,
+                          std::vector<std::string> warnings, F read) {
+  ProblemFile result;
+  result.warnings = std::move(warnings);
+  if (choice == DtypeChoice::f32 ||
+      (choice == DtypeChoice::keep && file.header(like).dtype == Dtype::f32))
+    result.problem = read.template operator()<float>(result.warnings);
+  else
+    result.problem = read.template operator()<double>(result.warnings);
+  return result;
+}
 
 }  // namespace softreg

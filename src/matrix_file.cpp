@@ -3,16 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <limits>
 #include <utility>
 
 #include "array_checks.hpp"
-#include "problem_file.hpp"
 
 namespace softreg {
 namespace {
-
-constexpr std::int64_t largest_extent = std::numeric_limits<std::int32_t>::max();
 
 constexpr std::array used_names{"A1", "A2",       "B",        "X0",       "step_size",
                                 "w",  "offsets1", "offsets2", "instances"};
@@ -142,22 +138,12 @@ void MatrixReader::check_logits(const std::string& name) {
 }
 
 void MatrixReader::check_companions() {
-  for (const auto& [what, extent] : {std::pair{"rows of A1", n_},
-                                     {"rows of A2", m_},
-                                     {"columns of A1 (d1)", d1_},
-                                     {"columns of A2 (d2)", d2_}})
-    if (extent < 1 || extent > largest_extent)
-      refuse_input(
-          fmt::format("the problem has {} {}; expected 1 to {}", extent, what, largest_extent));
-  if (count_ < 1)
-    refuse_input(fmt::format("the problem has {} instances; expected 1 or more", count_));
-  const std::string problem =
-      fmt::format("the problem has {} instances of {} x {} parameters", count_, d1_, d2_);
-  if (file_.has("X0") && shape("X0") != ArrayShape{d1_, d2_} &&
-      shape("X0") != ArrayShape{count_, d1_, d2_})
-    refuse_shape("X0", shape("X0"), problem, shape_text(ArrayShape{count_, d1_, d2_}));
-  if (file_.has("step_size") && shape("step_size") != ArrayShape{count_})
-    refuse_shape("step_size", shape("step_size"), problem, shape_text(ArrayShape{count_}));
+  check_extent("rows of A1", n_);
+  check_extent("rows of A2", m_);
+  check_extent("columns of A1 (d1)", d1_);
+  check_extent("columns of A2 (d2)", d2_);
+  check_count(count_);
+  check_starts_and_steps(file_, "X0", count_, {d1_, d2_}, fmt::format("{} x {}", d1_, d2_));
   if (file_.has("w")) check_logits("w");
 }
 
@@ -174,9 +160,7 @@ ProblemArrays<T> MatrixReader::arrays(std::vector<std::string>& warnings) {
   result.a = read_rounded<T>(file_, "A1", warnings);
   if (!tied_) result.a2 = read_rounded<T>(file_, "A2", warnings);
   result.b = read_rounded<T>(file_, "B", warnings);
-  if (file_.has("X0")) result.x0 = read_rounded<T>(file_, "X0", warnings);
-  if (file_.has("w")) result.w = read_rounded<T>(file_, "w", warnings);
-  if (file_.has("step_size")) result.step_size = file_.read<double>("step_size");
+  read_optional(file_, "X0", result, warnings);
   result.offsets = std::move(offsets1_);
   result.offsets2 = std::move(offsets2_);
   result.instances = std::move(instances_);
@@ -193,18 +177,12 @@ ProblemFile MatrixReader::read(DtypeChoice dtype) {
   else
     settle_uniform();
   check_companions();
-  ProblemFile result;
-  result.warnings =
+  return read_in_dtype(
+      file_, "A1", dtype,
       unused_arrays(file_, used_names, companion_names,
                     "a matrix problem has A1, A2, B, X0, step_size, w, offsets1, offsets2 and "
-                    "instances");
-  const bool single = dtype == DtypeChoice::f32 ||
-                      (dtype == DtypeChoice::keep && file_.header("A1").dtype == Dtype::f32);
-  if (single)
-    result.problem = arrays<float>(result.warnings);
-  else
-    result.problem = arrays<double>(result.warnings);
-  return result;
+                    "instances"),
+      [this]<class T>(std::vector<std::string>& warnings) { return arrays<T>(warnings); });
 }
 
 }  // namespace

@@ -3,16 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <limits>
 #include <utility>
 
 #include "array_checks.hpp"
-#include "problem_file.hpp"
 
 namespace softreg {
 namespace {
-
-constexpr std::int64_t largest_extent = std::numeric_limits<std::int32_t>::max();
 
 constexpr std::array used_names{"A",         "b",  "offsets",   "segments",
                                 "instances", "x0", "step_size", "w"};
@@ -133,24 +129,10 @@ void VectorReader::check_per_row(const std::string& name) {
 }
 
 void VectorReader::check_companions() {
-  const auto check_extent = [](const char* what, std::int64_t extent) {
-    if (extent > 0 && extent <= largest_extent) return;
-    refuse_input(
-        fmt::format("the problem has {} {}; expected 1 to {}", extent, what, largest_extent));
-  };
   check_extent("rows per instance (n)", extents_.n);
   check_extent("parameters (d)", extents_.d);
-  if (extents_.count < 1)
-    refuse_input(fmt::format("the problem has {} instances; expected 1 or more", extents_.count));
-  const std::string problem =
-      fmt::format("the problem has {} instances of {} parameters", extents_.count, extents_.d);
-  if (file_.has("x0") && shape("x0") != ArrayShape{extents_.d} &&
-      shape("x0") != ArrayShape{extents_.count, extents_.d}) {
-    refuse_shape("x0", shape("x0"), problem, shape_text(ArrayShape{extents_.count, extents_.d}));
-  }
-  if (file_.has("step_size") && shape("step_size") != ArrayShape{extents_.count}) {
-    refuse_shape("step_size", shape("step_size"), problem, shape_text(ArrayShape{extents_.count}));
-  }
+  check_count(extents_.count);
+  check_starts_and_steps(file_, "x0", extents_.count, {extents_.d}, std::to_string(extents_.d));
   if (file_.has("w")) check_per_row("w");
 }
 
@@ -162,9 +144,7 @@ ProblemArrays<T> VectorReader::arrays(std::vector<std::string>& warnings) {
   result.d = extents_.d;
   result.a = read_rounded<T>(file_, "A", warnings);
   result.b = read_rounded<T>(file_, "b", warnings);
-  if (file_.has("x0")) result.x0 = read_rounded<T>(file_, "x0", warnings);
-  if (file_.has("w")) result.w = read_rounded<T>(file_, "w", warnings);
-  if (file_.has("step_size")) result.step_size = file_.read<double>("step_size");
+  read_optional(file_, "x0", result, warnings);
   result.offsets = std::move(offsets_);
   result.segments = std::move(segments_);
   result.instances = std::move(instances_);
@@ -178,17 +158,12 @@ ProblemFile VectorReader::read(DtypeChoice dtype) {
   check_same_dtype(file_, "A", std::array{"b"});
   settle_extents();
   check_companions();
-  ProblemFile result;
-  result.warnings = unused_arrays(
-      file_, used_names, companion_names,
-      "a vector problem has A, b, offsets (or segments and instances), x0, step_size and w");
-  const bool single = dtype == DtypeChoice::f32 ||
-                      (dtype == DtypeChoice::keep && file_.header("A").dtype == Dtype::f32);
-  if (single)
-    result.problem = arrays<float>(result.warnings);
-  else
-    result.problem = arrays<double>(result.warnings);
-  return result;
+  return read_in_dtype(
+      file_, "A", dtype,
+      unused_arrays(
+          file_, used_names, companion_names,
+          "a vector problem has A, b, offsets (or segments and instances), x0, step_size and w"),
+      [this]<class T>(std::vector<std::string>& warnings) { return arrays<T>(warnings); });
 }
 
 }  // namespace
