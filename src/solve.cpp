@@ -33,19 +33,6 @@ constexpr T nan_value = std::numeric_limits<T>::quiet_NaN();
 
 std::size_t size(std::int64_t n) { return static_cast<std::size_t>(n); }
 
-// Throws Error device_unavailable; automatic: CUDA if it can be used, else the CPU and a warning.
-const Backend& choose_backend(Device device, std::vector<std::string>& warnings) {
-  if (device == Device::reference) return reference_backend;
-  if (device == Device::cpu) return cpu_backend;
-  const std::string reason = cuda_backend.unavailable();
-  if (reason.empty()) return cuda_backend;
-  if (device == Device::cuda)
-    throw Error(ErrorKind::device_unavailable, "CUDA cannot be used: " + reason,
-                "use --device cpu or auto");
-  warnings.push_back("CUDA is not used: " + reason + "; running on the CPU");
-  return cpu_backend;
-}
-
 // What evaluate() does of a solve: the test at step 0.
 Options without_steps(Options options) {
   options.stop = {.max_steps = 0, .gradient_norm = 0, .check_every = 1};
@@ -68,49 +55,6 @@ Problem without_step_sizes(Problem problem, const Options& options) {
 }
 
 }  // namespace
-
-std::span<const Backend* const> backends() {
-  static const Backend* const all[] = {&reference_backend, &cpu_backend, &cuda_backend};
-  return all;
-}
-
-std::vector<DeviceReport> devices() {
-  std::vector<DeviceReport> reports;
-  for (const Backend* b : backends()) {
-    DeviceReport r{std::string(b->name), "", b->unavailable()};
-    if (r.unavailable.empty()) r.description = b->description();
-    reports.push_back(r);
-  }
-  return reports;
-}
-
-std::string_view status_name(Status status) {
-  switch (status) {
-    case Status::converged:
-      return "converged";
-    case Status::stalled:
-      return "stalled";
-    case Status::max_steps:
-      return "max_steps";
-    case Status::diverged:
-      return "diverged";
-    case Status::bad_input:
-      return "bad_input";
-    case Status::bad_target:
-      return "bad_target";
-    case Status::bad_parameter:
-      return "bad_parameter";
-    case Status::overflow:
-      return "overflow";
-    case Status::singular:
-      return "singular";
-    case Status::not_run:
-      return "not_run";
-    case Status::device_error:
-      return "device_error";
-  }
-  return "unknown";
-}
 
 template <class T>
 struct LiveSolve<T>::State {

@@ -13,6 +13,7 @@
 #include "batches.hpp"
 #include "device.hpp"
 #include "kernels/emulated_gpu.hpp"
+#include "matrix_batches.hpp"
 
 namespace softreg {
 namespace {
@@ -186,6 +187,23 @@ void expect_shared_arrays_work(const Scale& scale) {
   }
 }
 
+// Several blocks and several softmaxes share x, ragged.
+template <class T>
+void expect_matrix_problems_equal_lanes(const Scale& scale) {
+  for (const bool tied : {false, true}) {
+    const TestMatrixBatch<T> p =
+        make_matrix_batch<T>({scale.count, 1, 9, 1, 40, 3, 5, 3, tied, true, true});
+    const WrittenOut<T> softmaxes(p);
+    for (std::size_t l = 0; l < std::variant_size_v<AnyLoss>; ++l) {
+      const Options options = options_of(l, loss_at(l), Nesterov{}, scale);
+      const auto run = [&] { return solve(p.view(), options); };
+      EXPECT_EQ(difference(run(), on_lanes(run)), "") << name_of(loss_at(l));
+      const auto run_softmaxes = [&] { return solve(softmaxes.view(), options); };
+      EXPECT_EQ(difference(run_softmaxes(), on_lanes(run_softmaxes)), "") << name_of(loss_at(l));
+    }
+  }
+}
+
 // Instances that overflow, diverge, do not move or are refused, among others.
 template <class T>
 void expect_statuses_of_the_cpu(const Scale& scale) {
@@ -252,6 +270,10 @@ TEST(GpuSmall, KernelsEqualLanes) {
   REQUIRE_GPU();
   kernels_equal_lanes({3, 3}, false);
 }
+TEST(GpuSmall, MatrixProblemsEqualLanes) {
+  REQUIRE_GPU();
+  expect_matrix_problems_equal_lanes<float>({3, 3});
+}
 TEST(GpuSmall, StatusesAreThoseOfTheCpu) {
   REQUIRE_GPU();
   expect_statuses_of_the_cpu<float>({10, 6});
@@ -270,6 +292,11 @@ TEST(Gpu, SharedArrays) {
   REQUIRE_GPU();
   expect_shared_arrays_work<float>({2000, 40});
   expect_shared_arrays_work<double>({2000, 40});
+}
+TEST(Gpu, MatrixProblemsEqualLanes) {
+  REQUIRE_GPU();
+  expect_matrix_problems_equal_lanes<float>({100, 30});
+  expect_matrix_problems_equal_lanes<double>({100, 30});
 }
 TEST(Gpu, StatusesAreThoseOfTheCpu) {
   REQUIRE_GPU();
@@ -330,6 +357,10 @@ TEST(Emulated, ChunksChangeNothing) {
 TEST(Emulated, SharedArrays) {
   const EmulatedGpuScope scope;
   expect_shared_arrays_work<float>({5, 3});
+}
+TEST(Emulated, MatrixProblemsEqualLanes) {
+  const EmulatedGpuScope scope;
+  expect_matrix_problems_equal_lanes<float>({2, 2});
 }
 TEST(Emulated, StatusesAreThoseOfTheCpu) {
   const EmulatedGpuScope scope;
