@@ -7,6 +7,7 @@
 #include "backend.hpp"
 #include "cpu_lanes.hpp"
 #include "parallel.hpp"
+#include "reduction.hpp"
 #include "softreg/error.hpp"
 #include "tile_placement.hpp"
 
@@ -51,6 +52,7 @@ CpuPlan plan(const Run<T>& run, PlanSummary& summary) {
   const bool tiles = run.batch.matrix || run.batch.blocks != nullptr;
   summary.lanes = tiles ? tile_lanes : cpu_lanes;
   summary.size_class = (tiles ? "tiles" : "lanes") + std::to_string(summary.lanes);
+  if (p.reduced) summary.size_class += "_reduced";
   summary.padding = p.padding;
   summary.workspace_bytes = p.bytes;
   summary.threads = p.threads;
@@ -67,24 +69,36 @@ void run_team(const void* self, std::int64_t count,
 template <class T>
 void run_all(Run<T>& run, PlanSummary& summary) {
   const CpuPlan p = plan(run, summary);
-  const auto solve = [&](std::int64_t k, AlignedVector<T>& workspace, const Team& team) {
+  struct Slot {
+    AlignedVector<T> workspace;
+    Reduction<T> reduction;
+  };
+  const auto solve = [&](std::int64_t k, Slot& slot, const Team& team) {
     if (run.cancelled()) return;
-    if (workspace.empty()) workspace.resize(static_cast<std::size_t>(p.workspace_values));
+    if (slot.workspace.empty()) slot.workspace.resize(static_cast<std::size_t>(p.workspace_values));
     const std::int64_t i = run.fit[static_cast<std::size_t>(k)];
-    chosen_isa().solve(int(sizeof(T)), run.loss, run.optimizer, &run.batch, i, workspace.data(),
-                       &team);
+    const auto call = [&](const Batch<T>& batch, std::int64_t item) {
+      chosen_isa().solve(int(sizeof(T)), run.loss, run.optimizer, &batch, item,
+                         slot.workspace.data(), &team);
+    };
+    if (reduces(run.shape, i)) {
+      call(slot.reduction.take(run.batch, i), 0);
+      if (run.batch.outcome[i].status != Status::not_run) slot.reduction.lift();
+    } else {
+      call(run.batch, i);
+    }
     run.publish(i);
   };
   const std::int64_t instances = std::int64_t(run.fit.size());
   if (p.team) {
     const Team team{p.threads, &p.threads, run_team};
-    AlignedVector<T> workspace;
-    for (std::int64_t k = 0; k < instances; ++k) solve(k, workspace, team);
+    Slot slot;
+    for (std::int64_t k = 0; k < instances; ++k) solve(k, slot, team);
     return;
   }
-  std::vector<AlignedVector<T>> workspaces(static_cast<std::size_t>(p.threads));
+  std::vector<Slot> slots(static_cast<std::size_t>(p.threads));
   parallel_for(instances, p.threads, [&](std::int64_t k, int slot) {
-    solve(k, workspaces[static_cast<std::size_t>(slot)], Team{});
+    solve(k, slots[static_cast<std::size_t>(slot)], Team{});
   });
 }
 

@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "cpu_lanes.hpp"
+#include "reduction.hpp"
 #include "softreg/error.hpp"
 #include "softreg/model/memory_solve.hpp"
 #include "solve_kernel.hpp"
@@ -245,7 +246,9 @@ void each_kind(const Layout& l, F f) {
 }
 
 struct CpuNeed {
-  std::int64_t rows, padded_rows, values;  // values: of the workspace
+  std::int64_t rows, padded_rows;
+  std::int64_t values;         // of the workspace
+  std::int64_t reduction = 0;  // numbers of a Reduction
 };
 
 // Of instance i on the CPU's lanes or tiles; `slots` threads share it.
@@ -253,6 +256,14 @@ CpuNeed cpu_need(const BatchShape& s, std::int64_t i, std::int64_t slots) {
   const auto traced = [&s](const Extent& e) {
     return s.shifts ? ShiftWorkspace<float>::size(e) : 0;
   };
+  if (reduces(s, i)) {
+    BatchShape alone = s;
+    alone.layout = reduced_layout(s.layout, i);
+    alone.anchored = true;  // once is enough
+    CpuNeed need = cpu_need(alone, 0, slots);
+    need.reduction = reduction_values(s.layout, i);
+    return need;
+  }
   Extent e = extent_of(s.layout, i);
   const std::int64_t rows = e.rows;
   if (takes_tiles(s.layout, i)) {
@@ -293,7 +304,7 @@ CpuPlan plan_cpu(const BatchShape& s, int threads, std::int64_t memory_limit) {
                      ? threads
                      : int(std::max<std::int64_t>(1, std::min<std::int64_t>(threads, l.count)));
   const auto measure = [&] {
-    std::int64_t used = 0, occupied = 0;
+    std::int64_t used = 0, occupied = 0, reduction = 0;
     plan.workspace_values = 0;
     each_kind(l, [&](std::int64_t i) {
       const CpuNeed need = cpu_need(s, i, plan.team ? plan.threads : 1);
@@ -301,9 +312,11 @@ CpuPlan plan_cpu(const BatchShape& s, int threads, std::int64_t memory_limit) {
       occupied += need.padded_rows;
       if (need.values > plan.workspace_values) largest = i;
       plan.workspace_values = std::max(plan.workspace_values, need.values);
+      reduction = std::max(reduction, need.reduction);
     });
+    plan.reduced = reduction > 0;
     plan.padding = occupied > 0 ? 1.0 - double(used) / double(occupied) : 0;
-    return aligned(plan.workspace_values * s.value_bytes);
+    return aligned(plan.workspace_values * s.value_bytes) + aligned(reduction * s.value_bytes);
   };
   std::int64_t bytes = measure();
   if (memory_limit > 0 && plan.team && bytes > memory_limit) {

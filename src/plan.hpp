@@ -29,6 +29,7 @@ struct BatchShape {
   bool shifts = false;                     // shift traces
   std::int64_t trace_values = 0;  // numbers per instance of loss traces and full shift traces
   bool describes = false;         // evaluate
+  bool anchored = false;          // a ridge or a ball acts on given starts
 };
 
 // What instances hold together.
@@ -71,6 +72,7 @@ struct CpuPlan {
   int threads = 1;                    // as many as asked for, or as memory allows
   bool team = false;                  // the threads share one instance after another
   std::int64_t workspace_values = 0;  // of one workspace: per thread, or of the team
+  bool reduced = false;               // some instances are solved in fewer parameters
   std::int64_t bytes = 0;             // of all workspaces
   double padding = 0;
 };

@@ -1,0 +1,154 @@
+#include "reduction.hpp"
+
+#include <Eigen/QR>
+
+#include "aligned.hpp"
+
+namespace softreg {
+namespace {
+
+bool shortens(std::int64_t rows, std::int64_t columns) { return 4 * rows <= 3 * columns; }
+
+// A (rows, columns) as R^T (rows, rows) and the reflections that make Q.
+template <class T>
+class Side {
+  using Columns = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic>;
+
+ public:
+  // Instances that share A are met one after the other: it is decomposed once.
+  void take(const Matrix<const T>& a) {
+    if (a.data == from_.data && a.rows == from_.rows) return;
+    from_ = a;
+    shorter_ = shortens(a.rows, a.cols);
+    if (!shorter_) return;
+    // (rows, columns) row by row is (columns, rows) column by column: A^T.
+    qr_.compute(Eigen::Map<const Columns>(a.data, a.cols, a.rows));
+    const Columns r =
+        qr_.matrixQR().topRows(a.rows).template triangularView<Eigen::Upper>().toDenseMatrix();
+    rows_.assign(r.data(), r.data() + r.size());
+  }
+  const T* data() const { return shorter_ ? rows_.data() : from_.data; }
+
+  // m becomes Q^T m, or Q m.
+  void into(Columns& m) const {
+    if (shorter_) m.applyOnTheLeft(qr_.householderQ().adjoint());
+  }
+  void out_of(Columns& m) const {
+    if (shorter_) m.applyOnTheLeft(qr_.householderQ());
+  }
+
+ private:
+  Matrix<const T> from_{nullptr, 0, 0, 0, 0};
+  bool shorter_ = false;
+  Eigen::HouseholderQR<Columns> qr_;
+  AlignedVector<T> rows_;
+};
+
+}  // namespace
+
+Layout reduced_layout(const Layout& l, std::int64_t i) {
+  const std::int64_t k = l.first_block(i);
+  Layout one;
+  one.count = 1;
+  one.matrix = true;
+  one.n = l.rows1(k);
+  one.m = l.rows2(k);
+  one.d1 = shortens(one.n, l.d1) ? static_cast<int>(one.n) : l.d1;
+  one.d2 = shortens(one.m, l.d2) ? static_cast<int>(one.m) : l.d2;
+  return one;
+}
+
+bool reduces(const BatchShape& s, std::int64_t i) {
+  const Layout& l = s.layout;
+  const std::int64_t k = l.first_block(i);
+  return l.matrix && l.first_block(i + 1) - k == 1 && !s.describes && !s.anchored &&
+         (shortens(l.rows1(k), l.d1) || shortens(l.rows2(k), l.d2));
+}
+
+std::int64_t reduction_values(const Layout& l, std::int64_t i) {
+  const Layout r = reduced_layout(l, i);
+  const std::int64_t parameters = std::int64_t{r.d1} * r.d2;
+  // Both decompositions and what is left of A1 and A2, Y and Y0, X on its way in and out.
+  return r.n * (l.d1 + r.n) + r.m * (l.d2 + r.m) + 2 * parameters + 2 * std::int64_t{l.d1} * l.d2;
+}
+
+template <class T>
+struct Reduction<T>::State {
+  using Columns = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic>;
+
+  Side<T> first, second;
+  AlignedVector<T> start, y;
+  Batch<T> reduced;
+  const T* x0 = nullptr;
+  T* x = nullptr;
+  int d1 = 0, d2 = 0;
+};
+
+template <class T>
+Reduction<T>::Reduction() : state_(std::make_unique<State>()) {}
+template <class T>
+Reduction<T>::~Reduction() = default;
+template <class T>
+Reduction<T>::Reduction(Reduction&&) noexcept = default;
+
+template <class T>
+const Batch<T>& Reduction<T>::take(const Batch<T>& batch, std::int64_t i) {
+  State& s = *state_;
+  const std::int64_t k = batch.first_block(i);
+  s.first.take(batch.a1_of(k));
+  s.second.take(batch.a2_of(k));
+  s.x0 = batch.start_of(i);
+  s.x = batch.x_of(i);
+  s.d1 = batch.d1;
+  s.d2 = batch.d2;
+  Batch<T>& r = s.reduced = batch;
+  static_cast<Layout&>(r) = reduced_layout(batch, i);
+  s.y.resize(static_cast<std::size_t>(r.parameters()));
+  s.start.clear();
+  if (s.x0 != nullptr) {
+    // X row by row is X^T column by column: Y^T = Q2^T X^T Q1.
+    using Columns = typename State::Columns;
+    Columns m = Eigen::Map<const Columns>(s.x0, s.d2, s.d1);
+    s.second.into(m);
+    Columns t = m.topRows(r.d2).transpose();
+    s.first.into(t);
+    const Columns y = t.topRows(r.d1).transpose();
+    s.start.assign(y.data(), y.data() + y.size());
+  }
+  r.a1 = s.first.data();
+  r.a2 = s.second.data();
+  r.target = batch.target_of(i);
+  r.weights = batch.weights_of(i);
+  r.start = s.x0 != nullptr ? s.start.data() : nullptr;
+  r.step_size += i;
+  r.x = s.y.data();
+  r.outcome += i;
+  if (r.losses) r.losses += i * batch.tests;
+  if (r.shifts) r.shifts += i;
+  if (r.operator_norm) r.operator_norm += i;
+  if (r.shift_f) r.shift_f += i * batch.stop.max_steps;
+  if (r.shift_x) r.shift_x += i * batch.stop.max_steps;
+  return r;
+}
+
+template <class T>
+void Reduction<T>::lift() const {
+  const State& s = *state_;
+  using Columns = typename State::Columns;
+  const int d1 = s.reduced.d1, d2 = s.reduced.d2;
+  Columns moved = Eigen::Map<const Columns>(s.y.data(), d2, d1);  // Y^T, then Y - Y0
+  if (s.x0 != nullptr) moved -= Eigen::Map<const Columns>(s.start.data(), d2, d1);
+  Columns t = Columns::Zero(s.d1, d2);
+  t.topRows(d1) = moved.transpose();
+  s.first.out_of(t);
+  Columns m = Columns::Zero(s.d2, s.d1);
+  m.topRows(d2) = t.transpose();
+  s.second.out_of(m);
+  if (s.x0 != nullptr) m += Eigen::Map<const Columns>(s.x0, s.d2, s.d1);
+  Eigen::Map<Columns>(s.x, s.d2, s.d1) = m;
+}
+
+template class Reduction<float>;
+template class Reduction<double>;
+
+}  // namespace softreg
