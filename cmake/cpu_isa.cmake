@@ -5,9 +5,9 @@
 # crashes on an older processor. So the whole namespace is renamed per object
 # (-Dsoftreg=softreg_x86_64_v3): no symbol of ours is shared. Templates of std:: could still be;
 # tests/isa_symbols_test.py demands that no weak symbol of an ISA object exists anywhere else.
-set(softreg_isas x86-64)
-if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
-  list(APPEND softreg_isas x86-64-v3 x86-64-v4)
+set(softreg_isas x86-64 x86-64-v3 x86-64-v4)
+if(NOT CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
+  message(FATAL_ERROR "softreg needs an x86-64 processor, this one is ${CMAKE_SYSTEM_PROCESSOR}")
 endif()
 
 function(softreg_add_cpu_isas target)
@@ -18,9 +18,7 @@ function(softreg_add_cpu_isas target)
     target_include_directories(${objects} PRIVATE ${PROJECT_SOURCE_DIR}/src)
     target_link_libraries(${objects} PRIVATE softreg_flags softreg_kernels)
     target_compile_definitions(${objects} PRIVATE softreg=${objects} SOFTREG_ISA=${name})
-    if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
-      target_compile_options(${objects} PRIVATE -march=${isa})
-    endif()
+    target_compile_options(${objects} PRIVATE -march=${isa})
     # The baseline has no fused multiply-add and cannot gain from vectorising.
     if(NOT SOFTREG_SANITIZE AND NOT isa STREQUAL x86-64)
       target_compile_options(${objects} PRIVATE -O3)

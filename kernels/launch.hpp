@@ -1,6 +1,5 @@
 // From names known at run time to a compiled kernel: the one place below which nothing tests a
-// kind. A Launcher's static run(policy, optimizer, launch, batch) exists per loss; the emulator of
-// the tests and launcher.cuh share this dispatch.
+// kind. The emulator of the tests and launcher.cuh share this dispatch.
 #pragma once
 #include <cstdint>
 

@@ -1,32 +1,27 @@
-// Launcher<Loss>: the only header that contains <<< >>>. One losses/*.cu instantiates it per loss.
+// The only header that contains <<< >>>: included by kernels/losses/*.cu alone, one per loss.
 #pragma once
-#include <cuda_runtime.h>
-
-#include "launch.hpp"
+#include "launcher.hpp"
 
 namespace softreg {
 
-template <class LossT>
-struct Launcher {
-  // Asynchronous; the status of the launch itself is returned.
-  static cudaError_t run(const Launch& launch, const Batch<float>& batch) {
-    return start(launch, batch);
-  }
-  static cudaError_t run(const Launch& launch, const Batch<double>& batch) {
-    return start(launch, batch);
-  }
+template <class LossT, class T>
+cudaError_t start(const Launch& launch, const Batch<T>& batch) {
+  visit_kernel<T>(launch, [&]<class PolicyT, class Opt>() {
+    solve_kernel<PolicyT, LossT, Opt, T>
+        <<<static_cast<unsigned>(launch.blocks), PolicyT::policy.threads,
+           kernel_shared_bytes<PolicyT>(), static_cast<cudaStream_t>(launch.stream)>>>(
+            batch, static_cast<T*>(launch.workspace), launch.workspace_stride);
+  });
+  return cudaGetLastError();
+}
 
- private:
-  template <class T>
-  static cudaError_t start(const Launch& launch, const Batch<T>& batch) {
-    visit_kernel<T>(launch, [&]<class PolicyT, class Opt>() {
-      solve_kernel<PolicyT, LossT, Opt, T>
-          <<<static_cast<unsigned>(launch.blocks), PolicyT::policy.threads,
-             kernel_shared_bytes<PolicyT>(), static_cast<cudaStream_t>(launch.stream)>>>(
-              batch, static_cast<T*>(launch.workspace), launch.workspace_stride);
-    });
-    return cudaGetLastError();
-  }
-};
+template <class LossT>
+cudaError_t Launcher<LossT>::run(const Launch& launch, const Batch<float>& batch) {
+  return start<LossT>(launch, batch);
+}
+template <class LossT>
+cudaError_t Launcher<LossT>::run(const Launch& launch, const Batch<double>& batch) {
+  return start<LossT>(launch, batch);
+}
 
 }  // namespace softreg

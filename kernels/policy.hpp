@@ -2,8 +2,11 @@
 // data, choosing is arithmetic, and neither needs a GPU. The choice depends on the shape alone,
 // never on the size of the batch: that is what keeps an instance's bits the same in every batch.
 #pragma once
+#include <array>
 #include <cstdint>
 #include <string_view>
+#include <tuple>
+#include <utility>
 
 #include "softreg/model/math.hpp"
 
@@ -57,11 +60,13 @@ struct BlockMatrix {
 };
 
 // Cheapest first: the first that fits is chosen.
-inline constexpr KernelPolicy policies[] = {WarpRegisters32x8::policy,  WarpRegisters64x16::policy,
-                                            WarpRegisters128x8::policy, WarpRegisters256x8::policy,
-                                            WarpRegisters64x32::policy, BlockStream::policy,
-                                            BlockMatrix::policy};
-inline constexpr int policy_count = sizeof policies / sizeof policies[0];
+using Policies = std::tuple<WarpRegisters32x8, WarpRegisters64x16, WarpRegisters128x8,
+                            WarpRegisters256x8, WarpRegisters64x32, BlockStream, BlockMatrix>;
+inline constexpr int policy_count = std::tuple_size_v<Policies>;
+inline constexpr auto policies = []<std::size_t... K>(std::index_sequence<K...>) {
+  return std::array<KernelPolicy, policy_count>{std::tuple_element_t<K, Policies>::policy...};
+}
+(std::make_index_sequence<policy_count>());
 
 struct Shape {
   std::int64_t rows, parameters;
@@ -79,28 +84,18 @@ constexpr bool fits(const KernelPolicy& p, const Shape& s) {
 
 constexpr int choose_policy(const Shape& s) {
   for (int k = 0; k < policy_count; ++k)
-    if (fits(policies[k], s)) return k;
+    if (fits(policies[static_cast<std::size_t>(k)], s)) return k;
   return -1;  // no policy holds it: more rows or parameters than an int counts
 }
 
 // Calls f.operator()<Policy>() for policies[k].
-template <class F>
+template <int K = 0, class F>
 constexpr void visit_policy(int k, F&& f) {
-  switch (k) {
-    case 0:
-      return f.template operator()<WarpRegisters32x8>();
-    case 1:
-      return f.template operator()<WarpRegisters64x16>();
-    case 2:
-      return f.template operator()<WarpRegisters128x8>();
-    case 3:
-      return f.template operator()<WarpRegisters256x8>();
-    case 4:
-      return f.template operator()<WarpRegisters64x32>();
-    case 5:
-      return f.template operator()<BlockStream>();
-    default:
-      return f.template operator()<BlockMatrix>();
+  if constexpr (K < policy_count) {
+    if (k == K)
+      f.template operator()<std::tuple_element_t<K, Policies>>();
+    else
+      visit_policy<K + 1>(k, f);
   }
 }
 

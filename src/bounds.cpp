@@ -2,15 +2,13 @@
 #include "softreg/bounds.hpp"
 
 #include <cmath>
-#include <limits>
 
 namespace softreg {
 namespace {
 
-constexpr double nan_value = std::numeric_limits<double>::quiet_NaN();
-
 BoundReport empty_report(const char* id, const char* statement, const char* provenance) {
-  return {id, statement, provenance, nan_value, nan_value, nan_value, nan_value, 0, 0, 0, 0};
+  const double none = quiet_nan<double>();
+  return {id, statement, provenance, none, none, none, none, 0, 0, 0, 0};
 }
 
 template <class T>

@@ -9,7 +9,8 @@
 #include "parallel.hpp"
 #include "reduction.hpp"
 #include "softreg/error.hpp"
-#include "tile_placement.hpp"
+#include "team.hpp"
+#include "tile_extent.hpp"
 
 namespace softreg {
 namespace {
@@ -49,10 +50,12 @@ CpuPlan plan(const Run<T>& run, PlanSummary& summary) {
   const CpuPlan p = plan_cpu(run.shape, worker_slots(run.threads), run.memory_limit);
   summary.road = "cpu";
   summary.isa = chosen_isa().name;
-  const bool tiles = run.batch.matrix || run.batch.blocks != nullptr;
-  summary.lanes = tiles ? tile_lanes : cpu_lanes;
-  summary.size_class = (tiles ? "tiles" : "lanes") + std::to_string(summary.lanes);
-  if (p.reduced) summary.size_class += "_reduced";
+  summary.lanes = p.lanes ? cpu_lanes : tile_lanes;
+  if (p.lanes) summary.size_class = "lanes" + std::to_string(cpu_lanes);
+  if (p.tiles) {
+    if (p.lanes) summary.size_class += ",";
+    summary.size_class += "tiles" + std::to_string(tile_lanes) + (p.reduced ? "_reduced" : "");
+  }
   summary.padding = p.padding;
   summary.workspace_bytes = p.bytes;
   summary.threads = p.threads;

@@ -4,7 +4,6 @@
 
 #include "softreg/model/batch.hpp"
 #include "softreg/model/catalog.hpp"
-#include "softreg/model/memory_placement.hpp"
 #include "tile_placement.hpp"
 
 namespace softreg {
@@ -12,19 +11,14 @@ namespace {
 
 using Lanes = LaneGroup<cpu_lanes, true>;
 
-// The instance's arrays, copied so that rows are contiguous and padded; takes its space from
-// `next`.
+// An array of the instance, filled up with zeros; A column by column.
 template <class T>
-T* pack(const T* from, int n, int padded, T*& next) {
-  T* const to = next;
-  next += padded;
+const T* fill_up(const T* from, int n, int padded, T* to) {
   for (int i = 0; i < padded; ++i) to[i] = i < n ? from[i] : T(0);
   return to;
 }
 template <class T>
-ColumnMatrix<const T> pack(const Matrix<const T>& from, int padded, T*& next) {
-  T* const to = next;
-  next += static_cast<std::int64_t>(padded) * from.cols;
+ColumnMatrix<const T> fill_up(const Matrix<const T>& from, int padded, T* to) {
   for (int i = 0; i < from.rows; ++i)
     for (int j = 0; j < from.cols; ++j) to[i + j * static_cast<std::int64_t>(padded)] = from(i, j);
   for (int j = 0; j < from.cols; ++j)
@@ -45,23 +39,27 @@ void solve_tiles(const Batch<T>& batch, std::int64_t i, T* workspace, const Team
 }
 
 template <class LossT, class Opt, class T>
-void solve_lanes(const Batch<T>& batch, std::int64_t i, T* next) {
+void solve_lanes(const Batch<T>& batch, std::int64_t i, T* workspace) {
   using Op = Dense<ColumnMatrix<const T>, T>;
   using Placement = MemoryPlacement<Lanes, Op, Opt::memory, T>;
   const int n = batch.rows_of(i), padded = Placement::padded_rows(n);
   Extent e = extent_of(batch, i);
   e.rows = padded;
-  const Op op{pack(batch.a_of(i), padded, next)};
-  const T* const target = pack(batch.target_of(i), n, padded, next);
+  const auto own = LanesWorkspace<T>::carve(workspace, e);
   const T* const w = batch.weights_of(i);
-  const T* const weights = w ? pack(w, n, padded, next) : nullptr;
-  const auto arrays = MemoryWorkspace<T>::carve(next, e, Opt::memory);
-  next += MemoryWorkspace<T>::size(e, Opt::memory);
+  T* const before = own.solve + MemoryWorkspace<T>::size(e, Opt::memory);
   Evaluator<Placement, LossT, Opt, T> evaluator{
-      {{{}, op, target, weights, batch.weight, batch.start_of(i), batch.x_of(i), arrays},
+      {{{},
+        Op{fill_up(batch.a_of(i), padded, own.a)},
+        fill_up(batch.target_of(i), n, padded, own.target),
+        w ? fill_up(w, n, padded, own.weights) : nullptr,
+        batch.weight,
+        batch.start_of(i),
+        batch.x_of(i),
+        MemoryWorkspace<T>::carve(own.solve, e, Opt::memory)},
        batch,
        i,
-       {next, static_cast<int>(e.rows)}}};
+       {before, padded}}};
   evaluator.p.load();
   batch.outcome[i] = trajectory<T>(evaluator, batch.stop);
 }

@@ -3,9 +3,29 @@
 #pragma once
 #include <cstdint>
 
+#include "softreg/model/memory_solve.hpp"
+
 namespace softreg {
 
 inline constexpr int cpu_lanes = 32;  // as many as a warp: the same bits as the warp kernels
+
+// The rows of an instance of `rows` when each lane has as many.
+constexpr std::int64_t on_lanes(std::int64_t rows) {
+  return (rows + cpu_lanes - 1) / cpu_lanes * cpu_lanes;
+}
+
+// What one softmax takes on the lanes: padded copies of A, b and w, then a solve in memory.
+template <class T>
+struct LanesWorkspace {
+  T *a, *target, *weights, *solve;
+  static std::int64_t size(const Extent& padded, std::int64_t memory, bool shifts) {
+    return padded.rows * (padded.parameters + 2) + memory_solve_values<T>(padded, memory, shifts);
+  }
+  static LanesWorkspace carve(T* p, const Extent& padded) {
+    T *const target = p + padded.rows * padded.parameters, *const weights = target + padded.rows;
+    return {p, target, weights, weights + padded.rows};
+  }
+};
 
 extern "C" {
 // Solves instance i of the Batch<float or double> at batch; the workspace holds the numbers that

@@ -262,7 +262,8 @@ class Transfer {
         if (source) std::copy_n(source + at, values, target + there);
       };
       put(x, k * d, to.x, i * d, d);
-      const std::int64_t tests = outcome[k].status == Status::not_run ? 0 : tests_of(outcome[k]);
+      const std::int64_t tests =
+          outcome[k].status == Status::not_run ? 0 : run_.batch.stop.tests(outcome[k].steps);
       put(losses, k * to.tests, to.losses, i * to.tests, tests);
       if (shifts) to.shifts[i] = shifts[k];
       put(shift_f, k * steps, to.shift_f, i * steps, outcome[k].steps);
@@ -276,12 +277,6 @@ class Transfer {
       run_.publish(i);
     }
   }
-  // Tests that were passed up to the returned step.
-  std::int64_t tests_of(const Outcome<T>& o) const {
-    const Stop& stop = run_.batch.stop;
-    return o.steps / stop.check_every + (o.steps % stop.check_every != 0 ? 2 : 1);
-  }
-
   Gpu& gpu_;
   Run<T>& run_;
   const Chunk& chunk_;

@@ -5,16 +5,10 @@
 #include <vector>
 
 #include "device.hpp"
+#include "launcher.hpp"
 #include "softreg/error.hpp"
 
 namespace softreg {
-
-// Instantiated in kernels/losses/*.cu.
-template <class LossT>
-struct Launcher {
-  static cudaError_t run(const Launch& launch, const Batch<float>& batch);
-  static cudaError_t run(const Launch& launch, const Batch<double>& batch);
-};
 
 namespace {
 

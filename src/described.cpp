@@ -10,10 +10,6 @@ bool shared(const Layout& l, std::size_t has, std::int64_t per_instance) {
   return l.begin2 == nullptr && l.count != 1 && static_cast<std::int64_t>(has) == per_instance;
 }
 
-int tests_of(const Stop& stop) {
-  return stop.max_steps / stop.check_every + (stop.max_steps % stop.check_every != 0 ? 2 : 1);
-}
-
 const std::int64_t* data_or_null(std::span<const std::int64_t> v) {
   return v.empty() ? nullptr : v.data();
 }
@@ -75,7 +71,7 @@ void Described<T>::fill(const Options& options, std::span<const T> b, std::span<
   batch.ridge = static_cast<T>(options.ridge);
   batch.ball = static_cast<T>(options.ball);
   batch.stop = options.stop;
-  batch.tests = tests_of(options.stop);
+  batch.tests = options.stop.tests(options.stop.max_steps);
 }
 
 template <class T>

@@ -11,7 +11,7 @@
 #include "softreg/error.hpp"
 #include "softreg/model/memory_solve.hpp"
 #include "solve_kernel.hpp"
-#include "tile_placement.hpp"
+#include "tile_extent.hpp"
 
 namespace softreg {
 namespace {
@@ -249,6 +249,7 @@ struct CpuNeed {
   std::int64_t rows, padded_rows;
   std::int64_t values;         // of the workspace
   std::int64_t reduction = 0;  // numbers of a Reduction
+  bool tiles = false;
 };
 
 // Of instance i on the CPU's lanes or tiles; `slots` threads share it.
@@ -277,12 +278,10 @@ CpuNeed cpu_need(const BatchShape& s, std::int64_t i, std::int64_t slots) {
     const std::int64_t own = with_type(s.value_bytes, [&](auto t) {
       return TileWorkspace<decltype(t)>::size(tiles, s.optimizer_memory, slots);
     });
-    return {rows, padded, own + traced(tiles.instance)};
+    return {rows, padded, own + traced(tiles.instance), 0, true};
   }
-  e.rows = (rows + cpu_lanes - 1) / cpu_lanes * cpu_lanes;
-  return {rows, e.rows,
-          e.rows * (e.parameters + 2) +  // A, b, w
-              memory_solve_values<float>(e, s.optimizer_memory, s.shifts)};
+  e.rows = on_lanes(rows);
+  return {rows, e.rows, LanesWorkspace<float>::size(e, s.optimizer_memory, s.shifts)};
 }
 
 [[noreturn]] void refuse_workspace(const BatchShape& s, std::int64_t instance, std::int64_t bytes,
@@ -299,7 +298,9 @@ CpuPlan plan_cpu(const BatchShape& s, int threads, std::int64_t memory_limit) {
   CpuPlan plan;
   const Layout& l = s.layout;
   std::int64_t largest = 0;
-  plan.team = l.count > 0 && l.count < threads && (l.matrix || l.blocks != nullptr);
+  bool shareable = false;  // only tiles are work for several threads
+  each_kind(l, [&](std::int64_t i) { shareable = shareable || takes_tiles(l, i); });
+  plan.team = shareable && l.count < threads;
   plan.threads = plan.team
                      ? threads
                      : int(std::max<std::int64_t>(1, std::min<std::int64_t>(threads, l.count)));
@@ -313,6 +314,7 @@ CpuPlan plan_cpu(const BatchShape& s, int threads, std::int64_t memory_limit) {
       if (need.values > plan.workspace_values) largest = i;
       plan.workspace_values = std::max(plan.workspace_values, need.values);
       reduction = std::max(reduction, need.reduction);
+      (need.tiles ? plan.tiles : plan.lanes) = true;
     });
     plan.reduced = reduction > 0;
     plan.padding = occupied > 0 ? 1.0 - double(used) / double(occupied) : 0;

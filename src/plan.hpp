@@ -72,7 +72,8 @@ struct CpuPlan {
   int threads = 1;                    // as many as asked for, or as memory allows
   bool team = false;                  // the threads share one instance after another
   std::int64_t workspace_values = 0;  // of one workspace: per thread, or of the team
-  bool reduced = false;               // some instances are solved in fewer parameters
+  bool lanes = false, tiles = false;  // what instances are solved on
+  bool reduced = false;               // some of them in fewer parameters
   std::int64_t bytes = 0;             // of all workspaces
   double padding = 0;
 };

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <string_view>
 
 #include "matrix_norm.hpp"
@@ -21,9 +22,6 @@ namespace {
 constexpr std::size_t most_messages = 100;
 
 template <class T>
-constexpr T nan_value = std::numeric_limits<T>::quiet_NaN();
-
-template <class T>
 constexpr std::string_view dtype_name = sizeof(T) == 4 ? "float32" : "float64";
 
 std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
@@ -33,9 +31,18 @@ bool is_positive_finite(T v) {
   return v > T(0) && std::isfinite(v);
 }
 
-bool has_proven_step_size(const AnyLoss& loss) {
-  return std::holds_alternative<SoftmaxL2>(loss) || std::holds_alternative<CrossEntropy>(loss) ||
-         std::holds_alternative<LeastSquares>(loss);
+// The loss's largest curvature in z where one is proven, else nothing. mass: the largest sum of b
+// of one softmax.
+//   softmax_l2: 5/8 for b >= 0 with sum b <= 1 (D11). With J = diag(f) - f f^T, V = v^T J v and
+//     delta = v - <f, v> of a unit v the Hessian gives 2 |J v|^2 - V |f|^2 + sum b_k f_k (V -
+//     delta_k^2) <= V (1 + p - p^2), p = max f, because |J v|^2 <= V / 2; and V <= |J| <= 1/2.
+//   cross_entropy: the Hessian is sum b J, and |J| <= 1/2, because the numbers of its row k add up
+//     to 2 f_k (1 - f_k) in absolute value (Gershgorin).
+std::optional<double> proven_curvature(const AnyLoss& loss, double mass) {
+  if (std::holds_alternative<SoftmaxL2>(loss)) return 0.625;
+  if (std::holds_alternative<CrossEntropy>(loss)) return mass / 2;
+  if (std::holds_alternative<LeastSquares>(loss)) return 1;
+  return std::nullopt;
 }
 
 // The proven step size of an instance whose |A| is at most `norm`.
@@ -55,12 +62,8 @@ class ProvenStepSize {
   }
 
  private:
-  // In z: softmax_l2 5/8 (D11, b >= 0 and sum b <= 1); cross_entropy sum b / 2, because its Hessian
-  // is sum b (diag(f) - f f^T) and |diag(f) - f f^T| <= 1/2; least_squares 1. The Hessian of
-  // several softmaxes is block diagonal in z: the largest counts.
+  // The Hessian of several softmaxes is block diagonal in z: the largest counts.
   double curvature(std::int64_t i) const {
-    if (std::holds_alternative<SoftmaxL2>(options_.loss)) return 0.625;
-    if (std::holds_alternative<LeastSquares>(options_.loss)) return 1;
     const std::span<const T> b = view_.b(i);
     double most = 0;
     view_.each_segment(i, [&](std::int64_t, std::int64_t first, std::int64_t rows) {
@@ -69,7 +72,7 @@ class ProvenStepSize {
       most = std::max(most, sum);
       return true;
     });
-    return most / 2;
+    return proven_curvature(options_.loss, most).value();
   }
   double largest_square_weight(std::int64_t i) const {
     double most = std::abs(static_cast<double>(weight_));
@@ -92,7 +95,7 @@ class OperatorNorms {
       : b_(batch), status_(status) {}
 
   std::vector<double> all(int threads) const {
-    std::vector<double> norms(status_.size(), nan_value<double>);
+    std::vector<double> norms(status_.size(), quiet_nan<double>());
     if (std::count(status_.begin(), status_.end(), Status::not_run) == 0) return norms;
     const double shared1 = b_.matrix && b_.a1_shared ? operator_norm_bound(b_.a1_of(0)) : 1;
     const double shared2 = b_.a2_shared ? operator_norm_bound(b_.a2_of(0)) : 0;
@@ -140,7 +143,7 @@ Prepared<T> prepare(const Described<T>& problem, const Options& options, bool ne
 
   Prepared<T> out;
   out.status.assign(at(batch.count), Status::not_run);
-  out.step_size.assign(at(batch.count), nan_value<T>);
+  out.step_size.assign(at(batch.count), quiet_nan<T>());
   const Screening<T> screening(problem, options);
   parallel_for(batch.count, options.threads, [&](std::int64_t i, int) {
     out.status[at(i)] = screening.find(i).status();
@@ -184,7 +187,7 @@ void check_step_size(const Options& options, bool problem_has_step_sizes) {
   if (given != automatic_step_size && !is_positive_finite(given))
     throw Error(ErrorKind::usage,
                 fmt::format("the step size is {} but must be a positive finite number", given));
-  if (given != automatic_step_size || problem_has_step_sizes || has_proven_step_size(options.loss))
+  if (given != automatic_step_size || problem_has_step_sizes || proven_curvature(options.loss, 1))
     return;
   const std::string_view name =
       std::visit([](const auto& loss) { return std::string_view(loss.name); }, options.loss);

@@ -40,8 +40,7 @@ void add_loss_trace(NpzWriter& writer, const Result<T>& result) {
 }
 
 bool has_begun(Status status) {
-  return status != Status::not_run && status != Status::bad_input && status != Status::bad_target &&
-         status != Status::bad_parameter && status != Status::device_error;
+  return !is_bad(status) && status != Status::not_run && status != Status::device_error;
 }
 
 template <class T>

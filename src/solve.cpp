@@ -28,9 +28,6 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-template <class T>
-constexpr T nan_value = std::numeric_limits<T>::quiet_NaN();
-
 std::size_t size(std::int64_t n) { return static_cast<std::size_t>(n); }
 
 // What evaluate() does of a solve: the test at step 0.
@@ -109,7 +106,7 @@ struct LiveSolve<T>::State {
   void allocate() {
     Batch<T>& b = run.batch;
     const auto make = [](AlignedVector<T>& v, std::int64_t n) {
-      v.assign(size(n), nan_value<T>);
+      v.assign(size(n), quiet_nan<T>());
       return v.data();
     };
     b.x = make(x, count() * parameters());
@@ -243,14 +240,14 @@ struct LiveSolve<T>::State {
     r.objective.resize(size(count));
     r.gradient_norm.resize(size(count));
     if (options.trace == TraceKind::loss) {
-      r.trace_loss.assign(size(count * run.batch.tests), nan_value<T>);
+      r.trace_loss.assign(size(count * run.batch.tests), quiet_nan<T>());
       for (int k = 0; k < run.batch.tests; ++k)
         r.trace_step.push_back(static_cast<int>(std::min<std::int64_t>(
             std::int64_t{k} * options.stop.check_every, options.stop.max_steps)));
     }
     if (run.shape.shifts) r.shifts.resize(size(count));
     if (options.trace_full) {
-      r.shift_f.assign(size(count * options.stop.max_steps), nan_value<T>);
+      r.shift_f.assign(size(count * options.stop.max_steps), quiet_nan<T>());
       r.shift_x = r.shift_f;
     }
     const bool may_be_done = [this] {
@@ -286,7 +283,7 @@ struct LiveSolve<T>::State {
     } catch (const std::length_error&) {
       refuse();
     }
-    return decltype(f())();
+    __builtin_unreachable();
   }
 
   template <class Problem>

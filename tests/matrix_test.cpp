@@ -174,7 +174,8 @@ TEST(Matrix, EqualsTheVectorProblemWrittenOut) {
     for (std::size_t k = 0; k < (sanitized ? 6u : device == Device::cuda ? 20u : 60u); ++k) {
       TestMatrixBatch<double> p = batch_of<double>(k, 3, 50 + k, k % 3 == 0, k % 4 == 3);
       const WrittenOut<double> out(p);
-      Options o{.loss = loss_at(k % 7), .optimizer = optimizer_at(k % 2, automatic_step_size)};
+      Options o{.loss = loss_at(k % std::variant_size_v<AnyLoss>),
+                .optimizer = optimizer_at(k % 2, automatic_step_size)};
       o.stop = {.max_steps = 25, .gradient_norm = 0, .check_every = 5};
       o.trace = k % 2 == 0 ? TraceKind::loss : TraceKind::none;
       o.ball = k % 5 == 4 ? 0.7 : 0;
@@ -258,7 +259,7 @@ void expect_invariance(Device device, int rounds, std::int64_t& compared) {
     Rng rng(static_cast<std::uint64_t>(round) + 77);
     const TestMatrixBatch<T> p =
         batch_of<T>(rng() % std::size(shapes), 6, rng() % 1000, rng() % 2 == 0);
-    Options o{.loss = loss_at(rng() % 7),
+    Options o{.loss = loss_at(rng() % std::variant_size_v<AnyLoss>),
               .optimizer = optimizer_at(rng() % 2, automatic_step_size)};
     o.stop = {.max_steps = 9, .gradient_norm = 0, .check_every = 4};
     o.trace = rng() % 2 == 0 ? TraceKind::shifts : TraceKind::loss;

@@ -19,7 +19,7 @@ struct LossAt {
 };
 
 template <class L>
-LossAt loss_at(const Vector& z, const Vector& b);
+LossAt loss_at(const Vector& z, const Vector& b) = delete;  // a loss without an oracle
 
 inline std::size_t at(int i) { return static_cast<std::size_t>(i); }
 inline Real kronecker_delta(std::size_t i, std::size_t k) { return i == k ? 1 : 0; }

@@ -98,21 +98,22 @@ write_json() {
 # A JSON document that a program wrote, or null.
 document() { if [ -s "$1" ] && [ "$(head -c 1 "$1")" = "{" ]; then cat "$1"; else printf null; fi; }
 
-# timing CLASS N D DTYPE COUNT: one solve, 2000 steps, no early stop.
+# timing CLASS DTYPE COUNT STEPS GEN-FLAGS...: one solve, no early stop.
 timing() {
-  name=timing_$1_$4
-  say "$name (at most 16 s)"
+  class=$1 dtype=$2 count=$3 steps=$4
+  shift 4
+  say "timing_${class}_$dtype (at most 16 s)"
   code=0
-  within 8 "$here/bin/softreg" gen "$work/problem.npz" --problem vector --n "$2" --d "$3" \
-    --count "$5" --radius 2 --dtype "$4" --seed 1 --force >> "$out/timings.log" 2>&1 || code=$?
+  within 8 "$here/bin/softreg" gen "$work/problem.npz" "$@" --count "$count" --radius 2 \
+    --dtype "$dtype" --seed 1 --force >> "$out/timings.log" 2>&1 || code=$?
   if [ "$code" -eq 0 ]; then
-    within 8 "$here/bin/softreg" solve "$work/problem.npz" --device cuda \
-      --optimizer nesterov --max-steps 2000 --tol 0 --json > "$work/solve.json" 2>> "$out/timings.log" || code=$?
+    within 8 "$here/bin/softreg" solve "$work/problem.npz" --device cuda --optimizer nesterov \
+      --max-steps "$steps" --tol 0 --json > "$work/solve.json" 2>> "$out/timings.log" || code=$?
   fi
   [ "$code" -eq 0 ] || failures=$((failures + 1))
   [ ! -s "$work/timings" ] || printf ',\n' >> "$work/timings"
-  printf '    {"class": %s, "dtype": %s, "exit_code": %s, "solve": %s}' "$(text "$1")" "$(text "$4")" \
-    "$code" "$(document "$work/solve.json")" >> "$work/timings"
+  printf '    {"class": %s, "dtype": %s, "exit_code": %s, "solve": %s}' "$(text "$class")" \
+    "$(text "$dtype")" "$code" "$(document "$work/solve.json")" >> "$work/timings"
   rm -f "$work/problem.npz" "$work/solve.json"
 }
 
@@ -131,16 +132,18 @@ say "device: ${device:=unknown}"
 stage gpu_test 120 "$here/bin/gpu_test" '--gtest_filter=Gpu*-GpuLarge*' "--gtest_output=json:$out/gpu_test.json"
 stage gpu_large 80 "$here/bin/gpu_test" '--gtest_filter=GpuLarge*'
 [ ! -x "$here/bin/backends_test" ] || stage backends_test 40 "$here/bin/backends_test" '--gtest_filter=Gpu*'
-timing warp_registers_32x8 32 8 f32 200000
-timing warp_registers_32x8 32 8 f64 200000
-timing warp_registers_64x16 64 16 f32 100000
-timing warp_registers_64x16 64 16 f64 50000
-timing warp_registers_128x8 128 8 f32 100000
-timing warp_registers_128x8 128 8 f64 50000
-timing warp_registers_256x8 256 8 f32 50000
-timing warp_registers_64x32 64 32 f32 50000
-timing block_stream 512 64 f32 2000
-timing block_stream 512 64 f64 2000
+timing warp_registers_32x8 f32 200000 2000 --n 32 --d 8
+timing warp_registers_32x8 f64 200000 2000 --n 32 --d 8
+timing warp_registers_64x16 f32 100000 2000 --n 64 --d 16
+timing warp_registers_64x16 f64 50000 2000 --n 64 --d 16
+timing warp_registers_128x8 f32 100000 2000 --n 128 --d 8
+timing warp_registers_128x8 f64 50000 2000 --n 128 --d 8
+timing warp_registers_256x8 f32 50000 2000 --n 256 --d 8
+timing warp_registers_64x32 f32 50000 2000 --n 64 --d 32
+timing block_stream f32 2000 2000 --n 512 --d 64
+timing block_stream f64 2000 2000 --n 512 --d 64
+timing block_matrix f32 2000 200 --problem matrix --n 64 --d 16
+timing block_matrix f64 2000 200 --problem matrix --n 64 --d 16
 
 for tool in memcheck racecheck initcheck synccheck; do
   if command -v compute-sanitizer > /dev/null; then

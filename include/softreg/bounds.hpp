@@ -25,8 +25,8 @@ struct BoundReport {
   std::int64_t instances;        // with at least one measured update
   std::int64_t hypotheses_hold;  // updates whose hypotheses hold
   std::int64_t updates;
-  std::int64_t
-      violations;  // updates beyond bound plus rounding slack, whether hypotheses hold or not
+  // Updates beyond bound plus rounding slack, whether hypotheses hold or not.
+  std::int64_t violations;
 };
 
 // D8, P6 and P6@4, in this order, from result.shifts; empty without a shift trace.

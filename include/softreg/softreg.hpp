@@ -1,7 +1,7 @@
 // softreg: batches of softmax-regression problems solved by gradient trajectories.
 //
-//   softreg::Result<float> r = softreg::solve(problem, {.loss = softreg::RescaledL2{}, .stop =
-//   {.max_steps = 200}});
+//   softreg::Result<float> r = softreg::solve(problem, {.loss = softreg::CrossEntropy{},
+//                                                       .stop = {.max_steps = 200}});
 //
 // Thread safety: solve(), evaluate() and devices() may be called from any number of threads at
 // once; calls share nothing but the worker threads. The problem's arrays must stay unchanged
@@ -9,6 +9,7 @@
 // An instance that does not converge is a Status in the result, and its neighbours' bits do not
 // depend on it.
 #pragma once
+#include "softreg/bounds.hpp"
 #include "softreg/error.hpp"
 #include "softreg/gradients.hpp"
 #include "softreg/options.hpp"
@@ -18,13 +19,17 @@
 
 namespace softreg {
 
-// T is float or double.
+// Descends on every instance; T is float or double. Throws Error: invalid_input (shapes that
+// disagree, with both numbers), usage (options), out_of_memory, device_unavailable, device_lost,
+// interrupted by the callback never: instances that did not end are Status::not_run.
 template <class T>
 Result<T> solve(const VectorProblem<T>& problem, const Options& options = {});
-
 template <class T>
 Result<T> solve(const MatrixProblem<T>& problem, const Options& options = {});
 
+// Loss, gradient, f, log mass and A^T f at the starts, without a step: of the options, stop and
+// trace do not count, nor do step sizes without a ball. On a ball the gradient norm is that of the
+// gradient mapping, whose step size is the given one, and 1 for an automatic one. Throws as solve.
 template <class T>
 Evaluation<T> evaluate(const VectorProblem<T>& problem, const Options& options = {});
 template <class T>

@@ -11,7 +11,8 @@ constexpr std::string_view help_text = R"(Bounds on |f(x') - f(x)| of every upda
   D8    1/2 |A (x' - x)|
   P6    n^1.5 exp(10 R^2) |x' - x|, R = max(|A|, |x|, |x'|) where that is at least 4
   P6@4  the same with max(4, R) everywhere
-Exit code 7 when a bound is violated where its hypotheses hold.
+Exit code 7 when D8 is violated. P6 and P6@4 are reported only: their form is recalled from the
+  paper and not its wording.
 Arrays of REPORT.npz: those of `softreg solve`, and shift_f_max, shift_f_sum, shift_x_max,
   shift_x_sum, shift_ratio_max (count)
 

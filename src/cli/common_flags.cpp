@@ -11,33 +11,17 @@
 #include "output_file.hpp"
 #include "softreg/error.hpp"
 #include "text.hpp"
+#include "variant_names.hpp"
 
 namespace softreg {
 namespace {
 
 constexpr double largest = std::numeric_limits<double>::max();
 
-// The member of a variant whose `name` is `name`, the others' names beside it.
-template <class Variant, std::size_t... I>
-bool pick_by_name(Variant& variant, const std::string& name, std::vector<std::string>& known,
-                  std::index_sequence<I...>) {
-  (known.emplace_back(std::variant_alternative_t<I, Variant>::name), ...);
-  return ((std::variant_alternative_t<I, Variant>::name == name &&
-           (variant.template emplace<I>(), true)) ||
-          ...);
-}
-
-AnyLoss loss_from(const Setting& setting) {
-  std::string name = setting.text;
-  if (name == "normalized") name = "softmax_l2";
-  if (name == "rescaled") name = "rescaled_l2";
-  AnyLoss loss;
-  std::vector<std::string> known;
-  if (pick_by_name(loss, name, known, std::make_index_sequence<std::variant_size_v<AnyLoss>>())) {
-    return loss;
-  }
-  parse_choice(setting, known);  // throws with the list
-  return loss;
+AnyLoss loss_from(Setting setting) {
+  if (setting.text == "normalized") setting.text = "softmax_l2";
+  if (setting.text == "rescaled") setting.text = "rescaled_l2";
+  return member_named<AnyLoss>(setting);
 }
 
 void refuse_unavailable(const Setting& setting, const std::string& only) {
@@ -110,10 +94,7 @@ ProblemFile ProblemFlags::read(Terminal& terminal) const {
 }
 
 ModelFlags::ModelFlags(Flags& flags)
-    : loss_(flags.value(
-          {"--loss", "NAME",
-           "softmax_l2, rescaled_l2, cross_entropy, least_squares, exp_l2, cosh_l2 or sinh_l2",
-           "softmax_l2"})),
+    : loss_(flags.value({"--loss", "NAME", any_of_names<AnyLoss>(), "softmax_l2"})),
       ridge_(flags.value({"--ridge", "L", "adds L/2 |x|^2", "0"})),
       logit_weight_(flags.value({"--logit-weight", "W",
                                  "adds 1/2 |W A x|^2; the file's array w weighs row by row", "0"})),

@@ -27,11 +27,7 @@ Example:
 constexpr int self_test_failed = 1;
 
 std::vector<std::string> compiled_instruction_sets() {
-#if defined(__x86_64__)
   return {"x86-64", "x86-64-v3", "x86-64-v4"};
-#else
-  return {"x86-64"};
-#endif
 }
 
 std::string line(const std::string& name, const std::string& text) {

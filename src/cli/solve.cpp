@@ -18,6 +18,9 @@ or, for a matrix problem Z = A1 X A2^T with a softmax per row of Z:
   optional: X0 (count,d1,d2) or (d1,d2); step_size (count); w like B
 Arrays of RESULT.npz:
   x (count,d), or X (count,d1,d2); status, steps, loss, objective, grad_norm (count), meta; group for a .csv
+  --trace loss: trace_loss (count,tests), trace_step (tests)
+  --trace shifts: shift_f_max, shift_f_sum, shift_x_max, shift_x_sum, shift_ratio_max (count);
+  with --trace-full also shift_f, shift_x (count,max_steps)
 
 Example:
   softreg gen problem.npz --n 64 --d 16 --count 1000

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "softreg/error.hpp"
+#include "variant_names.hpp"
 
 namespace softreg {
 namespace {
@@ -15,8 +16,7 @@ constexpr std::int64_t largest_steps = std::numeric_limits<std::int32_t>::max() 
 }  // namespace
 
 bool fails(FailOn fail_on, Status status) {
-  const bool bad = status == Status::bad_input || status == Status::bad_target ||
-                   status == Status::bad_parameter;
+  const bool bad = is_bad(status);
   const bool unconverged = !bad && status != Status::converged;
   return (bad && (fail_on == FailOn::bad_input || fail_on == FailOn::any)) ||
          (unconverged && (fail_on == FailOn::not_converged || fail_on == FailOn::any));
@@ -26,7 +26,7 @@ SolveFlags::SolveFlags(Flags& flags, const std::string& verb, bool can_trace)
     : problem_(flags, verb),
       model_(flags),
       optimizer_(
-          flags.value({"--optimizer", "NAME", "gradient_descent or nesterov", "gradient_descent"})),
+          flags.value({"--optimizer", "NAME", any_of_names<AnyOptimizer>(), "gradient_descent"})),
       step_size_(flags.value({"--step-size", "X|auto", "auto: 1 / the proven curvature", "auto"})),
       max_steps_(flags.value({"--max-steps", "N", "most updates per instance", "1000"})),
       tol_(flags.value(
@@ -68,10 +68,9 @@ AnyOptimizer SolveFlags::optimizer() const {
     throw Error(
         ErrorKind::usage,
         fmt::format("{} newton is not available in this version of softreg", optimizer_.origin),
-        "gradient_descent and nesterov are");
+        "use " + any_of_names<AnyOptimizer>());
   }
-  AnyOptimizer optimizer;
-  if (parse_choice(optimizer_, {"gradient_descent", "nesterov"}) == 1) optimizer = Nesterov{};
+  AnyOptimizer optimizer = member_named<AnyOptimizer>(optimizer_);
   if (step_size_.text != "auto") {
     const double size = parse_positive(step_size_);
     std::visit([size](auto& member) { member.step_size = size; }, optimizer);

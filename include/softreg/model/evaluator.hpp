@@ -1,8 +1,15 @@
 // Evaluator: one evaluation of an instance, written once for every placement; updates and tests are
 // its base's (descent.hpp). A Placement owns the numbers of the instance and its loops over rows
-// and coordinates (memory_placement.hpp; kernels/register_placement.hpp). One that cannot hold all
-// logits at once brings them tile by tile; tiles hold whole segments, and different threads may
-// pass them at the same time. What happens to a segment is in segment_pass.hpp.
+// and coordinates (memory_placement.hpp; kernels/register_placement.hpp; src/tile_placement.hpp).
+// One that cannot hold all logits at once brings them tile by tile; tiles hold whole segments, and
+// different threads may pass them at the same time. What happens to a segment is in
+// segment_pass.hpp.
+//
+//   Placement  load, tiles(point, f(tile)), attended, set_shifts, row_count, lanes; of coordinates
+//              (coordinates.hpp has them all): parameters, serial, update, visit, visit_gradient,
+//              add_to_gradient, keep, once, stops, extent
+//   tile       each_segment, sum_rows, max_rows, rows, store, weighted, weights, shift, set_shift,
+//              once
 #pragma once
 #include "softreg/model/descent.hpp"
 #include "softreg/model/segment_pass.hpp"

@@ -31,7 +31,9 @@ concept Group = requires(G g, int n, AnyRow row, AnyValue value) {
   { g.template sum<double>(n, value) } -> std::same_as<double>;
   { g.template max<double>(n, value) } -> std::same_as<double>;
   { g.template serial<double>(n, value) } -> std::same_as<double>;
-};
+  g.exact();  // the same lanes, to loop over what is not padded
+  { g.stops(static_cast<const int*>(nullptr)) } -> std::same_as<bool>;
+};  // and fold<S>(n, terms, term, result), see below
 
 // How a reduced value is held while lanes are a loop: one array per component, so that the loops
 // over lanes vectorise.

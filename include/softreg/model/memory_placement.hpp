@@ -1,6 +1,7 @@
 // MemoryPlacement: every number of the instance in plain memory, any size, any group. With
 // LaneGroup<1> it is the reference; with LaneGroup<32> it runs on the CPU; with SimtGroup it is the
-// kernel that streams A from global memory. All other placements must give its bits.
+// kernel that streams A from global memory. The kernels' other placements must give its bits on as
+// many lanes; the CPU's tiles (src/tile_placement.hpp) agree within rounding.
 #pragma once
 #include <cstdint>
 

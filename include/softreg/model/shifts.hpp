@@ -1,6 +1,7 @@
-// Judging one update against the bounds on the shift of f (math: D8 derived; P6
-// Li-Song-Xia-Yu-Zhou, arXiv 2304.13276, M = n^1.5 exp(10 R^2)). Plain arithmetic on the lengths
-// that an evaluator measured.
+// Judging one update against the bounds on the shift of f. D8, derived here: |f(z') - f(z)| <= 1/2
+// |z' - z|, because the Jacobian diag(f) - f f^T of softmax has norm at most 1/2 (row k adds up to
+// 2 f_k (1 - f_k) in absolute value: Gershgorin). P6: Li-Song-Xia-Yu-Zhou, arXiv 2304.13276, M =
+// n^1.5 exp(10 R^2). Plain arithmetic on the lengths that an evaluator measured.
 #pragma once
 #include <cstdint>
 

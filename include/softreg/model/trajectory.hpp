@@ -1,4 +1,6 @@
-// The only iteration loop in the project, and the only place that decides a status.
+// The only iteration loop in the project, and the only place that decides how an iteration ends.
+// Statuses without one come from screening and step sizes (src/screening.cpp, src/prepare.cpp),
+// from the device (src/cuda.cpp) and from what was left undone (src/solve.cpp).
 #pragma once
 #include <cstdint>
 
@@ -16,15 +18,25 @@ enum class Status : std::int32_t {
   bad_target = 21,     // the loss does not allow this b
   bad_parameter = 22,  // the step size is not a positive finite number
   overflow = 30,       // loss or gradient not finite at a finite x
-  singular = 31,
-  not_run = 40,  // not finished: interrupted, out of time
+  singular = 31,       // reserved for second-order optimizers
+  not_run = 40,        // not finished: interrupted, out of time
   device_error = 41,
 };
+
+// Refused before the start, for what it holds.
+constexpr bool is_bad(Status s) {
+  return s == Status::bad_input || s == Status::bad_target || s == Status::bad_parameter;
+}
 
 struct Stop {
   int max_steps = 1000;
   double gradient_norm = 1e-6;  // 0: never stop early
   int check_every = 8;          // loss, norm and finiteness are tested at steps 0, K, 2K, ..., end
+
+  // Tests of a trajectory that ends with `steps`.
+  constexpr int tests(int steps) const {
+    return steps / check_every + (steps % check_every != 0 ? 2 : 1);
+  }
 };
 
 template <class T>

@@ -20,10 +20,6 @@ struct GradientDescent {
   SR_HD static void advance(int, T next, T& x, T*) {
     x = next;
   }
-  template <class T>
-  SR_HD static void move_point(T factor, T& x, T*) {
-    x = factor * x;
-  }
 };
 static_assert(FirstOrder<GradientDescent>);
 

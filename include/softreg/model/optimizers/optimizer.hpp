@@ -1,9 +1,11 @@
-// What a first-order optimizer is: what happens to one coordinate, in four short functions.
+// What a first-order optimizer is: what happens to one coordinate, in three short
+// functions, or four.
 //
 //   init(x, m)                  the optimizer's memory at the start
 //   point(x, m)                 where loss and gradient are evaluated
 //   advance(step, next, x, m)   next = point - t * gradient (projected on the ball if there is one)
-//   move_point(factor, x, m)    brings an evaluation point outside the ball back (look-ahead only)
+//   move_point(factor, x, m)    brings an evaluation point outside the ball back, where
+//                               looks_ahead
 //
 // The caller forms next, because the descent from the point is the same for every member.
 #pragma once
@@ -25,6 +27,7 @@ concept FirstOrder = requires(double x, double* m, const double* cm) {
   O::init(x, m);
   { O::point(x, cm) } -> std::same_as<double>;
   O::advance(1, x, x, m);
-};
+}
+&&(!O::looks_ahead || requires(double x, double* m) { O::move_point(x, x, m); });
 
 }  // namespace softreg
