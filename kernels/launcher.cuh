@@ -1,6 +1,6 @@
 // The only header that contains <<< >>>: included by kernels/losses/*.cu alone, one per loss.
 #pragma once
-#include "launcher.hpp"
+#include "launcher_declaration.cuh"
 
 namespace softreg {
 

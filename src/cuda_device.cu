@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "device.hpp"
-#include "launcher.hpp"
+#include "launcher_declaration.cuh"
 #include "softreg/error.hpp"
 
 namespace softreg {
