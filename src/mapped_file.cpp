@@ -53,6 +53,16 @@ MappedFile::~MappedFile() {
   ::close(descriptor_);
 }
 
+void MappedFile::forget(std::span<const std::byte> part) const noexcept {
+  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  const std::size_t first = static_cast<std::size_t>(part.data() - data_) / page * page;
+  const std::size_t last =
+      static_cast<std::size_t>(part.data() + part.size() - data_) / page * page;
+  // A hint: a failure costs memory, nothing else.
+  if (last > first)
+    (void)::madvise(const_cast<std::byte*>(data_) + first, last - first, MADV_DONTNEED);
+}
+
 void MappedFile::check_length() const {
   struct stat status {};
   if (::fstat(descriptor_, &status) != 0) {

@@ -21,6 +21,10 @@ class MappedFile {
   // page past the end would be SIGBUS; between this call and the access a window remains.
   void check_length() const;
 
+  // Gives back the memory behind a part of bytes(), which stays readable: it is read again when
+  // touched.
+  void forget(std::span<const std::byte> part) const noexcept;
+
  private:
   std::string path_;
   int descriptor_ = -1;

@@ -159,6 +159,7 @@ void NpzFile::verify(const std::string& name, const Member& member,
     const auto chunk = rest.first(std::min(step, rest.size()));
     if (!member.zip.deflated) crc = crc32(crc, chunk);
     consume(chunk);
+    if (file_ && !member.zip.deflated) file_->forget(chunk);
     rest = rest.subspan(chunk.size());
   }
   if (!member.zip.deflated && crc != member.zip.crc) {
