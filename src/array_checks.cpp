@@ -21,7 +21,8 @@ void check_numbers(NpzFile& file, std::span<const char* const> names) {
     const Dtype dtype = file.header(array).dtype;
     if (readable_as<double>(dtype)) continue;
     refuse_input(
-        fmt::format("argument '{}' is {}; expected float32 or float64", array, name(dtype)));
+        fmt::format("argument '{}' is {}; expected float32 or float64", array, name(dtype)),
+        fmt::format("in NumPy: {}.astype('f8')", array));
   }
 }
 

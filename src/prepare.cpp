@@ -35,11 +35,15 @@ bool is_positive_finite(T v) {
 // of one softmax.
 //   softmax_l2: 5/8 for b >= 0 with sum b <= 1 (D11). With J = diag(f) - f f^T, V = v^T J v and
 //     delta = v - <f, v> of a unit v the Hessian gives 2 |J v|^2 - V |f|^2 + sum b_k f_k (V -
-//     delta_k^2) <= V (1 + p - p^2), p = max f, because |J v|^2 <= V / 2; and V <= |J| <= 1/2.
+//     delta_k^2) <= V (1 + s p - p^2) <= V (1 + s^2 / 4), p = max f, s = sum b, because |J v|^2 <=
+//     V / 2; and V <= |J| <= 1/2. Screening lets s be 1 and its rounding.
 //   cross_entropy: the Hessian is sum b J, and |J| <= 1/2, because the numbers of its row k add up
 //     to 2 f_k (1 - f_k) in absolute value (Gershgorin).
 std::optional<double> proven_curvature(const AnyLoss& loss, double mass) {
-  if (std::holds_alternative<SoftmaxL2>(loss)) return 0.625;
+  if (std::holds_alternative<SoftmaxL2>(loss)) {
+    const double s = std::max(mass, 1.0);
+    return 0.5 + s * s / 8;
+  }
   if (std::holds_alternative<CrossEntropy>(loss)) return mass / 2;
   if (std::holds_alternative<LeastSquares>(loss)) return 1;
   return std::nullopt;

@@ -40,10 +40,10 @@ std::span<const T> part(std::span<const T> v, std::int64_t first, std::int64_t s
   return v.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(size));
 }
 
-// What b of a softmax over so many rows may sum to: 1 and its rounding.
-template <class T>
+// What b of a softmax over so many rows may sum to: 1 and its rounding, in float32 whatever the
+// arithmetic, because that may be where b comes from.
 double largest_sum(std::int64_t rows) {
-  return 1 + static_cast<double>(rows) * double{std::numeric_limits<T>::epsilon()};
+  return 1 + static_cast<double>(rows) * double{std::numeric_limits<float>::epsilon()};
 }
 
 }  // namespace
@@ -100,7 +100,7 @@ Finding Screening<T>::find_in_target(std::int64_t i) const {
   Finding found;
   if (!proven) return found;
   view_.each_segment(i, [&](std::int64_t s, std::int64_t first, std::int64_t rows) {
-    if (!(sum(part(b, first, rows)) <= largest_sum<T>(rows))) found = {Defect::b_sum, s};
+    if (!(sum(part(b, first, rows)) <= largest_sum(rows))) found = {Defect::b_sum, s};
     return found.defect == Defect::none;
   });
   return found;
@@ -169,6 +169,7 @@ Message Screening<T>::explain(std::int64_t i) const {
     case Defect::b_negative:
       m.text = name_of_logit("b", "B", i, f.position, m.row);
       m.text += fmt::format(" is {} but {} needs b >= 0", value(view_.b(i)), who);
+      if (!std::holds_alternative<CrossEntropy>(options_.loss)) m.text += ": give a step size";
       break;
     case Defect::b_sum:
       explain_sum(i, f.position, who, m);
@@ -188,11 +189,13 @@ void Screening<T>::explain_sum(std::int64_t i, std::int64_t segment, std::string
     if (s != segment) return true;
     const bool alone = p_.batch.segments_of(i) == 1 && !p_.batch.matrix;
     if (!alone) m.row = p_.batch.matrix ? s : first;
-    m.text = fmt::format("{} sums to {} but {} needs at most {} (1 + n eps)",
-                         alone             ? "b"
-                         : p_.batch.matrix ? fmt::format("row {} of B", s)
-                                           : fmt::format("b of softmax {}", s),
-                         sum(part(view_.b(i), first, rows)), who, largest_sum<T>(rows));
+    m.text = fmt::format(
+        "{} sums to {} but {} needs at most {} (1 + n eps of float32): scale it, or "
+        "give a step size",
+        alone             ? "b"
+        : p_.batch.matrix ? fmt::format("row {} of B", s)
+                          : fmt::format("b of softmax {}", s),
+        sum(part(view_.b(i), first, rows)), who, largest_sum(rows));
     return false;
   });
 }

@@ -101,7 +101,8 @@ TYPED_TEST(PrepareOf, MessagesNameArrayPlaceAndValue) {
   expect(1, 2, 3, "b[3] is inf but must be finite");
   expect(2, 3, -1, "x0[2] is -inf but must be finite");
   expect(3, 4, 1, "w[1] is nan but must be finite");
-  expect(4, 5, 2, "b[2] is -0.25 but the automatic step size of softmax_l2 needs b >= 0");
+  expect(4, 5, 2,
+         "b[2] is -0.25 but the automatic step size of softmax_l2 needs b >= 0: give a step size");
 }
 
 TYPED_TEST(PrepareOf, BadTargets) {
@@ -125,7 +126,7 @@ TYPED_TEST(PrepareOf, BadTargets) {
 
 TYPED_TEST(PrepareOf, SumOfTheTargetMayRound) {
   using T = TypeParam;
-  const T eps = std::numeric_limits<T>::epsilon();
+  const T eps = std::numeric_limits<float>::epsilon();  // also in double: b may come from float
   Owned<T> p = gaussian<T>(1, 4, 2);
   p.b = {T(0.25), T(0.25), T(0.25), T(0.25) + 4 * eps};
   EXPECT_EQ(prepare(p.view(), {}, false).status[0], Status::not_run);

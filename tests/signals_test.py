@@ -126,6 +126,24 @@ def test_a_second_signal_ends_at_once(folder):
     assert time.monotonic() - sent < 0.5
 
 
+def test_the_echo_of_a_signal_is_not_a_second_one(folder):
+    saved = 0
+    for delay in (0.4, 0.5, 0.6, 0.7):
+        result = folder / "echo.npz"
+        result.unlink(missing_ok=True)
+        process = subprocess.Popen([PROGRAM, "solve", str(folder / "many.npz"), "-o", str(result),
+                                    *map(str, WORKLOADS["many"][1])], stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+        time.sleep(delay)
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
+        said = process.communicate(timeout=60)[1]
+        assert process.returncode in (0, 130, 143)  # 143: the kernel may deliver them the other way
+        assert "interrupted: nothing was saved" not in said
+        saved += result.exists()
+    assert saved > 0
+
+
 @pytest.mark.parametrize("verb", [
     ["evaluate", "PROBLEM", "-o", "RESULT"], ["check", "PROBLEM", "-o", "RESULT", *ENDLESS],
     ["gen", "RESULT", "--n", 2000, "--d", 50, "--count", 1000]])

@@ -75,7 +75,11 @@ _softreg() {{
   case "$verb" in
 {}  esac
 }}
-compdef _softreg softreg
+if [ "$funcstack[1]" = "_softreg" ]; then
+  _softreg "$@"
+else
+  compdef _softreg softreg
+fi
 )",
                      verb_names(), cases);
 }

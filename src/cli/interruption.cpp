@@ -134,7 +134,12 @@ void Interruption::take_signal() {
   signalfd_siginfo info{};
   while (::read(signals_, &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
     const bool second = requested();
-    if (!second) signal_ = static_cast<int>(info.ssi_signo);
+    if (!second) {
+      first_at_ = Clock::now();
+      signal_ = static_cast<int>(info.ssi_signo);
+    } else if (Clock::now() - first_at_ < echo) {
+      continue;
+    }
     const std::scoped_lock lock(mutex_);
     if (second || stage_ == Stage::nothing_to_save) {
       const std::string_view text =

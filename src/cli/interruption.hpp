@@ -25,6 +25,10 @@ class Interruption {
   // How long watched work may take to return after it was asked to.
   static constexpr std::chrono::milliseconds grace{700};
 
+  // timeout(1) and terminals send one signal to the process and again to its group: what follows so
+  // soon is no second wish.
+  static constexpr std::chrono::milliseconds echo{50};
+
   // Call before any other thread exists: the signals are blocked in this thread and in all that
   // follow. A signal that the parent process ignores (nohup) stays ignored.
   Interruption();
@@ -59,6 +63,7 @@ class Interruption {
   void abandon_if_overdue();
 
   std::atomic<int> signal_{0};
+  Clock::time_point first_at_;  // of serve()'s thread
   int signals_ = -1, wake_ = -1;  // descriptors that serve() sleeps on
   std::atomic<bool> ended_{false}, may_be_saved_{false};
   std::mutex mutex_;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "bound_table.hpp"
 #include "machine.hpp"
@@ -105,6 +106,11 @@ class SolveRun {
       return;
     }
     const std::int64_t judged = reports.front().updates;
+    if (judged > 0 && std::isnan(reports.front().measured))
+      warnings.push_back(fmt::format(
+          "no update moved f by more than rounding in {} can: no bound was put to the test{}",
+          sizeof(T) == 4 ? "float32" : "float64",
+          sizeof(T) == 4 ? "; --dtype f64 resolves smaller shifts" : ""));
     if (judged == tried) return;
     warnings.push_back(
         fmt::format("{} of {} updates were judged: the shifts of the others are not finite numbers",
