@@ -2,11 +2,9 @@
 // data, choosing is arithmetic, and neither needs a GPU. The choice depends on the shape alone,
 // never on the size of the batch: that is what keeps an instance's bits the same in every batch.
 #pragma once
-#include <array>
 #include <cstdint>
 #include <string_view>
 #include <tuple>
-#include <utility>
 
 #include "softreg/model/math.hpp"
 
@@ -63,10 +61,13 @@ struct BlockMatrix {
 using Policies = std::tuple<WarpRegisters32x8, WarpRegisters64x16, WarpRegisters128x8,
                             WarpRegisters256x8, WarpRegisters64x32, BlockStream, BlockMatrix>;
 inline constexpr int policy_count = std::tuple_size_v<Policies>;
-inline constexpr auto policies = []<std::size_t... K>(std::index_sequence<K...>) {
-  return std::array<KernelPolicy, policy_count>{std::tuple_element_t<K, Policies>::policy...};
-}
-(std::make_index_sequence<policy_count>());
+template <class List>
+struct PolicyTable;
+template <class... P>
+struct PolicyTable<std::tuple<P...>> {
+  static constexpr KernelPolicy all[] = {P::policy...};
+};
+inline constexpr auto& policies = PolicyTable<Policies>::all;
 
 struct Shape {
   std::int64_t rows, parameters;
@@ -84,7 +85,7 @@ constexpr bool fits(const KernelPolicy& p, const Shape& s) {
 
 constexpr int choose_policy(const Shape& s) {
   for (int k = 0; k < policy_count; ++k)
-    if (fits(policies[static_cast<std::size_t>(k)], s)) return k;
+    if (fits(policies[k], s)) return k;
   return -1;  // no policy holds it: more rows or parameters than an int counts
 }
 
