@@ -22,7 +22,7 @@ for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import numpy as np  # noqa: E402: after the number of threads is set
 
-SHAPES = [(128, 16, 64, 40), (512, 64, 4, 20), (2048, 64, 1, 8), (128, 384, 4, 20)]  # n = m, d, count, steps
+SHAPES = [(128, 16, 64, 40), (512, 64, 4, 20), (2048, 64, 1, 8), (128, 384, 4, 400)]  # n = m, d, count, steps
 
 
 def softreg(program, a1, a2, b, eta, steps):
