@@ -63,7 +63,7 @@ class Interruption {
   void abandon_if_overdue();
 
   std::atomic<int> signal_{0};
-  Clock::time_point first_at_;  // of serve()'s thread
+  Clock::time_point first_at_;    // of serve()'s thread
   int signals_ = -1, wake_ = -1;  // descriptors that serve() sleeps on
   std::atomic<bool> ended_{false}, may_be_saved_{false};
   std::mutex mutex_;
