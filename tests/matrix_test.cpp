@@ -467,7 +467,7 @@ TEST(Matrix, AutomaticStepSizeDescends) {
 // A1 and A2 may be the same numbers and yet other matrices.
 TEST(Matrix, AutomaticStepSizeOfMatricesThatShareTheirNumbers) {
   const std::vector<double> a{4, 0, 0, 4, 0, 0}, copy = a;
-  const std::vector<double> b(6, 1.0 / 3);
+  const std::vector<double> b{0.2, 0.3, 0.5, 0.6, 0.3, 0.1};  // x = 0 is not stationary
   Options o{.device = Device::reference};
   o.stop = {.max_steps = 2, .gradient_norm = 0, .check_every = 1};
   const MatrixProblem<double> p{
