@@ -51,7 +51,7 @@ CpuPlan plan(const Run<T>& run, PlanSummary& summary) {
   summary.road = "cpu";
   summary.isa = chosen_isa().name;
   summary.lanes = p.lanes ? cpu_lanes : tile_lanes;
-  if (p.lanes) summary.size_class = "lanes" + std::to_string(cpu_lanes);
+  summary.size_class = p.lanes ? "lanes" + std::to_string(cpu_lanes) : "";
   if (p.tiles) {
     if (p.lanes) summary.size_class += ",";
     summary.size_class += "tiles" + std::to_string(tile_lanes) + (p.reduced ? "_reduced" : "");

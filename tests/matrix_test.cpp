@@ -321,6 +321,26 @@ TEST(Matrix, BitsDoNotDependOnTheBatch) {
               static_cast<long long>(compared));
 }
 
+// What the plan says is what runs.
+TEST(Matrix, PlansNameTheirClasses) {
+  const auto class_of = [](const auto& problem) {
+    return solve(problem, {.stop = {.max_steps = 1}, .device = Device::cpu}).plan.size_class;
+  };
+  EXPECT_EQ(class_of(make_matrix_batch<float>({2, 9, 9, 5, 5, 3, 2}).view()), "tiles16");
+  EXPECT_EQ(class_of(make_matrix_batch<float>({2, 9, 9, 5, 5, 3, 20}).view()), "tiles16_reduced");
+  // Vector problems with one softmax each, with several, and both.
+  const std::vector<float> a{1, 2, 3, 4, 5, 6}, b{0.5f, 0.5f, 0.25f, 0.75f, 1, 0};
+  VectorProblem<float> p{.count = 2, .d = 1, .a = a, .b = b};
+  const std::vector<std::int64_t> two{0, 2, 6}, three{0, 2, 4, 6}, one_each{0, 1, 2},
+      one_and_two{0, 1, 3};
+  p.segments = two;
+  p.instances = one_each;
+  EXPECT_EQ(class_of(p), "lanes32");
+  p.segments = three;
+  p.instances = one_and_two;
+  EXPECT_EQ(class_of(p), "lanes32,tiles16");
+}
+
 // Blocks of many shapes, in tiles with and without a remainder: each alone has the bits that it has
 // among the others.
 TEST(Matrix, BitsDoNotDependOnOtherShapes) {
