@@ -9,7 +9,6 @@ import argparse
 import json
 import math
 import os
-import subprocess
 import sys
 import tempfile
 import textwrap
@@ -19,8 +18,8 @@ from pathlib import Path
 import numpy as np
 from markets import FEATURES, distinct_ends, fitted_shares, least_curvature, read_markets
 from markets import repeat_markets
+from run_softreg import Failure, program, softreg
 
-ROOT = Path(__file__).resolve().parent.parent
 SEED = 20230426
 RADII = (1, 2, 4)
 MARKET_STEPS = 30_000
@@ -33,35 +32,6 @@ CURVED = 10 * FINE
 # Instances and steps of part (a); starts per market, steps in f32, rounds and steps in f64 of (b).
 FULL = {"count": 10_000, "steps": 1_000, "starts": 100, "f32": 10_000, "rounds": 6, "f64": 5_000}
 QUICK = {"count": 200, "steps": 100, "starts": 4, "f32": 4_000, "rounds": 2, "f64": 4_000}
-
-
-class Failure(Exception):
-    """One sentence for the user, and the exit code."""
-
-    def __init__(self, text, code):
-        super().__init__(text)
-        self.code = code
-
-
-def program():
-    path = Path(os.environ.get("SOFTREG_PROGRAM") or ROOT / "build" / "release" / "softreg")
-    if not os.access(path, os.X_OK) or path.is_dir():
-        raise Failure(f"there is no program at {path}; `sh cmake/bootstrap.sh demo` builds it", 2)
-    return str(path.resolve())
-
-
-def softreg(*arguments, may_end_with=()):
-    """Runs one command, its stderr (progress, errors) going straight to ours: (code, stdout)."""
-    words = [str(argument) for argument in arguments]
-    try:
-        done = subprocess.run([program(), *words], stdout=subprocess.PIPE, text=True)
-    except OSError as error:
-        raise Failure(f"softreg does not start: {error}", 2) from None
-    code = done.returncode if done.returncode >= 0 else 128 - done.returncode
-    if code != 0 and code not in may_end_with:
-        command = " ".join(["softreg", *words])
-        raise Failure(f"`{command}` ended with exit code {code}; its own words are above", code)
-    return code, done.stdout
 
 
 def document(log, *arguments, may_end_with=()):

@@ -260,7 +260,6 @@ CpuNeed cpu_need(const BatchShape& s, std::int64_t i, std::int64_t slots) {
   if (reduces(s, i)) {
     BatchShape alone = s;
     alone.layout = reduced_layout(s.layout, i);
-    alone.anchored = true;  // once is enough
     CpuNeed need = cpu_need(alone, 0, slots);
     need.reduction = reduction_values(s.layout, i);
     return need;

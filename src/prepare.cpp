@@ -116,9 +116,8 @@ class OperatorNorms {
     const std::int64_t first = b_.first_block(i), last = b_.first_block(i + 1);
     for (std::int64_t k = first; k < last; ++k) {
       const Matrix<const T> a1 = b_.a1_of(k), a2 = b_.a2_of(k);
-      const bool same = a1.data == a2.data && a1.rows == a2.rows && a1.cols == a2.cols;
       const double one = b_.a1_shared ? shared1 : operator_norm_bound(a1);
-      const double two = b_.a2_shared ? shared2 : same ? one : operator_norm_bound(a2);
+      const double two = b_.a2_shared ? shared2 : a1 == a2 ? one : operator_norm_bound(a2);
       alone = one * two;
       squares += alone * alone;
     }

@@ -1,6 +1,8 @@
 #include "reduction.hpp"
 
 #include <Eigen/QR>
+#include <cmath>
+#include <vector>
 
 #include "aligned.hpp"
 
@@ -9,7 +11,8 @@ namespace {
 
 bool shortens(std::int64_t rows, std::int64_t columns) { return 4 * rows <= 3 * columns; }
 
-// A (rows, columns) as R^T (rows, rows) and the reflections that make Q.
+// A (rows, columns) as R^T (rows, rows) and the reflections that make Q. Squares are formed on the
+// way: each row is first brought near 1 by a power of two, and R gets it back.
 template <class T>
 class Side {
   using Columns = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic>;
@@ -17,14 +20,23 @@ class Side {
  public:
   // Instances that share A are met one after the other: it is decomposed once.
   void take(const Matrix<const T>& a) {
-    if (a.data == from_.data && a.rows == from_.rows) return;
+    if (a == from_) return;
     from_ = a;
     shorter_ = shortens(a.rows, a.cols);
     if (!shorter_) return;
     // (rows, columns) row by row is (columns, rows) column by column: A^T.
-    qr_.compute(Eigen::Map<const Columns>(a.data, a.cols, a.rows));
-    const Columns r =
+    Columns scaled = Eigen::Map<const Columns>(a.data, a.cols, a.rows);
+    std::vector<int> exponents(static_cast<std::size_t>(a.rows), 0);
+    for (int i = 0; i < a.rows; ++i) {
+      const T largest = scaled.col(i).cwiseAbs().maxCoeff();
+      int& e = exponents[static_cast<std::size_t>(i)];
+      if (largest > T(0)) std::frexp(largest, &e);
+      shift(scaled.col(i), -e);
+    }
+    qr_.compute(scaled);
+    Columns r =
         qr_.matrixQR().topRows(a.rows).template triangularView<Eigen::Upper>().toDenseMatrix();
+    for (int i = 0; i < a.rows; ++i) shift(r.col(i), exponents[static_cast<std::size_t>(i)]);
     rows_.assign(r.data(), r.data() + r.size());
   }
   const T* data() const { return shorter_ ? rows_.data() : from_.data; }
@@ -38,6 +50,11 @@ class Side {
   }
 
  private:
+  template <class Column>
+  static void shift(Column column, int exponent) {
+    for (Eigen::Index k = 0; k < column.size(); ++k) column(k) = std::ldexp(column(k), exponent);
+  }
+
   Matrix<const T> from_{nullptr, 0, 0, 0, 0};
   bool shorter_ = false;
   Eigen::HouseholderQR<Columns> qr_;
@@ -82,6 +99,9 @@ struct Reduction<T>::State {
   const T* x0 = nullptr;
   T* x = nullptr;
   int d1 = 0, d2 = 0;
+  bool tied = false;  // A2 is A1
+
+  const Side<T>& of_a2() const { return tied ? first : second; }
 };
 
 template <class T>
@@ -96,7 +116,8 @@ const Batch<T>& Reduction<T>::take(const Batch<T>& batch, std::int64_t i) {
   State& s = *state_;
   const std::int64_t k = batch.first_block(i);
   s.first.take(batch.a1_of(k));
-  s.second.take(batch.a2_of(k));
+  s.tied = batch.a1_of(k) == batch.a2_of(k);
+  if (!s.tied) s.second.take(batch.a2_of(k));
   s.x0 = batch.start_of(i);
   s.x = batch.x_of(i);
   s.d1 = batch.d1;
@@ -109,14 +130,14 @@ const Batch<T>& Reduction<T>::take(const Batch<T>& batch, std::int64_t i) {
     // X row by row is X^T column by column: Y^T = Q2^T X^T Q1.
     using Columns = typename State::Columns;
     Columns m = Eigen::Map<const Columns>(s.x0, s.d2, s.d1);
-    s.second.into(m);
+    s.of_a2().into(m);
     Columns t = m.topRows(r.d2).transpose();
     s.first.into(t);
     const Columns y = t.topRows(r.d1).transpose();
     s.start.assign(y.data(), y.data() + y.size());
   }
   r.a1 = s.first.data();
-  r.a2 = s.second.data();
+  r.a2 = s.of_a2().data();
   r.target = batch.target_of(i);
   r.weights = batch.weights_of(i);
   r.start = s.x0 != nullptr ? s.start.data() : nullptr;
@@ -143,7 +164,7 @@ void Reduction<T>::lift() const {
   s.first.out_of(t);
   Columns m = Columns::Zero(s.d2, s.d1);
   m.topRows(d2) = t.transpose();
-  s.second.out_of(m);
+  s.of_a2().out_of(m);
   if (s.x0 != nullptr) m += Eigen::Map<const Columns>(s.x0, s.d2, s.d1);
   Eigen::Map<Columns>(s.x, s.d2, s.d1) = m;
 }

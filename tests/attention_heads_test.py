@@ -285,7 +285,7 @@ def test_a_program_that_is_missing_or_fails_is_one_sentence(numbers, tmp_path, m
         numbers(fit.short_context, layers(4, 6), LONG=6)
     program.write_text("#!/bin/sh\necho 'error: the words of the program' >&2\nexit 6\n")
     program.chmod(0o755)
-    with pytest.raises(fit.Failure, match="softreg ended with exit code 6") as failed:
+    with pytest.raises(fit.Failure, match="ended with exit code 6") as failed:
         numbers(fit.short_context, layers(4, 6), LONG=6)
     assert (missing.value.code, failed.value.code) == (2, 6)
     assert "the words of the program" in capfd.readouterr().err

@@ -498,6 +498,23 @@ TEST(Matrix, AutomaticStepSizeOfMatricesThatShareTheirNumbers) {
   EXPECT_EQ(difference(one, 0, two, 0), "");
 }
 
+// A1 times a power of two and A2 divided by it are the same problem, also where squares of A
+// overflow or vanish: the same bits, in all parameters and in fewer.
+TEST(Matrix, BitsDoNotDependOnTheScaleOfA) {
+  for (std::size_t k = 0; k < std::size(shapes); ++k)
+    for (const int exponent : {-75, 75}) {
+      const TestMatrixBatch<float> p = batch_of<float>(k, 2, 700 + k);
+      TestMatrixBatch<float> q = p;
+      for (float& v : q.a1) v = std::ldexp(v, exponent);
+      for (float& v : q.a2) v = std::ldexp(v, -exponent);
+      for (const Device device : {Device::reference, Device::cpu}) {
+        Options o{.device = device};
+        o.stop = {.max_steps = 6, .gradient_norm = 0, .check_every = 2};
+        EXPECT_EQ(difference(solve(p.view(), o), solve(q.view(), o)), "") << "shape " << k;
+      }
+    }
+}
+
 // D8 row by row, summed: |S' - S|_F <= 1/2 |Z' - Z|_F, never violated on any backend.
 TEST(Matrix, ShiftsStayBelowTheirBounds) {
   const EmulatedGpuScope scope;

@@ -8,7 +8,6 @@ import argparse
 import importlib.util
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import textwrap
@@ -22,7 +21,9 @@ from fetch import BUILD, MODEL, is_complete
 from model import Encoder
 from tokenizer import Tokenizer
 
-ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from run_softreg import Failure, program, softreg  # noqa: E402: it lies one folder up
+
 LENGTH, LONG = 96, 128        # tokens of a context in (a) and (b), and in (c)
 TRUTH = 4                     # contexts of (a)
 TRAIN, HELD_OUT = 48, 16      # contexts of (b)
@@ -31,42 +32,21 @@ STEPS = {"a": 1000, "b": 100, "c": 200}
 DAMPING = {"a": 0.0, "b": 1.0}
 
 
-class Failure(Exception):
-    """One sentence for the user, and the exit code."""
-
-    def __init__(self, text, code):
-        super().__init__(text)
-        self.code = code
-
-
-def program():
-    path = Path(os.environ.get("SOFTREG_PROGRAM") or ROOT / "build" / "release" / "softreg")
-    if not os.access(path, os.X_OK) or path.is_dir():
-        raise Failure(f"there is no program at {path}; `sh cmake/bootstrap.sh demo` builds it", 2)
-    return path.resolve()
-
-
 def solve(name, arrays, steps, log):
     """Runs `softreg solve` on one .npz: (the document it printed, X as float64)."""
     problem, result = (log["folder"] / f"{name}.{kind}.npz" for kind in ("problem", "result"))
     np.savez(problem, **arrays)
     progress(f"({name}) softreg: {len(arrays['step_size'])} instances, {steps} steps ...")
-    command = [program(), "solve", problem, "-o", result, "--loss", "cross_entropy", "--optimizer",
-               "nesterov", "--max-steps", steps, "--tol", 0, "--fail-on", "bad-input", "--json"]
+    command = ["solve", problem, "-o", result, "--loss", "cross_entropy", "--optimizer", "nesterov",
+               "--max-steps", steps, "--tol", 0, "--fail-on", "bad-input", "--json"]
     if log["device"] == "cpu":  # having said once why there is no GPU, it need not say so again
         command += ["--device", "cpu"]
-    try:
-        done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, text=True)
-    except OSError as error:
-        raise Failure(f"softreg does not start: {error}", 2) from None
-    if done.returncode != 0:
-        code = done.returncode if done.returncode > 0 else 128 - done.returncode
-        raise Failure(f"softreg ended with exit code {code}; its own words are above", code)
+    _, printed = softreg(*command)
     with np.load(result) as fit:
         x = fit["X"].astype(np.float64)
     problem.unlink()
     result.unlink()
-    doc = json.loads(done.stdout)
+    doc = json.loads(printed)
     log["device"] = doc["device"]
     return doc, x
 

@@ -20,8 +20,8 @@
 namespace softreg {
 
 // Descends on every instance; T is float or double. Throws Error: invalid_input (shapes that
-// disagree, with both numbers), usage (options), out_of_memory, device_unavailable, device_lost,
-// interrupted by the callback never: instances that did not end are Status::not_run.
+// disagree, with both numbers), usage (options), out_of_memory, device_unavailable, device_lost.
+// Instances that did not end, because the callback or the time limit said so, are Status::not_run.
 template <class T>
 Result<T> solve(const VectorProblem<T>& problem, const Options& options = {});
 template <class T>

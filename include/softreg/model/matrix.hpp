@@ -13,6 +13,7 @@ struct Matrix {
   int rows, cols;
   std::int64_t row_stride, col_stride;
   SR_HD T& operator()(int i, int j) const { return data[i * row_stride + j * col_stride]; }
+  bool operator==(const Matrix&) const = default;  // the same numbers in the same shape
 };
 
 // Column after column, rows contiguous: what lane loops over rows vectorise on.
