@@ -5,7 +5,7 @@
 
 #include "aligned.hpp"
 #include "backend.hpp"
-#include "cpu_lanes.hpp"
+#include "cpu_isa.hpp"
 #include "parallel.hpp"
 #include "reduction.hpp"
 #include "softreg/error.hpp"
@@ -15,32 +15,22 @@
 namespace softreg {
 namespace {
 
-struct Isa {
-  const char* name;
-  CpuSolve* solve;
-  bool usable;
-};
-
 // SOFTREG_ISA=x86-64, x86-64-v3 or x86-64-v4 forbids better ones: for tests and comparisons.
-const Isa& chosen_isa() {
-  static const Isa chosen = [] {
-    __builtin_cpu_init();
-    const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-                    __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
-    const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                    __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
-                    __builtin_cpu_supports("avx512vl");
-    const Isa best_first[] = {{"x86-64-v4", softreg_cpu_solve_x86_64_v4, v4},
-                              {"x86-64-v3", softreg_cpu_solve_x86_64_v3, v3},
-                              {"x86-64", softreg_cpu_solve_x86_64, true}};
+const CpuIsa& chosen_isa() {
+  static const CpuIsa& chosen = []() -> const CpuIsa& {
     const char* const wanted = std::getenv("SOFTREG_ISA");
     bool allowed = wanted == nullptr;
-    for (const Isa& isa : best_first) {
+    for (const CpuIsa& isa : cpu_isas()) {
       allowed = allowed || std::string(wanted) == isa.name;
       if (allowed && isa.usable) return isa;
     }
-    throw Error(ErrorKind::usage, "SOFTREG_ISA is '" + std::string(wanted) +
-                                      "' but it may be x86-64, x86-64-v3 or x86-64-v4");
+    std::string names;
+    for (const CpuIsa& isa : cpu_isas()) {
+      if (!names.empty()) names.insert(0, ", ");
+      names.insert(0, isa.name);
+    }
+    throw Error(ErrorKind::usage,
+                "SOFTREG_ISA is '" + std::string(wanted) + "' but it must be one of " + names);
   }();
   return chosen;
 }

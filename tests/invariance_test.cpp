@@ -10,7 +10,7 @@
 
 #include "aligned.hpp"
 #include "batches.hpp"
-#include "cpu_lanes.hpp"
+#include "cpu_isa.hpp"
 #include "kernels/emulated_gpu.hpp"
 #include "plan.hpp"
 #include "prepare.hpp"
@@ -213,30 +213,8 @@ Result<T> solve_on(CpuSolve* lanes, const TestBatch<T>& p, const Options& option
   return r;
 }
 
-struct Isa {
-  const char* name;
-  CpuSolve* solve;
-  bool usable;
-};
-
-std::vector<Isa> isas() {
-#if defined(__x86_64__)
-  __builtin_cpu_init();
-  const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-                  __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
-  const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                  __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
-                  __builtin_cpu_supports("avx512vl");
-  return {{"x86-64", softreg_cpu_solve_x86_64, true},
-          {"x86-64-v3", softreg_cpu_solve_x86_64_v3, v3},
-          {"x86-64-v4", softreg_cpu_solve_x86_64_v4, v4}};
-#else
-  return {{"x86-64", softreg_cpu_solve_x86_64, true}};
-#endif
-}
-
 template <class T>
-std::int64_t compare_isa(const Isa& isa, const Case& c) {
+std::int64_t compare_isa(const CpuIsa& isa, const Case& c) {
   Case plain = c;
   plain.options.trace = TraceKind::none;
   plain.options.trace_full = false;
@@ -249,7 +227,7 @@ std::int64_t compare_isa(const Isa& isa, const Case& c) {
 }
 
 TEST(Invariance, EveryInstructionSetGivesTheSameBits) {
-  for (const Isa& isa : isas()) {
+  for (const CpuIsa& isa : cpu_isas()) {
     if (!isa.usable) {
       std::printf("[note] this processor has no %s: not compared\n", isa.name);
       continue;

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "common_flags.hpp"
+#include "cpu_isa.hpp"
 #include "document.hpp"
 #include "machine.hpp"
 #include "progress.hpp"
@@ -27,7 +28,9 @@ Example:
 constexpr int self_test_failed = 1;
 
 std::vector<std::string> compiled_instruction_sets() {
-  return {"x86-64", "x86-64-v3", "x86-64-v4"};
+  std::vector<std::string> names;
+  for (const CpuIsa& isa : cpu_isas()) names.insert(names.begin(), isa.name);
+  return names;
 }
 
 std::string line(const std::string& name, const std::string& text) {

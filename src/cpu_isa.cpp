@@ -1,0 +1,27 @@
+#include "cpu_isa.hpp"
+
+#include <array>
+
+namespace softreg {
+
+std::span<const CpuIsa> cpu_isas() {
+  static const auto all = [] {
+    __builtin_cpu_init();
+    const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                    __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
+    [[maybe_unused]] const bool v4 =
+        v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+        __builtin_cpu_supports("avx512vl");
+    return std::to_array<CpuIsa>({
+#if defined(SOFTREG_HAS_x86_64_v4)
+      {"x86-64-v4", softreg_cpu_solve_x86_64_v4, v4},
+#endif
+          {"x86-64-v3", softreg_cpu_solve_x86_64_v3, v3},
+          {"x86-64", softreg_cpu_solve_x86_64, true},
+    });
+  }();
+  return all;
+}
+
+}  // namespace softreg
