@@ -19,6 +19,7 @@ parser.add_argument("--threads", type=int, default=1)
 arguments = parser.parse_args()
 for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = str(arguments.threads)
+os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:arguments.threads])  # also for those that read no variable
 
 import numpy as np  # noqa: E402: after the number of threads is set
 

@@ -142,8 +142,10 @@ timing warp_registers_256x8 f32 50000 2000 --n 256 --d 8
 timing warp_registers_64x32 f32 50000 2000 --n 64 --d 32
 timing block_stream f32 2000 2000 --n 512 --d 64
 timing block_stream f64 2000 2000 --n 512 --d 64
-timing block_matrix f32 2000 200 --problem matrix --n 64 --d 16
-timing block_matrix f64 2000 200 --problem matrix --n 64 --d 16
+timing block_resident f32 2000 200 --problem matrix --n 64 --d 16
+timing block_resident f64 2000 200 --problem matrix --n 64 --d 16
+timing block_tiles f32 132 20 --problem matrix --n 512 --d 64
+timing block_tiles f64 132 20 --problem matrix --n 512 --d 64
 
 for tool in memcheck racecheck initcheck synccheck; do
   if command -v compute-sanitizer > /dev/null; then
