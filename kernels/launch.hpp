@@ -13,20 +13,29 @@ struct Launch {
   int policy = 0;     // index into policies
   int optimizer = 0;  // index into AnyOptimizer
   int blocks = 1;
+  int shared_bytes = 0;  // of each block
   void* workspace = nullptr;
   std::int64_t workspace_stride = 0;  // in numbers of T
   void* stream = nullptr;
 };
 
-// Calls f.operator()<Policy, Opt>() for the launch's policy and optimizer; a policy that cannot
-// hold numbers of T does not exist for T.
+// Calls f.operator()<Policy, Opt>(resident) for the launch's policy and optimizer; a policy that
+// cannot hold numbers of T does not exist for T.
 template <class T, class F>
 void visit_kernel(const Launch& launch, F&& f) {
   visit_policy(launch.policy, [&]<class PolicyT>() {
     if constexpr (sizeof(T) <= PolicyT::policy.max_value_bytes)
-      visit_alternative<AnyOptimizer>(launch.optimizer,
-                                      [&]<class Opt>() { f.template operator()<PolicyT, Opt>(); });
+      visit_alternative<AnyOptimizer>(launch.optimizer, [&]<class Opt>() {
+        f.template operator()<typename KernelOf<PolicyT>::Policy, Opt>(PolicyT::policy.placement ==
+                                                                       Placement::resident);
+      });
   });
+}
+
+// Numbers of T that a block of a matrix problem's kernel has in shared memory.
+template <class T>
+std::int64_t shared_values(const Launch& launch) {
+  return (launch.shared_bytes - matrix_shared_bytes<T>(0)) / std::int64_t{sizeof(T)};
 }
 
 }  // namespace softreg

@@ -6,13 +6,22 @@ namespace softreg {
 
 template <class LossT, class T>
 cudaError_t start(const Launch& launch, const Batch<T>& batch) {
-  visit_kernel<T>(launch, [&]<class PolicyT, class Opt>() {
-    solve_kernel<PolicyT, LossT, Opt, T>
-        <<<static_cast<unsigned>(launch.blocks), PolicyT::policy.threads,
-           kernel_shared_bytes<PolicyT>(), static_cast<cudaStream_t>(launch.stream)>>>(
-            batch, static_cast<T*>(launch.workspace), launch.workspace_stride);
+  cudaError_t allowed = cudaSuccess;
+  visit_kernel<T>(launch, [&]<class PolicyT, class Opt>(bool resident) {
+    const auto kernel = solve_kernel<PolicyT, LossT, Opt, T>;
+    if (launch.shared_bytes > 48 * 1024) {  // CUDA wants to be asked first
+      allowed = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                     static_cast<int>(max_shared_bytes));
+      if (allowed != cudaSuccess) return;
+    }
+    kernel<<<static_cast<unsigned>(launch.blocks), PolicyT::policy.threads,
+             static_cast<std::size_t>(launch.shared_bytes),
+             static_cast<cudaStream_t>(launch.stream)>>>(batch, static_cast<T*>(launch.workspace),
+                                                         launch.workspace_stride,
+                                                         shared_values<T>(launch), resident);
   });
-  return cudaGetLastError();
+  const cudaError_t launched = cudaGetLastError();
+  return allowed != cudaSuccess ? allowed : launched;
 }
 
 template <class LossT>

@@ -1,5 +1,5 @@
 // Policies: which lanes solve an instance together and where its A lives meanwhile. Policies are
-// data, choosing is arithmetic, and neither needs a GPU. The choice depends on the shape alone,
+// data, choosing is arithmetic, and neither needs a GPU. The choice depends on the instance alone,
 // never on the size of the batch: that is what keeps an instance's bits the same in every batch.
 #pragma once
 #include <cstdint>
@@ -10,7 +10,7 @@
 
 namespace softreg {
 
-enum class Placement { registers, stream, matrix };
+enum class Placement { registers, stream, resident, tiles };
 
 struct KernelPolicy {
   std::string_view name;
@@ -52,14 +52,29 @@ struct BlockStream {
                                        0x7fffffff - 256, 0x7fffffff - 256,  8};
 };
 
-struct BlockMatrix {
-  static constexpr KernelPolicy policy{"block_matrix",   Placement::matrix, 256, 256,
-                                       0x7fffffff - 256, 0x7fffffff - 256,  8};
+// A matrix problem: all of it in shared memory, or its logits in tiles of rows. Both run in one
+// kernel; what differs is where the arrays lie, which it is told.
+struct BlockResident {
+  static constexpr KernelPolicy policy{"block_resident", Placement::resident, 256, 256,
+                                       0x7fffffff - 256, 0x7fffffff - 256,    8};
+};
+struct BlockTiles {
+  static constexpr KernelPolicy policy{"block_tiles",    Placement::tiles, 256, 256,
+                                       0x7fffffff - 256, 0x7fffffff - 256, 8};
+};
+template <class PolicyT>
+struct KernelOf {
+  using Policy = PolicyT;
+};
+template <>
+struct KernelOf<BlockResident> {
+  using Policy = BlockTiles;
 };
 
 // Cheapest first: the first that fits is chosen.
-using Policies = std::tuple<WarpRegisters32x8, WarpRegisters64x16, WarpRegisters128x8,
-                            WarpRegisters256x8, WarpRegisters64x32, BlockStream, BlockMatrix>;
+using Policies =
+    std::tuple<WarpRegisters32x8, WarpRegisters64x16, WarpRegisters128x8, WarpRegisters256x8,
+               WarpRegisters64x32, BlockStream, BlockResident, BlockTiles>;
 inline constexpr int policy_count = std::tuple_size_v<Policies>;
 template <class List>
 struct PolicyTable;
@@ -69,18 +84,27 @@ struct PolicyTable<std::tuple<P...>> {
 };
 inline constexpr auto& policies = PolicyTable<Policies>::all;
 
+// Shared memory that a block may have on compute capability 9.0.
+inline constexpr std::int64_t max_shared_bytes = std::int64_t{227} * 1024;
+
 struct Shape {
   std::int64_t rows, parameters;
   int value_bytes;
   std::int64_t segments = 1;
   bool matrix = false;
+  std::int64_t resident_bytes = 0;  // shared memory that holds all of a matrix problem
 };
+
+constexpr bool is_of_matrices(const KernelPolicy& p) {
+  return p.placement == Placement::resident || p.placement == Placement::tiles;
+}
 
 // Whether the policy can hold such an instance.
 constexpr bool fits(const KernelPolicy& p, const Shape& s) {
   return s.rows <= p.max_rows && s.parameters <= p.max_parameters &&
-         s.value_bytes <= p.max_value_bytes && (p.placement == Placement::matrix) == s.matrix &&
-         (p.placement != Placement::registers || s.segments == 1);
+         s.value_bytes <= p.max_value_bytes && is_of_matrices(p) == s.matrix &&
+         (p.placement != Placement::registers || s.segments == 1) &&
+         (p.placement != Placement::resident || s.resident_bytes <= max_shared_bytes);
 }
 
 constexpr int choose_policy(const Shape& s) {

@@ -70,7 +70,7 @@ struct RegisterPlacement {
   template <class S, class Point, class F>
   SR_DEVICE S tiles(Point at, F f) {
     logits(at);
-    const S total = f(*this);
+    const S total = f(*this, S{});
     transpose();
     return total;
   }

@@ -8,16 +8,19 @@
 
 namespace softreg {
 
+inline constexpr int scratch_value_bytes = 64;  // the largest value a block reduces
+SR_HD constexpr int scratch_bytes_of(int lanes) {
+  return lanes > simt::warp_size ? lanes / simt::warp_size * scratch_value_bytes : 0;
+}
+
 template <int Lanes>
 struct SimtGroup {
   static_assert(Lanes > 0 && Lanes <= 1024 && (Lanes & (Lanes - 1)) == 0,
                 "lanes are a power of two, at most one block of 1024");
   static constexpr int lanes = Lanes;
   static constexpr bool padded = false;
-  static constexpr int scratch_value_bytes = 64;  // the largest value a block reduces
-
   // Shared memory that one group needs behind `scratch`, aligned to 16 bytes; may be 0.
-  SR_HD static constexpr int scratch_bytes() { return warps > 1 ? warps * scratch_value_bytes : 0; }
+  SR_HD static constexpr int scratch_bytes() { return scratch_bytes_of(Lanes); }
   void* scratch = nullptr;
 
   SR_DEVICE static int rank() {

@@ -70,6 +70,7 @@ class Transfer {
     launch.policy = chunk_.policy;
     launch.optimizer = run_.optimizer;
     launch.blocks = chunk_.blocks;
+    launch.shared_bytes = chunk_.shared_bytes;
     launch.workspace = workspace;
     launch.workspace_stride = chunk_.workspace_values;
     gpu_.launch(run_.loss, launch, batch);

@@ -26,7 +26,7 @@ constexpr std::int64_t chunk_target = std::int64_t(1) << 30;
 std::int64_t aligned(std::int64_t bytes) { return (bytes + alignment - 1) / alignment * alignment; }
 
 template <class F>
-std::int64_t with_type(int value_bytes, F f) {
+auto with_type(int value_bytes, F f) {
   return value_bytes == 4 ? f(float{}) : f(double{});
 }
 
@@ -74,19 +74,31 @@ std::int64_t array_bytes(const BatchShape& s, const Amount& has) {
 Chunk size_chunk(const BatchShape& s, std::int64_t shared, const DeviceInfo& device, int policy,
                  std::int64_t first, std::int64_t last, const Amount& amount) {
   const KernelPolicy& p = policies[policy];
-  const std::int64_t values = with_type(s.value_bytes, [&](auto t) {
-    return kernel_workspace<decltype(t)>(p, amount.largest, s.optimizer_memory, s.shifts);
+  const auto [values, shared_memory] = with_type(s.value_bytes, [&](auto t) {
+    using T = decltype(t);
+    const Extent& e = amount.largest;
+    return std::pair{kernel_workspace<T>(p, e, s.optimizer_memory, s.shifts),
+                     kernel_shared_bytes<T>(p, e, s.layout, s.optimizer_memory, s.weighted)};
   });
   const std::int64_t groups = last - first, per_block = p.groups_per_block();
   std::int64_t blocks = (groups + per_block - 1) / per_block;
   // Without a workspace every group has its own instance and the hardware's block queue retires
-  // them; with one, the groups that can be resident share what there is.
-  const std::int64_t resident = std::int64_t(device.multiprocessors) *
-                                std::max(1, device.threads_per_multiprocessor / p.threads);
-  blocks = std::min(blocks, values > 0 ? resident : std::int64_t(std::numeric_limits<int>::max()));
+  // them; with one, the groups that run at once share what there is.
+  const std::int64_t side_by_side =
+      std::min<std::int64_t>(device.threads_per_multiprocessor / p.threads,
+                             max_shared_bytes / std::max<std::int64_t>(shared_memory, 1));
+  const std::int64_t at_once = device.multiprocessors * std::max<std::int64_t>(1, side_by_side);
+  blocks = std::min(blocks, values > 0 ? at_once : std::int64_t(std::numeric_limits<int>::max()));
   const std::int64_t bytes =
       shared + array_bytes(s, amount) + aligned(blocks * per_block * values * s.value_bytes);
-  return {policy, first, last, amount, static_cast<int>(blocks), values, bytes};
+  return {policy,
+          first,
+          last,
+          amount,
+          static_cast<int>(blocks),
+          values,
+          static_cast<int>(shared_memory),
+          bytes};
 }
 
 // "instance 3 (64 x 16, 4 bytes a number)"
@@ -113,6 +125,16 @@ std::string describe(const BatchShape& s, std::int64_t instance) {
                           policies[policy_count - 1].max_parameters));
 }
 
+// Shared memory that would hold instance i, if it is of one block.
+std::int64_t resident_bytes(const BatchShape& s, std::int64_t i, const Extent& e) {
+  if (s.layout.first_block(i + 1) - s.layout.first_block(i) != 1)
+    return std::numeric_limits<std::int64_t>::max();
+  return with_type(s.value_bytes, [&](auto t) {
+    using T = decltype(t);
+    return matrix_shared_bytes<T>(resident_values<T>(e, s.layout, s.optimizer_memory, s.weighted));
+  });
+}
+
 // The instances in the order in which they run: grouped by policy, ascending within each.
 // begins (policy_count + 1): where each policy's instances begin.
 std::vector<std::int64_t> sorted_by_policy(const BatchShape& s, std::span<const std::int64_t> runs,
@@ -122,7 +144,8 @@ std::vector<std::int64_t> sorted_by_policy(const BatchShape& s, std::span<const 
   for (std::size_t k = 0; k < runs.size(); ++k) {
     const Extent e = extent_of(s.layout, runs[k]);
     const int chosen =
-        choose_policy({e.rows, e.parameters, s.value_bytes, e.segments, s.layout.matrix});
+        choose_policy({e.rows, e.parameters, s.value_bytes, e.segments, s.layout.matrix,
+                       s.layout.matrix ? resident_bytes(s, runs[k], e) : 0});
     if (chosen < 0) refuse_shape(s, runs[k]);
     policy[k] = static_cast<std::int8_t>(chosen);
     ++counts[chosen];

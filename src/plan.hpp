@@ -48,6 +48,7 @@ struct Chunk {
   Amount amount;
   int blocks;                     // of the grid
   std::int64_t workspace_values;  // per group
+  int shared_bytes;               // per block
   std::int64_t bytes;             // of device memory, everything
 };
 

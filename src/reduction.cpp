@@ -123,6 +123,7 @@ const Batch<T>& Reduction<T>::take(const Batch<T>& batch, std::int64_t i) {
   s.d1 = batch.d1;
   s.d2 = batch.d2;
   Batch<T>& r = s.reduced = batch;
+  r.narrow(i);
   static_cast<Layout&>(r) = reduced_layout(batch, i);
   s.y.resize(static_cast<std::size_t>(r.parameters()));
   s.start.clear();
@@ -138,17 +139,8 @@ const Batch<T>& Reduction<T>::take(const Batch<T>& batch, std::int64_t i) {
   }
   r.a1 = s.first.data();
   r.a2 = s.of_a2().data();
-  r.target = batch.target_of(i);
-  r.weights = batch.weights_of(i);
   r.start = s.x0 != nullptr ? s.start.data() : nullptr;
-  r.step_size += i;
   r.x = s.y.data();
-  r.outcome += i;
-  if (r.losses) r.losses += i * batch.tests;
-  if (r.shifts) r.shifts += i;
-  if (r.operator_norm) r.operator_norm += i;
-  if (r.shift_f) r.shift_f += i * batch.stop.max_steps;
-  if (r.shift_x) r.shift_x += i * batch.stop.max_steps;
   return r;
 }
 

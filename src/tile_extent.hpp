@@ -18,6 +18,21 @@ constexpr int padded_columns(std::int64_t m) {
   return static_cast<int>((m + tile_lanes - 1) / tile_lanes * tile_lanes);
 }
 
+// Columns of a tile that are multiplied at a time: the part of A2 that they meet, about 4096
+// numbers, stays in the first cache, where columns of long rows would push each other out.
+constexpr int panel_columns(int d2) {
+  const int most = 4096 / d2 / tile_lanes * tile_lanes;
+  return most < 64 ? 64 : most > 256 ? 256 : most;
+}
+
+// f(first column, columns) of each panel.
+template <class F>
+void each_panel(int columns, int d2, F f) {
+  const int most = panel_columns(d2);
+  for (int first = 0; first < columns; first += most)
+    f(first, columns - first < most ? columns - first : most);
+}
+
 // Rows of a tile: the logits and activations of 64 rows, or of as many as fill half a megabyte.
 constexpr int tile_rows(std::int64_t m, int value_bytes) {
   const std::int64_t most =
@@ -29,7 +44,7 @@ constexpr int tile_rows(std::int64_t m, int value_bytes) {
 struct TileExtent {
   Extent instance;  // rows: padded
   std::int64_t tiles = 0;
-  std::int64_t transposed = 0;   // numbers of all A2^T, padded
+  std::int64_t transposed = 0;   // numbers of all A2^T, padded, panel after panel
   std::int64_t copied = 0;       // numbers of those A2 that have no rows to fill the lanes
   std::int64_t attended = 0;     // numbers of P A2
   std::int64_t tile_logits = 0;  // of the largest tile, padded

@@ -51,16 +51,20 @@ struct Tile {
       multiply({at.rows, d2, d1, d1, d2, d2, false, false}, a1, p.w.point, projected);
       q = projected;
     }
-    multiply({at.rows, columns(), d2, d2, columns(), columns(), false, false}, q,
-             p.w.transposed + at.transposed, z);
+    each_panel(columns(), d2, [&](int first, int width) {
+      multiply({at.rows, width, d2, d2, width, columns(), false, false}, q,
+               p.w.transposed + at.transposed + static_cast<std::int64_t>(first) * d2, z + first);
+    });
   }
   void attend() const {  // P A2, with zeros for what fills the lanes
     const int d2 = p.batch.d2;
     for (int i = 0; i < at.rows; ++i)
       for (int j = at.columns; j < columns(); ++j)
         z[static_cast<std::int64_t>(i) * columns() + j] = T(0);
-    multiply({at.rows, d2, columns(), columns(), d2, d2, false, false}, z, at.a2,
-             p.w.attended + at.attended);
+    each_panel(columns(), d2, [&](int first, int width) {
+      multiply({at.rows, d2, width, columns(), d2, d2, false, first > 0}, z + first,
+               at.a2 + static_cast<std::int64_t>(first) * d2, p.w.attended + at.attended);
+    });
   }
 
   template <class F>
@@ -185,7 +189,7 @@ struct TilePlacement : Coordinates<LaneGroup<tile_lanes, true>, Memory, T>, Tile
     team.each(this->sizes.tiles, [&](std::int64_t t, int slot) {
       Tile<T> tile(*this, t, slot);
       tile.logits();
-      partial[t] = f(tile);
+      partial[t] = f(tile, S{});
       tile.attend();
     });
     S total{};
@@ -199,9 +203,10 @@ struct TilePlacement : Coordinates<LaneGroup<tile_lanes, true>, Memory, T>, Tile
 
  private:
   static void transpose(const Matrix<const T>& a2, int columns, T* to) {
-    for (int j = 0; j < a2.cols; ++j)
-      for (int i = 0; i < columns; ++i)
-        to[static_cast<std::int64_t>(j) * columns + i] = i < a2.rows ? a2(i, j) : T(0);
+    each_panel(columns, a2.cols, [&](int first, int width) {
+      for (int j = 0; j < a2.cols; ++j)
+        for (int i = first; i < first + width; ++i) *to++ = i < a2.rows ? a2(i, j) : T(0);
+    });
   }
 
   // grad X = sum over blocks of A1^T (P A2): strips of its rows, in parts of the blocks that stay

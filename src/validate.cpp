@@ -186,7 +186,7 @@ void validate(const Layout& l) {
   for (std::int64_t i = 0; i < (l.begin2 ? l.count : std::min<std::int64_t>(l.count, 1)); ++i) {
     const Extent e = extent_of(l, i);
     for (const auto& [what, has] :
-         {std::pair{"logits", e.rows}, std::pair{"numbers in A1 X", e.projected}})
+         {std::pair{"logits", e.rows}, std::pair{"numbers in A1 X", e.attended}})
       if (has > most - 256)
         refuse(
             fmt::format("instance {} has {} {} but may have at most {}", i, has, what, most - 256));

@@ -202,6 +202,23 @@ void expect_matrix_problems_equal_lanes(const Scale& scale) {
       EXPECT_EQ(difference(run_softmaxes(), on_lanes(run_softmaxes)), "") << name_of(loss_at(l));
     }
   }
+  // Two tiles to a block; instances of one block are resident, others are not.
+  const TestMatrixBatch<T> p =
+      make_matrix_batch<T>({scale.count, 60, 65, 70, 75, 3, 5, 2, false, true, true, 4});
+  const auto run = [&] { return solve(p.view(), options_of(0, SoftmaxL2{}, Nesterov{}, scale)); };
+  const Result<T> cuda = run();
+  EXPECT_EQ(cuda.plan.size_class, "block_resident,block_tiles");
+  EXPECT_EQ(difference(cuda, on_lanes(run)), "");
+  const auto describe = [&] {
+    return evaluate(p.view(), options_of(0, SoftmaxL2{}, Nesterov{}, scale));
+  };
+  EXPECT_EQ(differing(describe(), on_lanes(describe)), "");
+  const TestMatrixBatch<T> unweighted =
+      make_matrix_batch<T>({scale.count, 9, 9, 20, 20, 3, 5, 1, false, true, false, 4});
+  const auto run_unweighted = [&] {
+    return solve(unweighted.view(), options_of(1, SoftmaxL2{}, Nesterov{}, scale));
+  };
+  EXPECT_EQ(difference(run_unweighted(), on_lanes(run_unweighted)), "");
 }
 
 // Instances that overflow, diverge, do not move or are refused, among others.

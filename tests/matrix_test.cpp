@@ -192,6 +192,31 @@ TEST(Matrix, EqualsTheVectorProblemWrittenOut) {
               static_cast<long long>(compared));
 }
 
+// More logits than a tile in memory holds.
+TEST(Matrix, InSeveralTilesEqualsTheVectorProblem) {
+  const auto p = make_matrix_batch<double>({3, 70, 71, 61, 62, 2, 2, 2, false, true, true, 3});
+  EXPECT_GT(p.offsets1.size(), 4u) << "no instance of two blocks";
+  ASSERT_GT(70 * 61, Extent::tile);
+  const WrittenOut<double> out(p);
+  const Options o{.stop = {.max_steps = 10, .gradient_norm = 0}, .device = Device::reference};
+  const auto expect_near = [](const std::vector<double>& got, const std::vector<double>& want) {
+    ASSERT_EQ(got.size(), want.size());
+    for (std::size_t j = 0; j < got.size(); ++j) EXPECT_NEAR(got[j], want[j], 1e-12);
+  };
+  const Result<double> r = solve(p.view(), o);
+  EXPECT_NE(r.x, p.x0);
+  expect_near(r.x, solve(out.view(), o).x);
+  const Evaluation<double> e = evaluate(p.view(), o), f = evaluate(out.view(), o);
+  expect_near(e.output, f.output);
+  expect_near(e.log_mass, f.log_mass);
+  expect_near(e.gradient, f.gradient);
+  // f A of a softmax of A1 (x) A2 is a1 (x) (f A2), where a1 is its row of A1.
+  for (std::size_t row = 0; row < p.a1.size() / 2; ++row)
+    for (std::size_t k = 0; k < 4; ++k)
+      EXPECT_NEAR(f.attended[4 * row + k], p.a1[2 * row + k / 2] * e.attended[2 * row + k % 2],
+                  1e-12);
+}
+
 // <A x, y> = <x, A^T y> of the Kronecker operator and of a dense one with several segments.
 TEST(Matrix, OperatorsAreAdjoint) {
   for (std::size_t k = 0; k < 200; ++k) {
@@ -199,13 +224,16 @@ TEST(Matrix, OperatorsAreAdjoint) {
     const Described<double> described(p.view(), {});
     for (std::int64_t i = 0; i < 2; ++i) {
       const Extent e = extent_of(described.batch, i);
-      std::vector<double> scratch(at(e.projected)), x, y, ax(at(e.rows)), aty(at(e.parameters));
-      const Kronecker<double> op{described.batch, i, scratch.data()};
+      std::vector<double> kept(at(e.attended)), x, y, ax(at(e.rows)), aty(at(e.parameters));
+      const Kronecker<double> op{described.batch, i, kept.data(), 40};
       Rng rng(k);
       for (std::int64_t j = 0; j < e.parameters; ++j) x.push_back(uniform(rng) - 0.5);
       for (std::int64_t j = 0; j < e.rows; ++j) y.push_back(uniform(rng) - 0.5);
-      op.apply(LaneGroup<1>(), x.data(), ax.data());
-      op.apply_transpose(LaneGroup<1>(), y.data(), aty.data());
+      op.each_tile([&](const RowTile& tile) {
+        op.apply(LaneGroup<1>(), tile, x.data(), ax.data() + tile.first);
+        op.attend(LaneGroup<1>(), tile, y.data() + tile.first, aty.data());
+      });
+      op.gather(LaneGroup<1>(), aty.data());
       const double left = std::inner_product(ax.begin(), ax.end(), y.begin(), 0.0);
       const double right = std::inner_product(x.begin(), x.end(), aty.begin(), 0.0);
       EXPECT_NEAR(left, right, 1e-12 * (1 + std::abs(left)));

@@ -148,8 +148,8 @@ void check_plan(const CudaPlan& plan, const BatchShape& s, std::span<const std::
 bool same(const Amount& a, const Amount& b) {
   const auto list = [](const Amount& x) {
     const Extent& e = x.largest;
-    return std::array{x.instances, x.blocks,   x.rows1,      x.rows2,     x.rows,
-                      e.rows,      e.segments, e.parameters, e.projected, e.longest};
+    return std::array{x.instances, x.blocks,   x.rows1,      x.rows2,    x.rows,
+                      e.rows,      e.segments, e.parameters, e.attended, e.longest};
   };
   return list(a) == list(b);
 }
@@ -348,6 +348,72 @@ TEST(CudaPlan, OfAStreamSharesItsWorkspaceAmongResidentBlocks) {
   EXPECT_EQ(many.chunks[0].blocks, 132 * (2048 / 256));
   const std::int64_t values = MemoryWorkspace<float>::size({1000, 1, 20, 0, 1000}, 0);
   EXPECT_EQ(many.chunks[0].workspace_values, values);
+}
+
+TEST(CudaPlan, OfMatricesKeepsInSharedMemoryWhatFits) {
+  struct {
+    std::int64_t n, d;
+    int value_bytes, memory;
+    const char* name;
+  } const cases[] = {{64, 16, 4, 0, "block_resident"},  {64, 16, 8, 1, "block_resident"},
+                     {128, 16, 4, 1, "block_resident"}, {128, 16, 8, 0, "block_tiles"},
+                     {512, 64, 4, 0, "block_tiles"},    {8192, 128, 4, 0, "block_tiles"}};
+  for (const auto& c : cases) {
+    BatchShape s;
+    s.layout.count = 5;
+    s.layout.matrix = true;
+    s.layout.n = s.layout.m = c.n;
+    s.layout.d1 = s.layout.d2 = static_cast<int>(c.d);
+    s.value_bytes = c.value_bytes;
+    s.optimizer_memory = c.memory;
+    const CudaPlan plan = plan_cuda(s, first_instances(5), h200);
+    const Chunk& chunk = plan.chunks[0];
+    EXPECT_EQ(policies[chunk.policy].name, c.name) << c.n << " x " << c.d;
+    EXPECT_LE(chunk.shared_bytes, max_shared_bytes);
+    // A tile of Z and u is among it, and B if the instance is resident.
+    const bool resident = policies[chunk.policy].placement == Placement::resident;
+    const std::int64_t tile = std::min(c.n * c.n, std::max(Extent::tile, c.n));
+    EXPECT_GT(chunk.shared_bytes, ((resident ? c.n * c.n : 0) + 2 * tile) * c.value_bytes);
+    // Nothing of size n m is in the workspace.
+    EXPECT_LE(chunk.workspace_values, (3 + c.memory) * c.d * c.d + c.n + c.n * c.d);
+    EXPECT_EQ(chunk.workspace_values == 0, resident);
+    const std::int64_t two_each[] = {0, 2, 4, 6, 8, 10};
+    s.layout.blocks = two_each;
+    const CudaPlan blocks = plan_cuda(s, first_instances(5), h200);
+    EXPECT_EQ(policies[blocks.chunks[0].policy].name, "block_tiles");
+  }
+}
+
+// The most of each of two that fit is more than shared memory; one of 8-byte numbers does not fit.
+TEST(CudaPlan, OfMatricesJudgesEachInstance) {
+  const std::int64_t rows1[] = {0, 3000, 3002}, rows2[] = {0, 2, 6002}, logits[] = {0, 6000, 18000};
+  BatchShape s;
+  s.layout.count = 2;
+  s.layout.matrix = true;
+  s.layout.d1 = s.layout.d2 = 4;
+  s.layout.begin1 = rows1;
+  s.layout.begin2 = rows2;
+  s.layout.begin_z = logits;
+  const CudaPlan plan = plan_cuda(s, first_instances(2), h200);
+  ASSERT_EQ(plan.chunks.size(), 1u);
+  EXPECT_EQ(policies[plan.chunks[0].policy].placement, Placement::resident);
+  EXPECT_EQ(plan.chunks[0].shared_bytes, max_shared_bytes);
+  s.value_bytes = 8;
+  EXPECT_EQ(policies[plan_cuda(s, first_instances(2), h200).chunks[0].policy].placement,
+            Placement::tiles);
+}
+
+// A row of 30,000 logits does not fit: it has a place in the workspace, and others have none.
+TEST(CudaPlan, OfLongRowsHasOneInTheWorkspace) {
+  BatchShape s;
+  s.layout.count = 1;
+  s.layout.matrix = true;
+  s.layout.n = 10;
+  s.layout.d1 = s.layout.d2 = 4;
+  s.layout.m = 30000;
+  const Chunk chunk = plan_cuda(s, first_instances(1), h200).chunks[0];
+  EXPECT_EQ(chunk.workspace_values, 2 * 30000 + 3 * 16 + 10 + 10 * 4);
+  EXPECT_EQ(chunk.shared_bytes, matrix_shared_bytes<float>(0));
 }
 
 TEST(CudaPlan, OfTenMillionInstancesRunsEachOnce) {

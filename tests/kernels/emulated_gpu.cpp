@@ -119,6 +119,9 @@ class EmulatedGpu final : public Gpu {
     const std::int64_t count = batch.count, d = batch.parameters();
     expect_on_device(batch.blocks, count + 1, "where blocks begin");
     if (batch.cancelled != nullptr) misuse("a kernel was given the host's flag");
+    if (launch.shared_bytes > max_shared_bytes)
+      misuse("a block was given " + std::to_string(launch.shared_bytes) +
+             " bytes of shared memory");
     // How many blocks and rows there are the device knows only once these arrays have arrived.
     queue_.push_back([=, this] {
       if (!state_.misuse.empty()) return;

@@ -26,15 +26,16 @@ void emulate_kernel(int loss, const Launch& launch, const Batch<T>& batch, simt:
   if constexpr (L < std::variant_size_v<AnyLoss>) {
     if (loss != L) return emulate_kernel<T, L + 1>(loss, launch, batch, order, seed);
     bool ran = false;
-    visit_kernel<T>(launch, [&]<class PolicyT, class Opt>() {
+    visit_kernel<T>(launch, [&]<class PolicyT, class Opt>(bool resident) {
       constexpr KernelPolicy p = PolicyT::policy;
       stain_stacks(p.threads);
-      simt::emulate({launch.blocks, p.threads,
-                     static_cast<std::size_t>(kernel_shared_bytes<PolicyT>()), order, seed},
-                    [&] {
-                      solve_kernel<PolicyT, std::variant_alternative_t<L, AnyLoss>, Opt, T>(
-                          batch, static_cast<T*>(launch.workspace), launch.workspace_stride);
-                    });
+      simt::emulate(
+          {launch.blocks, p.threads, static_cast<std::size_t>(launch.shared_bytes), order, seed},
+          [&] {
+            solve_kernel<PolicyT, std::variant_alternative_t<L, AnyLoss>, Opt, T>(
+                batch, static_cast<T*>(launch.workspace), launch.workspace_stride,
+                shared_values<T>(launch), resident);
+          });
       ran = true;
     });
     if (!ran)

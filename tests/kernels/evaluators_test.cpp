@@ -10,7 +10,7 @@
 #include <numeric>
 #include <type_traits>
 
-#include "cpu_lanes.hpp"
+#include "cpu_isa.hpp"
 #include "kernels/emulated_cases.hpp"
 #include "kernels/emulated_gpu.hpp"
 #include "plan.hpp"
@@ -96,6 +96,8 @@ Written<T> emulated(const Instances<T>& instances, int policy, int loss, int opt
   launch.blocks = blocks;
   launch.workspace_stride =
       kernel_workspace<T>(p, most, optimizers[optimizer].memory, batch.shifts != nullptr);
+  launch.shared_bytes = static_cast<int>(kernel_shared_bytes<T>(
+      p, most, batch, optimizers[optimizer].memory, batch.weights != nullptr));
   const std::size_t groups = static_cast<std::size_t>(blocks * p.groups_per_block());
   const std::size_t bytes = static_cast<std::size_t>(launch.workspace_stride) * sizeof(T);
   std::vector<unsigned char> workspace(groups * bytes, 0xff);  // NaN
@@ -191,7 +193,7 @@ void compare_kernels(const LossChoice& loss, int max_steps, int runs, Tally& tal
   unsigned turn = 0;
   for (int policy = 0; policy < policy_count; ++policy) {
     const KernelPolicy& p = policies[policy];
-    if (p.max_value_bytes < int(sizeof(T)) || p.placement == Placement::matrix) continue;
+    if (p.max_value_bytes < int(sizeof(T)) || is_of_matrices(p)) continue;
     const bool stream = p.placement == Placement::stream;
     for (const Case& c :
          edge_cases(stream ? 300 : p.max_rows, stream ? 6 : p.max_parameters, p.lanes, max_steps))
@@ -250,29 +252,10 @@ TYPED_TEST(SlowKernels, GiveTheBitsOfTheirLanesInEveryOrder) {
               static_cast<long long>(tally.instances), choice<TypeParam>().name.c_str());
 }
 
-// The instruction sets that this machine has.
-struct Isa {
-  const char* name;
-  CpuSolve* solve;
-};
-std::vector<Isa> isas() {
-  std::vector<Isa> found = {{"x86-64", softreg_cpu_solve_x86_64}};
-  __builtin_cpu_init();
-  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") ||
-      !__builtin_cpu_supports("bmi") || !__builtin_cpu_supports("bmi2"))
-    return found;
-  found.push_back({"x86-64-v3", softreg_cpu_solve_x86_64_v3});
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
-      __builtin_cpu_supports("avx512vl"))
-    found.push_back({"x86-64-v4", softreg_cpu_solve_x86_64_v4});
-  return found;
-}
-
 // As the CPU backend does it: instance by instance, with exactly the workspace that the plan
 // counts.
 template <class T>
-Written<T> on_cpu(const Instances<T>& instances, const Isa& isa, int loss, int optimizer) {
+Written<T> on_cpu(const Instances<T>& instances, const CpuIsa& isa, int loss, int optimizer) {
   Written<T> w;
   const Batch<T> batch = instances.batch(w);
   for (std::int64_t i = 0; i < batch.count; ++i) {
@@ -293,14 +276,15 @@ Written<T> on_cpu(const Instances<T>& instances, const Isa& isa, int loss, int o
 }
 
 template <class T>
-void compare_cpu(const LossChoice& loss, const std::vector<Isa>& sets, Tally& tally) {
+void compare_cpu(const LossChoice& loss, Tally& tally) {
   for (const auto& [R, D] : {std::pair{32, 8}, {64, 16}, {300, 11}, {37, 90}})
     for (const Case& c : edge_cases(R, D, cpu_lanes, 41))
       for (int optimizer = 0; optimizer < 2; ++optimizer) {
         if (loss.stationary_at_zero && (c.features & starts_at_zero)) continue;
         const Instances<T> instances = make<T>(c, cpu_lanes, loss, optimizer);
         const Written<T> right = expected(instances, cpu_lanes, loss.index, optimizer);
-        for (const Isa& isa : sets) {
+        for (const CpuIsa& isa : cpu_isas()) {
+          if (!isa.usable) continue;
           count(instances, right, tally);
           ASSERT_EQ(on_cpu(instances, isa, loss.index, optimizer).difference(right), "")
               << loss.name << ", " << optimizers[optimizer].name << ", " << sizeof(T) << " bytes, "
@@ -315,13 +299,12 @@ TYPED_TEST_SUITE(CpuLanes, AsTypes<AnyLoss>::type);
 
 TYPED_TEST(CpuLanes, GiveTheBitsOfAWarpOnEveryInstructionSet) {
   Tally tally;
-  const std::vector<Isa> sets = isas();
-  compare_cpu<float>(choice<TypeParam>(), sets, tally);
-  compare_cpu<double>(choice<TypeParam>(), sets, tally);
+  compare_cpu<float>(choice<TypeParam>(), tally);
+  compare_cpu<double>(choice<TypeParam>(), tally);
   expect_every_end(tally);
   std::printf("[count] CPU instances equal bit for bit: %lld (%s, up to %s)\n",
               static_cast<long long>(tally.instances), choice<TypeParam>().name.c_str(),
-              sets.back().name);
+              std::ranges::find_if(cpu_isas(), &CpuIsa::usable)->name);
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // The kernels of matrix problems and of several softmaxes per instance, run by the emulator: the
-// bits of the memory placement on as many lanes, whatever the order of the threads.
+// bits of the memory placement on as many lanes, whatever the order of the threads and wherever the
+// numbers lie.
 #include <gtest/gtest.h>
 
 #include <cstdio>
@@ -40,6 +41,8 @@ class Prepared {
     to.shifts.assign(count, {});
     b.shifts = to.shifts.data();
     b.operator_norm = norms_.data();
+    b.shift_f = room(to.shift_f, b.count * b.stop.max_steps);
+    b.shift_x = room(to.shift_x, b.count * b.stop.max_steps);
     if (describes_) {
       b.output = room(to.output, b.first_row(b.count));
       b.dlogits = room(to.dlogits, b.first_row(b.count));
@@ -57,7 +60,8 @@ class Prepared {
 };
 
 template <class T>
-Written<T> emulated(const Prepared<T>& prepared, int loss, int optimizer, simt::Order order) {
+Written<T> emulated(const Prepared<T>& prepared, Placement placement, int loss, int optimizer,
+                    simt::Order order) {
   Written<T> w;
   const Batch<T> batch = prepared.batch(w);
   Launch launch;
@@ -65,12 +69,12 @@ Written<T> emulated(const Prepared<T>& prepared, int loss, int optimizer, simt::
   launch.blocks = 2;
   Extent most;
   for (std::int64_t i = 0; i < batch.count; ++i) most.cover(extent_of(batch, i));
-  while (policies[launch.policy].placement !=
-         (batch.matrix ? Placement::matrix : Placement::stream))
-    ++launch.policy;
+  while (policies[launch.policy].placement != placement) ++launch.policy;
   EXPECT_EQ(policies[launch.policy].lanes, lanes);
   launch.workspace_stride =
       kernel_workspace<T>(policies[launch.policy], most, optimizer == 0 ? 0 : 1, true);
+  launch.shared_bytes = static_cast<int>(kernel_shared_bytes<T>(
+      policies[launch.policy], most, batch, optimizer == 0 ? 0 : 1, batch.weights != nullptr));
   std::vector<unsigned char> workspace(2 * at(launch.workspace_stride) * sizeof(T), 0xff);  // NaN
   launch.workspace = workspace.data();
   emulate_launch(loss, launch, batch, order, 5);
@@ -78,8 +82,8 @@ Written<T> emulated(const Prepared<T>& prepared, int loss, int optimizer, simt::
 }
 
 template <class T, class Problem>
-void expect_bits(const Problem& problem, int loss, int optimizer, std::uint64_t seed,
-                 std::int64_t& compared) {
+void expect_bits(const Problem& problem, const std::vector<Placement>& placements, int loss,
+                 int optimizer, std::uint64_t seed, std::int64_t& compared) {
   Options o;
   o.stop = {.max_steps = 7, .gradient_norm = 0, .check_every = 3};
   o.ridge = seed % 2 == 0 ? 0.1 : 0;
@@ -89,11 +93,17 @@ void expect_bits(const Problem& problem, int loss, int optimizer, std::uint64_t 
   Written<T> expected;
   solve_on_lanes(loss, optimizer, lanes, prepared.batch(expected));
   for (const simt::Order order :
-       {simt::Order::ascending, simt::Order::descending, simt::Order::shuffled}) {
-    ASSERT_EQ(emulated(prepared, loss, optimizer, order).difference(expected), "")
-        << "loss " << loss << ", optimizer " << optimizer << ", seed " << seed;
-    compared += problem.count;
-  }
+       {simt::Order::ascending, simt::Order::descending, simt::Order::shuffled})
+    for (const Placement placement : placements) {
+      ASSERT_EQ(emulated(prepared, placement, loss, optimizer, order).difference(expected), "")
+          << "loss " << loss << ", optimizer " << optimizer << ", seed " << seed;
+      compared += problem.count;
+    }
+}
+
+void report(std::int64_t compared) {
+  std::printf("[count] %lld instances of matrix kernels, bit for bit\n",
+              static_cast<long long>(compared));
 }
 
 TEST(MatrixKernels, GiveTheBitsOfTheMemoryPlacement) {
@@ -101,17 +111,31 @@ TEST(MatrixKernels, GiveTheBitsOfTheMemoryPlacement) {
   for (int loss = 0; loss < static_cast<int>(std::variant_size_v<AnyLoss>); ++loss)
     for (int optimizer = 0; optimizer < 2; ++optimizer)
       for (std::uint64_t seed = 1; seed <= (sanitized ? 2u : 4u); ++seed) {
-        MatrixRecipe r{2,    1,    4,   1, 19, 3, 2, seed % 2 == 0 ? 3 : 1, seed % 4 == 3,
+        MatrixRecipe r{3,    1,    4,   1, 19, 3, 2, seed % 2 == 0 ? 3 : 1, seed % 4 == 3,
                        true, true, seed};
         const TestMatrixBatch<double> p = make_matrix_batch<double>(r);
         const TestMatrixBatch<float> q = make_matrix_batch<float>(r);
-        expect_bits<double>(p.view(), loss, optimizer, seed, compared);
-        expect_bits<float>(q.view(), loss, optimizer, seed, compared);
+        std::vector<Placement> placements = {Placement::tiles};
+        if (r.most_blocks == 1) placements.push_back(Placement::resident);
+        expect_bits<double>(p.view(), placements, loss, optimizer, seed, compared);
+        expect_bits<float>(q.view(), placements, loss, optimizer, seed, compared);
         const WrittenOut<float> softmaxes(q);
-        expect_bits<float>(softmaxes.view(), loss, optimizer, seed, compared);
+        expect_bits<float>(softmaxes.view(), {Placement::stream}, loss, optimizer, seed, compared);
       }
-  std::printf("[count] %lld instances of matrix kernels, bit for bit\n",
-              static_cast<long long>(compared));
+  report(compared);
+}
+
+TEST(MatrixKernels, PassLargeProblemsInTiles) {
+  std::int64_t compared = 0;
+  const auto two_tiles =
+      make_matrix_batch<double>({2, 70, 70, 61, 61, 3, 2, 1, false, true, true, 1});
+  expect_bits<double>(two_tiles.view(), {Placement::tiles, Placement::resident}, 0, 1, 1, compared);
+  // A row that shared memory cannot hold twice.
+  const std::int64_t m = 14600;
+  ASSERT_FALSE(fits_shared<double>(2 * m));
+  const auto long_rows = make_matrix_batch<double>({2, 2, 2, m, m, 2, 2, 1, false, true, false, 2});
+  expect_bits<double>(long_rows.view(), {Placement::tiles}, 0, 0, 2, compared);
+  report(compared);
 }
 
 }  // namespace

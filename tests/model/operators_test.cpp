@@ -59,8 +59,11 @@ Products<T> products(const M& a, int rows, const std::vector<T>& x, std::vector<
   const T nan = std::numeric_limits<T>::quiet_NaN();
   Products<T> out{std::vector<T>(at(rows), nan), std::vector<T>(at(a.cols), nan)};
   y.resize(at(rows), nan);
-  op.apply(G(), x.data(), out.ax.data());
-  op.apply_transpose(G(), y.data(), out.aty.data());
+  op.each_tile([&](const RowTile& tile) {
+    op.apply(G(), tile, x.data(), out.ax.data());
+    op.attend(G(), tile, y.data(), out.aty.data());
+  });
+  op.gather(G(), out.aty.data());
   return out;
 }
 

@@ -68,6 +68,41 @@ struct Batch : Layout {
     return start ? start + (start_shared ? 0 : i * this->parameters()) : nullptr;
   }
   SR_HD T* x_of(std::int64_t i) const { return x + i * this->parameters(); }
+
+  // Becomes its instance i alone, which must be one block of a matrix problem.
+  SR_HD void narrow(std::int64_t i) {
+    const std::int64_t k = this->first_block(i), segment = this->first_segment(i),
+                       row = this->first_row(i), parameter = i * this->parameters();
+    const Matrix<const T> first = a1_of(k), second = a2_of(k);
+    a1 = first.data;
+    a2 = second.data;
+    target = target_of(i);
+    weights = weights_of(i);
+    start = start_of(i);
+    step_size += i;
+    x += parameter;
+    outcome += i;
+    if (losses) losses += i * tests;
+    if (shifts) {
+      shifts += i;
+      operator_norm += i;
+    }
+    if (shift_f) {
+      shift_f += i * stop.max_steps;
+      shift_x += i * stop.max_steps;
+    }
+    if (output) {
+      output += row;
+      dlogits += row;
+      gradient += parameter;
+      attended += segment * this->d2;
+      log_mass += segment;
+    }
+    this->n = first.rows;
+    this->m = second.rows;
+    this->count = 1;
+    this->blocks = this->begin1 = this->begin2 = this->begin_z = nullptr;
+  }
 };
 
 }  // namespace softreg

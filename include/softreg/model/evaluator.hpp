@@ -5,9 +5,10 @@
 // different threads may pass them at the same time. What happens to a segment is in
 // segment_pass.hpp.
 //
-//   Placement  load, tiles(point, f(tile)), attended, set_shifts, row_count, lanes; of coordinates
-//              (coordinates.hpp has them all): parameters, serial, update, visit, visit_gradient,
-//              add_to_gradient, keep, once, stops, extent
+//   Placement  load, tiles(point, f(tile, sums)), attended, set_shifts, row_count, lanes; of
+//              coordinates (coordinates.hpp has them all): parameters, serial, update, visit,
+//              visit_gradient, add_to_gradient, keep, once, stops, extent. sums: of the tiles
+//              before, where they are passed in order, else zero
 //   tile       each_segment, sum_rows, max_rows, rows, store, weighted, weights, shift, set_shift,
 //              once
 #pragma once
@@ -31,8 +32,7 @@ struct Evaluator : Descent<Placement, Opt, T> {
     const SegmentPass<LossT, T> pass{batch, instance, before, describing};
     const Totals sum = p.template tiles<Totals>(
         [](const T& x, const T* m) { return Opt::point(x, m); },
-        [&pass](auto& tile) {
-          Totals t{};
+        [&pass](auto& tile, Totals t) {
           tile.each_segment([&](const Segment& s) { t = t + pass(tile, s); });
           return t;
         });

@@ -99,7 +99,8 @@ struct LaneGroup {
   // f(i, s) returns s with row i's contribution added; S{} is zero.
   template <class S, class F>
   SR_HD S sum(int n, F f) const {
-    LaneValues<S, Lanes> lane{};
+    LaneValues<S, Lanes> lane;  // zeroed by a loop: g++ 12 makes of {} a slow string instruction
+    for (int l = 0; l < Lanes; ++l) lane.set(l, S{});
     int i = 0;
     for (; i + Lanes <= n; i += Lanes)
       for (int l = 0; l < Lanes; ++l) lane.set(l, f(i + l, lane.get(l)));

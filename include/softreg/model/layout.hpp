@@ -43,26 +43,33 @@ struct Layout {
 struct Extent {
   std::int64_t rows = 0, segments = 0;  // logits, softmaxes
   std::int64_t parameters = 0;
-  std::int64_t projected = 0;  // numbers of A1 X of the largest block; 0 for a vector problem
-  std::int64_t longest = 0;    // rows of its longest segment
+  std::int64_t attended = 0;  // numbers of P A2 (segments, d2); 0 for a vector problem
+  std::int64_t longest = 0;   // rows of its longest segment
+
+  // Logits held at a time where Z need not be whole: some of its rows, at least one.
+  static constexpr std::int64_t tile = 4096;
+  SR_HD constexpr std::int64_t held() const {
+    if (attended == 0) return rows;
+    const std::int64_t few = rows < tile ? rows : tile;
+    return longest > few ? longest : few;
+  }
 
   SR_HD void cover(const Extent& e) {
     rows = rows < e.rows ? e.rows : rows;
     segments = segments < e.segments ? e.segments : segments;
     parameters = parameters < e.parameters ? e.parameters : parameters;
-    projected = projected < e.projected ? e.projected : projected;
+    attended = attended < e.attended ? e.attended : attended;
     longest = longest < e.longest ? e.longest : longest;
   }
 };
 
 SR_HD inline Extent extent_of(const Layout& l, std::int64_t i) {
-  Extent e{l.all_rows_of(i), l.first_segment(i + 1) - l.first_segment(i), std::int64_t{l.d1} * l.d2,
-           0, 0};
+  const std::int64_t segments = l.first_segment(i + 1) - l.first_segment(i);
+  Extent e{l.all_rows_of(i), segments, std::int64_t{l.d1} * l.d2, l.matrix ? segments * l.d2 : 0,
+           0};
   for (std::int64_t k = l.first_block(i); k < l.first_block(i + 1); ++k) {
     const std::int64_t rows2 = l.first2(k + 1) - l.first2(k);
-    const std::int64_t projected = l.matrix ? (l.first1(k + 1) - l.first1(k)) * l.d2 : 0;
     e.longest = rows2 > e.longest ? rows2 : e.longest;
-    e.projected = projected > e.projected ? projected : e.projected;
   }
   return e;
 }

@@ -1,7 +1,7 @@
 // MemoryPlacement: every number of the instance in plain memory, any size, any group. With
 // LaneGroup<1> it is the reference; with LaneGroup<32> it runs on the CPU; with SimtGroup it is the
-// kernel that streams A from global memory. The kernels' other placements must give its bits on as
-// many lanes; the CPU's tiles (src/tile_placement.hpp) agree within rounding.
+// kernels whose A is in global or shared memory. The kernels' other placements must give its bits
+// on as many lanes; the CPU's tiles (src/tile_placement.hpp) agree within rounding.
 #pragma once
 #include <cstdint>
 
@@ -11,24 +11,33 @@
 
 namespace softreg {
 
-// The arrays behind a MemoryPlacement, one allocation. Rows are padded by the caller if G asks.
+// The arrays behind a MemoryPlacement: those of a tile, and those that are kept from step to step.
+// Rows are padded by the caller if G asks.
 template <class T>
 struct MemoryWorkspace {
-  T *z, *u, *x, *point, *grad, *memory, *shift, *projected;
-  static SR_HD constexpr std::int64_t size(const Extent& e, std::int64_t memory) {
-    return 2 * e.rows + (3 + memory) * e.parameters + e.segments + e.projected;
+  T *z, *u, *x, *point, *grad, *memory, *shift, *attended;
+  static SR_HD constexpr std::int64_t tile_size(const Extent& e) { return 2 * e.held(); }
+  static SR_HD constexpr std::int64_t kept_size(const Extent& e, std::int64_t memory) {
+    return (3 + memory) * e.parameters + e.segments + e.attended;
   }
-  static SR_HD MemoryWorkspace carve(T* p, const Extent& e, std::int64_t memory) {
+  static SR_HD constexpr std::int64_t size(const Extent& e, std::int64_t memory) {
+    return tile_size(e) + kept_size(e, memory);
+  }
+  static SR_HD MemoryWorkspace carve(T* tile, T* kept, const Extent& e, std::int64_t memory) {
     MemoryWorkspace w;
-    w.z = p;
-    w.u = w.z + e.rows;
-    w.x = w.u + e.rows;
+    w.z = tile;
+    w.u = w.z + e.held();
+    w.x = kept;
     w.point = w.x + e.parameters;
     w.grad = w.point + e.parameters;
     w.memory = w.grad + e.parameters;
     w.shift = w.memory + memory * e.parameters;
-    w.projected = w.shift + e.segments;
+    w.attended = w.shift + e.segments;
     return w;
+  }
+  // One allocation.
+  static SR_HD MemoryWorkspace carve(T* all, const Extent& e, std::int64_t memory) {
+    return carve(all, all + tile_size(e), e, memory);
   }
 };
 
@@ -42,6 +51,7 @@ struct MemoryPlacement : Coordinates<G, Memory, T> {
   const T* each_weight;  // w, likewise, or null:
   T constant_weight;     // of every logit
   MemoryWorkspace<T> w;
+  RowTile here{};  // whose logits are in w.z
 
   // x0 (parameters) or null: zeros; to (parameters): the result.
   SR_HD MemoryPlacement(G group, const Op& of, const T* b, const T* w_of, T w_all, const T* x0,
@@ -66,53 +76,55 @@ struct MemoryPlacement : Coordinates<G, Memory, T> {
     g.once([=, *this] { w.shift[s.index] = value; });
   }
   SR_HD void set_shifts(T value) const {
-    op.each_segment([=, *this](const Segment& s) { set_shift(s, value); });
+    g.exact().for_each(op.segments(), [=, to = w.shift](int s) { to[s] = value; });
   }
 
-  // The logits at the point; then f(tile), which may rewrite them; then the gradient from what it
-  // left. One tile holds everything.
+  // The logits at the point; then f(tile), which may rewrite them; then what the gradient needs of
+  // what it left. The sums run on from tile to tile: how many there are changes no bit.
   template <class S, class Point, class F>
-  SR_HD S tiles(Point at, F f) const {
+  SR_HD S tiles(Point at, F f) {
     this->place(at);
-    op.apply(g, w.point, w.z);
-    const S total = f(*this);
-    op.apply_transpose(g, w.z, w.grad);
+    S total{};
+    op.each_tile([&](const RowTile& tile) {
+      here = tile;
+      op.apply(g, tile, w.point, w.z);
+      total = f(*this, total);
+      op.attend(g, tile, w.z, w.grad);
+    });
+    op.gather(g, w.grad);
     return total;
   }
   template <class F>
   SR_HD void each_segment(F f) const {
-    op.each_segment(f);
+    op.each_segment(here, f);
   }
 
   // f(i, z, u, b, s) -> s, rows of one segment
   template <class S, class F>
   SR_HD S sum_rows(const Segment& s, F f) const {
-    return g.template sum<S>(s.rows, [=, *this, first = s.first](int r, const S& sum) {
-      const int i = first + r;
-      return f(i, w.z[i], w.u[i], target[i], sum);
+    T *const z = w.z + place_of(s), *const u = w.u + place_of(s);
+    return g.template sum<S>(s.rows, [=, b = target, first = s.first](int r, const S& sum) {
+      return f(first + r, z[r], u[r], b[first + r], sum);
     });
   }
   SR_HD T max_rows(const Segment& s) const {
-    return g.template max<T>(s.rows, [=, *this, first = s.first](int r) { return w.z[first + r]; });
+    return g.template max<T>(s.rows, [z = w.z + place_of(s)](int r) { return z[r]; });
   }
   template <class F>
   SR_HD void rows(const Segment& s, F f) const {
-    g.for_each(s.rows, [=, *this, first = s.first](int r) {
-      const int i = first + r;
-      f(i, w.z[i], w.u[i], target[i]);
-    });
+    T *const z = w.z + place_of(s), *const u = w.u + place_of(s);
+    g.for_each(s.rows,
+               [=, b = target, first = s.first](int r) { f(first + r, z[r], u[r], b[first + r]); });
   }
-  // The segment's z go to the same places of `to`.
+  // The segment's z go to their places in the instance.
   SR_HD void store(const Segment& s, T* to) const {
-    g.exact().for_each(s.rows,
-                       [=, *this, first = s.first](int r) { to[first + r] = w.z[first + r]; });
+    g.exact().for_each(s.rows, [z = w.z + place_of(s), to = to + s.first](int r) { to[r] = z[r]; });
   }
   // After a pass that left f in place of dL/dz: f A2 of every segment, (segments, d2).
-  SR_HD void attended(T* to) const {
-    op.each_segment([=, *this](const Segment& s) {
-      op.attend(g, s, w.z, to + s.index * static_cast<std::int64_t>(op.columns()));
-    });
-  }
+  SR_HD void attended(T* to) const { op.attended(g, w.z, to); }
+
+ private:
+  SR_HD int place_of(const Segment& s) const { return s.first - here.first; }
 };
 
 }  // namespace softreg

@@ -22,23 +22,38 @@ struct LogitWeights {
   SR_HD T operator()(int i) const { return each ? each[i - first] : constant; }
 };
 
-// z = A x. M: Matrix or ColumnMatrix.
+// Rows row ... row + rows - 1 of a block's Z, passed at a time. segment, first: of the first of
+// them, and of its logits, within the instance.
+struct RowTile {
+  std::int64_t block = 0;
+  int row = 0, rows = 0, columns = 0, segment = 0, first = 0;
+};
+
+// An operator is passed tile by tile: apply makes its logits, attend takes what took their place,
+// dL/dz or f. After the last tile gather completes the gradient, and attended gives A^T f of each
+// segment.
+
+// z = A x. M: Matrix or ColumnMatrix. One tile holds everything.
 template <class M, class T>
 struct Dense {
   M a;                             // (n, d)
   const Layout* layout = nullptr;  // of several segments; null: all rows are one
   std::int64_t instance = 0;
 
-  // Instance i of a vector problem as it lies; nothing is projected.
+  // Instance i of a vector problem as it lies; there is no P A2 to keep.
   static SR_HD Dense of(const Batch<T>& batch, std::int64_t i, T*) {
     return {batch.a_of(i), &batch, i};
   }
 
   SR_HD int rows() const { return a.rows; }
   SR_HD int parameters() const { return a.cols; }
-  SR_HD int columns() const { return a.cols; }  // of A2
+  SR_HD int segments() const { return layout ? layout->segments_of(instance) : 1; }
   template <class F>
-  SR_HD void each_segment(F f) const {
+  SR_HD void each_tile(F f) const {
+    f(RowTile{});
+  }
+  template <class F>
+  SR_HD void each_segment(const RowTile&, F f) const {
     if (!layout) return f(Segment{0, 0, a.rows, instance});
     const std::int64_t first = layout->first_block(instance), row = layout->first_row(instance);
     for (std::int64_t k = first; k < layout->first_block(instance + 1); ++k)
@@ -47,19 +62,23 @@ struct Dense {
   }
 
   template <class G>
-  SR_HD void apply(G g, const T* x, T* z) const {  // x (d) -> z (n)
+  SR_HD void apply(G g, const RowTile&, const T* x, T* z) const {  // x (d) -> z (n)
     g.template fold<T>(
         a.rows, a.cols, [m = a, x](int i, int j, T sum) { return fma_(m(i, j), x[j], sum); },
         [z](int i, T sum) { z[i] = sum; });
   }
   template <class G>
-  SR_HD void apply_transpose(G g, const T* y, T* grad) const {  // y (n) -> grad (d)
+  SR_HD void attend(G g, const RowTile&, const T* y, T* grad) const {  // y (n) -> grad (d)
     transpose_rows(g, {0, 0, a.rows, 0}, y, grad);
   }
-  // f (n) -> out (d): A^T f of one segment.
   template <class G>
-  SR_HD void attend(G g, const Segment& s, const T* f, T* out) const {
-    transpose_rows(g, s, f, out);
+  SR_HD void gather(G, T*) const {}
+  // f (n) -> to (segments, d): A^T f of each segment.
+  template <class G>
+  SR_HD void attended(G g, const T* f, T* to) const {
+    each_segment({}, [=, *this](const Segment& s) {
+      transpose_rows(g, s, f, to + s.index * static_cast<std::int64_t>(a.cols));
+    });
   }
 
  private:
@@ -75,86 +94,99 @@ struct Dense {
 };
 
 // Z = A1 X A2^T, block after block: A1 (x) A2 on vec X (row-major; the tensor trick of
-// Gao-Song-Xie, arXiv 2307.02419), which is never formed. Each row of Z is a segment.
+// Gao-Song-Xie, arXiv 2307.02419), which is never formed. Each row of Z is a segment, and only a
+// tile of rows is ever there: what the gradient needs of it is P A2, as tall as A1 X.
 template <class T>
 struct Kronecker {
   const Batch<T>& batch;
   std::int64_t instance;
-  T* projected;  // A1 X, or P A2, of one block: (n, d2)
+  T* kept;            // (segments, d2): A1 X of the tile, then P A2 in its place
+  std::int64_t most;  // logits of a tile
 
-  static SR_HD Kronecker of(const Batch<T>& batch, std::int64_t i, T* projected) {
-    return {batch, i, projected};
+  static SR_HD Kronecker of(const Batch<T>& batch, std::int64_t i, T* kept) {
+    return {batch, i, kept, extent_of(batch, i).held()};
   }
 
   SR_HD int rows() const { return batch.rows_of(instance); }
   SR_HD int parameters() const { return batch.parameters(); }
-  SR_HD int columns() const { return batch.d2; }
+  SR_HD int segments() const { return batch.segments_of(instance); }
   template <class F>
-  SR_HD void each_segment(F f) const {
-    int s = 0;
+  SR_HD void each_tile(F f) const {
+    std::int64_t segment = 0;
     each_block([&](std::int64_t k) {
-      const int n = batch.rows1(k), m = batch.rows2(k), first = first_of(k);
-      for (int i = 0; i < n; ++i, ++s) f(Segment{s, first + i * m, m, k});
+      const std::int64_t n = batch.rows1(k), m = batch.rows2(k), at_once = most / m;
+      const std::int64_t first = batch.first_z(k) - batch.first_row(instance);
+      for (std::int64_t row = 0; row < n; row += at_once) {
+        const std::int64_t rows = n - row < at_once ? n - row : at_once;
+        f(RowTile{k, int(row), int(rows), int(m), int(segment + row), int(first + row * m)});
+      }
+      segment += n;
     });
+  }
+  template <class F>
+  SR_HD void each_segment(const RowTile& tile, F f) const {
+    for (int i = 0; i < tile.rows; ++i)
+      f(Segment{tile.segment + i, tile.first + i * tile.columns, tile.columns, tile.block});
   }
 
   template <class G>
-  SR_HD void apply(G g, const T* x, T* z) const {  // x (d1, d2) -> z (rows)
-    each_block([=, this](std::int64_t k) {
-      const Matrix<const T> a1 = batch.a1_of(k), a2 = batch.a2_of(k);
-      const int m = a2.rows, d2 = a2.cols;
-      T *const q = projected, *const to = z + first_of(k);
-      g.template fold<T>(
-          a1.rows * d2, a1.cols,
-          [=](int e, int j, T sum) {
-            return fma_(a1(e / d2, j), x[std::int64_t(j) * d2 + e % d2], sum);
-          },
-          [=](int e, T sum) { q[e] = sum; });
-      g.template fold<T>(
-          a1.rows * m, d2,
-          [=](int e, int j, T sum) {
-            return fma_(q[std::int64_t(e / m) * d2 + j], a2(e % m, j), sum);
-          },
-          [=](int e, T sum) { to[e] = sum; });
-    });
+  SR_HD void apply(G g, const RowTile& tile, const T* x, T* z) const {
+    const Matrix<const T> a1 = batch.a1_of(tile.block), a2 = batch.a2_of(tile.block);
+    const int m = a2.rows, d2 = a2.cols, row = tile.row;
+    T* const q = kept_of(tile);
+    g.template fold<T>(
+        tile.rows * d2, a1.cols,
+        [=](int e, int j, T sum) {
+          return fma_(a1(row + e / d2, j), x[std::int64_t(j) * d2 + e % d2], sum);
+        },
+        [=](int e, T sum) { q[e] = sum; });
+    g.template fold<T>(
+        tile.rows * m, d2,
+        [=](int e, int j, T sum) {
+          return fma_(q[std::int64_t(e / m) * d2 + j], a2(e % m, j), sum);
+        },
+        [=](int e, T sum) { z[e] = sum; });
   }
+  // y: of the tile
   template <class G>
-  SR_HD void apply_transpose(G g, const T* y, T* grad) const {  // y (rows) -> grad (d1, d2)
+  SR_HD void attend(G g, const RowTile& tile, const T* y, T*) const {
+    const Matrix<const T> a2 = batch.a2_of(tile.block);
+    const int m = a2.rows, d2 = a2.cols;
+    T* const t = kept_of(tile);
+    g.template fold<T>(
+        tile.rows * d2, m,
+        [=](int e, int j, T sum) {
+          return fma_(y[std::int64_t(e / d2) * m + j], a2(j, e % d2), sum);
+        },
+        [=](int e, T sum) { t[e] = sum; });
+  }
+  // grad (d1, d2): the sum over blocks of A1^T (P A2)
+  template <class G>
+  SR_HD void gather(G g, T* grad) const {
     const std::int64_t first = batch.first_block(instance);
-    each_block([=, this](std::int64_t k) {
-      const Matrix<const T> a1 = batch.a1_of(k), a2 = batch.a2_of(k);
-      const int n = a1.rows, m = a2.rows, d2 = a2.cols;
+    const T* from = kept;
+    each_block([&](std::int64_t k) {
+      const Matrix<const T> a1 = batch.a1_of(k);
+      const int n = a1.rows, d2 = batch.d2;
       const bool begins = k == first;
-      T* const t = projected;
-      const T* const from = y + first_of(k);
-      g.template fold<T>(
-          n * d2, m,
-          [=](int e, int j, T sum) {
-            return fma_(from[std::int64_t(e / d2) * m + j], a2(j, e % d2), sum);
-          },
-          [=](int e, T sum) { t[e] = sum; });
       g.template fold<T>(
           a1.cols * d2, n,
           [=](int e, int i, T sum) {
-            return fma_(a1(i, e / d2), t[std::int64_t(i) * d2 + e % d2], sum);
+            return fma_(a1(i, e / d2), from[std::int64_t(i) * d2 + e % d2], sum);
           },
           [=](int e, T sum) { grad[e] = begins ? sum : grad[e] + sum; });
+      from += std::int64_t(n) * d2;
     });
   }
-  // f (rows) -> out (d2): a row of f A2.
+  // Where P was f: f A2 of every segment.
   template <class G>
-  SR_HD void attend(G g, const Segment& s, const T* f, T* out) const {
-    const Matrix<const T> a2 = batch.a2_of(s.block);
-    g.template fold<T>(
-        a2.cols, a2.rows,
-        [=, first = s.first](int j, int i, T sum) { return fma_(f[first + i], a2(i, j), sum); },
-        [=](int j, T sum) { out[j] = sum; });
+  SR_HD void attended(G g, const T*, T* to) const {
+    g.exact().for_each(segments() * batch.d2, [to, from = kept](int j) { to[j] = from[j]; });
   }
 
  private:
-  // Where the logits of block k begin within the instance.
-  SR_HD int first_of(std::int64_t k) const {
-    return static_cast<int>(batch.first_z(k) - batch.first_row(instance));
+  SR_HD T* kept_of(const RowTile& tile) const {
+    return kept + std::int64_t(tile.segment) * batch.d2;
   }
   template <class F>
   SR_HD void each_block(F f) const {

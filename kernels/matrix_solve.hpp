@@ -1,0 +1,80 @@
+// A matrix problem on one block, which runs the memory placement. Its shared memory has a Batch of
+// its own and then either all numbers of the instance for the whole trajectory (resident), or the
+// logits of one tile where they fit; the rest is in the block's part of the workspace.
+#pragma once
+#include "policy.hpp"
+#include "simt_group.hpp"
+#include "softreg/model/memory_solve.hpp"
+
+namespace softreg {
+
+// Shared memory of a block with so many numbers of T behind the Batch.
+template <class T>
+SR_HD constexpr std::int64_t matrix_shared_bytes(std::int64_t values) {
+  constexpr std::int64_t line = 16, batch = (sizeof(Batch<T>) + line - 1) / line * line;
+  return scratch_bytes_of(BlockTiles::policy.lanes) + batch + values * std::int64_t{sizeof(T)};
+}
+template <class T>
+SR_HD constexpr bool fits_shared(std::int64_t values) {
+  return matrix_shared_bytes<T>(values) <= max_shared_bytes;
+}
+
+// Numbers of a resident instance: A1, A2, B, w, and all that a solve in memory needs. e: of the
+// instance, or the most of each of several.
+template <class T>
+SR_HD constexpr std::int64_t resident_values(const Extent& e, const Layout& l, std::int64_t memory,
+                                             bool weighted) {
+  return e.segments * l.d1 + e.longest * l.d2 + (weighted ? 2 : 1) * e.rows +
+         MemoryWorkspace<T>::size(e, memory);
+}
+
+// from (values) copied to `next`, which goes on behind it.
+template <class G, class T>
+SR_DEVICE const T* brought(const G& g, const T* from, std::int64_t values, T*& next) {
+  T* const to = next;
+  g.for_each(static_cast<int>(values), [=](int i) { to[i] = from[i]; });
+  next += values;
+  return to;
+}
+
+// Instance i. shared: behind the group's scratch; values: numbers of T that it has behind the
+// Batch; workspace: the block's own.
+template <class LossT, class Opt, class G, class T>
+SR_DEVICE Outcome<T> solve_matrix(const G& g, const Batch<T>& batch, std::int64_t i, bool resident,
+                                  unsigned char* shared, std::int64_t values, T* workspace) {
+  static_assert(G::lanes == BlockTiles::policy.lanes, "shared memory is counted for its lanes");
+  constexpr std::int64_t behind = matrix_shared_bytes<T>(0) - G::scratch_bytes();
+  Batch<T>& own = *reinterpret_cast<Batch<T>*>(shared);
+  T* next = reinterpret_cast<T*>(shared + behind);
+  g.once([&] {
+    own = batch;
+    if (resident) own.narrow(i);
+  });
+  const std::int64_t at = resident ? 0 : i;
+  const Extent e = extent_of(own, at);
+  const T* const given_weights = own.weights;
+  T* tile = next;
+  T* kept = workspace;
+  if (resident) {
+    const T* const a1 = brought(g, own.a1, e.segments * own.d1, next);
+    const T* const a2 = brought(g, own.a2, e.longest * own.d2, next);
+    const T* const target = brought(g, own.target, e.rows, next);
+    const T* const weights = given_weights ? brought(g, given_weights, e.rows, next) : nullptr;
+    g.once([&] {
+      own.a1 = a1;
+      own.a2 = a2;
+      own.target = target;
+      own.weights = weights;
+    });
+    tile = next;
+    kept = tile + MemoryWorkspace<T>::tile_size(e);
+  } else if (MemoryWorkspace<T>::tile_size(e) > values) {
+    tile = workspace;
+    kept = workspace + MemoryWorkspace<T>::tile_size(e);
+  }
+  const auto arrays = MemoryWorkspace<T>::carve(tile, kept, e, Opt::memory);
+  T* const before = resident ? workspace : kept + MemoryWorkspace<T>::kept_size(e, Opt::memory);
+  return solve_in_memory<Kronecker<T>, LossT, Opt>(g, own, at, arrays, before);
+}
+
+}  // namespace softreg
