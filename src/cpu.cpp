@@ -1,5 +1,6 @@
 // The CPU backend: threads over instances, 32 lanes inside each, compiled for the best instruction
 // set of this processor.
+#include <algorithm>
 #include <cstdlib>
 #include <string>
 
@@ -59,6 +60,17 @@ void run_team(const void* self, std::int64_t count,
                [call, context](std::int64_t item, int slot) { call(context, item, slot); });
 }
 
+// What a first attempt at instance i may have written and a second one may not.
+template <class T>
+void clear_traces(const Batch<T>& batch, std::int64_t i) {
+  const auto clear = [i](T* trace, std::int64_t values) {
+    if (trace) std::fill_n(trace + i * values, values, quiet_nan<T>());
+  };
+  clear(batch.losses, batch.tests);
+  clear(batch.shift_f, batch.stop.max_steps);
+  clear(batch.shift_x, batch.stop.max_steps);
+}
+
 template <class T>
 void run_all(Run<T>& run, PlanSummary& summary) {
   const CpuPlan p = plan(run, summary);
@@ -74,12 +86,15 @@ void run_all(Run<T>& run, PlanSummary& summary) {
       chosen_isa().solve(int(sizeof(T)), run.loss, run.optimizer, &batch, item,
                          slot.workspace.data(), &team);
     };
-    if (reduces(run.shape, i)) {
-      call(slot.reduction.take(run.batch, i), 0);
-      if (run.batch.outcome[i].status != Status::not_run) slot.reduction.lift();
-    } else {
-      call(run.batch, i);
+    const Batch<T>* const reduced =
+        reduces(run.shape, i) ? slot.reduction.take(run.batch, i) : nullptr;
+    if (reduced) {
+      call(*reduced, 0);
+      if (run.batch.outcome[i].status == Status::not_run || slot.reduction.lift())
+        return run.publish(i);
+      clear_traces(run.batch, i);
     }
+    call(run.batch, i);
     run.publish(i);
   };
   const std::int64_t instances = std::int64_t(run.fit.size());

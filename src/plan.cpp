@@ -276,15 +276,17 @@ struct CpuNeed {
 };
 
 // Of instance i on the CPU's lanes or tiles; `slots` threads share it.
-CpuNeed cpu_need(const BatchShape& s, std::int64_t i, std::int64_t slots) {
+CpuNeed cpu_need(const BatchShape& s, std::int64_t i, std::int64_t slots, bool may_reduce = true) {
   const auto traced = [&s](const Extent& e) {
     return s.shifts ? ShiftWorkspace<float>::size(e) : 0;
   };
-  if (reduces(s, i)) {
+  if (may_reduce && reduces(s, i)) {
     BatchShape alone = s;
     alone.layout = reduced_layout(s.layout, i);
-    CpuNeed need = cpu_need(alone, 0, slots);
+    CpuNeed need = cpu_need(alone, 0, slots, false);
     need.reduction = reduction_values(s.layout, i);
+    // Its numbers may turn out to forbid the reduction.
+    need.values = std::max(need.values, cpu_need(s, i, slots, false).values);
     return need;
   }
   Extent e = extent_of(s.layout, i);

@@ -1,6 +1,7 @@
 #include "reduction.hpp"
 
 #include <Eigen/QR>
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -23,6 +24,7 @@ class Side {
     if (a == from_) return;
     from_ = a;
     shorter_ = shortens(a.rows, a.cols);
+    rows_.clear();
     if (!shorter_) return;
     // (rows, columns) row by row is (columns, rows) column by column: A^T.
     Columns scaled = Eigen::Map<const Columns>(a.data, a.cols, a.rows);
@@ -40,6 +42,9 @@ class Side {
     rows_.assign(r.data(), r.data() + r.size());
   }
   const T* data() const { return shorter_ ? rows_.data() : from_.data; }
+  bool finite() const {
+    return std::all_of(rows_.begin(), rows_.end(), [](T v) { return std::isfinite(v); });
+  }
 
   // m becomes Q^T m, or Q m.
   void into(Columns& m) const {
@@ -112,12 +117,13 @@ template <class T>
 Reduction<T>::Reduction(Reduction&&) noexcept = default;
 
 template <class T>
-const Batch<T>& Reduction<T>::take(const Batch<T>& batch, std::int64_t i) {
+const Batch<T>* Reduction<T>::take(const Batch<T>& batch, std::int64_t i) {
   State& s = *state_;
   const std::int64_t k = batch.first_block(i);
   s.first.take(batch.a1_of(k));
   s.tied = batch.a1_of(k) == batch.a2_of(k);
   if (!s.tied) s.second.take(batch.a2_of(k));
+  if (!s.first.finite() || !s.of_a2().finite()) return nullptr;
   s.x0 = batch.start_of(i);
   s.x = batch.x_of(i);
   s.d1 = batch.d1;
@@ -136,16 +142,19 @@ const Batch<T>& Reduction<T>::take(const Batch<T>& batch, std::int64_t i) {
     s.first.into(t);
     const Columns y = t.topRows(r.d1).transpose();
     s.start.assign(y.data(), y.data() + y.size());
+    // X0 is fixed + Q1 Y0 Q2^T: of 16 times the length of Y0 four bits of a step are lost.
+    const auto length = [](const Columns& c) { return c.template cast<double>().stableNorm(); };
+    if (!(length(Eigen::Map<const Columns>(s.x0, s.d2, s.d1)) <= 16 * length(y))) return nullptr;
   }
   r.a1 = s.first.data();
   r.a2 = s.of_a2().data();
   r.start = s.x0 != nullptr ? s.start.data() : nullptr;
   r.x = s.y.data();
-  return r;
+  return &r;
 }
 
 template <class T>
-void Reduction<T>::lift() const {
+bool Reduction<T>::lift() const {
   const State& s = *state_;
   using Columns = typename State::Columns;
   const int d1 = s.reduced.d1, d2 = s.reduced.d2;
@@ -159,6 +168,7 @@ void Reduction<T>::lift() const {
   s.of_a2().out_of(m);
   if (s.x0 != nullptr) m += Eigen::Map<const Columns>(s.x0, s.d2, s.d1);
   Eigen::Map<Columns>(s.x, s.d2, s.d1) = m;
+  return m.allFinite();
 }
 
 template class Reduction<float>;

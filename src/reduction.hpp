@@ -31,10 +31,12 @@ class Reduction {
   Reduction(Reduction&&) noexcept;
 
   // A batch of one: instance i reduced. Valid until the next call. Its outcome and traces are
-  // written where the batch has them; its x is kept here.
-  const Batch<T>& take(const Batch<T>& batch, std::int64_t i);
-  // Y becomes the x of the instance taken.
-  void lift() const;
+  // written where the batch has them; its x is kept here. Null where Y would not tell of X: a
+  // number of R is beyond T's, or the part of X0 that no step moves is so long that moves would be
+  // lost in the rounding of X.
+  const Batch<T>* take(const Batch<T>& batch, std::int64_t i);
+  // Y becomes the x of the instance taken. Whether it is finite; if not, nothing was gained.
+  bool lift() const;
 
  private:
   struct State;

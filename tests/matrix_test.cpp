@@ -543,6 +543,49 @@ TEST(Matrix, BitsDoNotDependOnTheScaleOfA) {
     }
 }
 
+// Where descent on fewer parameters would tell of another X than the one returned, the CPU goes the
+// whole way, as the reference does.
+TEST(Matrix, ReductionGivesWayToTheNumbers) {
+  Options o{.loss = LeastSquares{}};
+  o.stop = {.max_steps = 2000, .gradient_norm = 1e-3};
+  o.trace = TraceKind::loss;
+  const auto expect_reference = [&o](const TestMatrixBatch<float>& p, const char* what) {
+    o.device = Device::reference;
+    const Result<float> want = solve(p.view(), o);
+    o.device = Device::cpu;
+    const Result<float> got = solve(p.view(), o);
+    EXPECT_EQ(got.status, want.status) << what;
+    EXPECT_NEAR(got.loss[0], want.loss[0], 1e-3 * std::abs(want.loss[0]) + 1e-9) << what;
+    for (const float v : got.x) EXPECT_TRUE(std::isfinite(v)) << what;
+  };
+  // n, m = 1, 3 rows, d1, d2 = 4, 3 columns. Steps are lost in the rounding of this X0.
+  TestMatrixBatch<float> p{1, 1, 3, 4, 3, {}, {}, {.7f, .2f, .09f}, {}, {}, {}, {}, {}, {}};
+  p.a1.assign(4, 1);
+  p.a2 = {1, 0, 0, 0, 1, 0, 0, 0, 1};
+  const auto start_at = [&p](float size) {
+    p.x0.clear();
+    for (const float sign : {1.f, -1.f, 1.f, -1.f}) p.x0.insert(p.x0.end(), 3, sign * size);
+  };
+  for (const float size : {1e5f, 1e8f}) {
+    start_at(size);
+    expect_reference(p, "a long X0");
+  }
+  // After a step Y is finite and X is not.
+  o.loss = CrossEntropy{};
+  o.optimizer = GradientDescent{3.4e38};
+  o.stop = {.max_steps = 1, .gradient_norm = 1e-6, .check_every = 1};
+  p.a1.assign(4, .5f);
+  p.x0.assign(12, 0);
+  std::fill_n(p.x0.begin(), 3, 3.4e38f);
+  expect_reference(p, "X beyond float");
+  // R is not finite and A2 is: rows of length 4e38.
+  o.optimizer = GradientDescent{automatic_step_size};
+  TestMatrixBatch<float> q{1,  1,  2,  2,  4, {1e-38f, 1e-38f}, {}, {.7f, .29f}, {},
+                           {}, {}, {}, {}, {}};
+  q.a2 = {2e38f, 2e38f, 2e38f, 2e38f, -2e38f, -2e38f, -2e38f, -2e38f};
+  expect_reference(q, "R beyond float");
+}
+
 // D8 row by row, summed: |S' - S|_F <= 1/2 |Z' - Z|_F, never violated on any backend.
 TEST(Matrix, ShiftsStayBelowTheirBounds) {
   const EmulatedGpuScope scope;
