@@ -50,6 +50,7 @@ class MatrixReader {
 
 // An array that has an entry per instance says how many there are; all must agree.
 void MatrixReader::settle_count(std::int64_t from, const std::string& name) {
+  check_count(from);
   if (count_ == 0) count_ = from;
   if (count_ != from)
     refuse_input(
@@ -60,7 +61,9 @@ void MatrixReader::settle_count(std::int64_t from, const std::string& name) {
 
 void MatrixReader::settle_uniform() {
   if (file_.has("instances"))
-    refuse_input("array 'instances' is there without 'offsets1'; blocks that share X need both");
+    refuse_input(
+        "array 'instances' is there without 'offsets1'; blocks that share X need both, with "
+        "A1, A2 and B flat, block after block");
   for (const std::string& name : {std::string("A1"), second_}) {
     if (shape(name).size() != 2 && shape(name).size() != 3)
       refuse_input(fmt::format(

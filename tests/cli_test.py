@@ -558,6 +558,7 @@ def test_bytes_of_results(problem, tmp_path):
         assert planned == saved
     planned, saved = counted("--trace", "shifts", "--trace-full")
     assert planned > saved  # what is kept of a trajectory is more than its five columns
+    assert document("evaluate", problem, "--dry-run")["dry_run"]
     doc = document("evaluate", problem, "-o", tmp_path / "e.npz", "--dry-run")
     ok("evaluate", problem, "-o", tmp_path / "e.npz")
     got = arrays(tmp_path / "e.npz")
@@ -683,6 +684,11 @@ def test_check(tmp_path):
     assert json.loads(str(got["meta"])) == doc
     text = ok("check", tmp_path / "p.npz", "--max-steps", 50)
     assert "P6@4" in text and "none" in text
+
+
+def test_what_no_bound_speaks_of_is_not_judged(problem):
+    text = ok("check", problem, "--loss", "exp_l2", "--step-size", "1e-3", "--max-steps", 8, "-q")
+    assert text.count("not judged") == 3 and "none" not in text
 
 
 def test_check_traces_shifts_and_nothing_else(problem):

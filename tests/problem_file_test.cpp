@@ -295,7 +295,8 @@ TEST(ProblemFile, MatrixProblems) {
        blocks().i64("offsets1", {0, 3, 5}).i64("offsets2", {0, 1, 4})},
       {"offsets2[2] is 3 but A2 has shape (4, 3); expected 4",
        blocks().i64("offsets1", {0, 2, 5}).i64("offsets2", {0, 1, 3})},
-      {"array 'instances' is there without 'offsets1'; blocks that share X need both",
+      {"array 'instances' is there without 'offsets1'; blocks that share X need both, with A1, A2 "
+       "and B flat, block after block",
        matrix().i64("instances", {0, 3})},
   });
 }

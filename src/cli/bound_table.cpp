@@ -68,7 +68,9 @@ std::string bounds_table(const std::vector<BoundReport>& reports) {
     rows.push_back({report.id, number_text(report.measured, "{:.4g}"), bound_text(report),
                     number_text(report.log10_ratio, "{:.2f}"), count_text(report.updates),
                     count_text(report.hypotheses_hold),
-                    report.violations == 0 ? "none" : count_text(report.violations)});
+                    report.violations > 0         ? count_text(report.violations)
+                    : std::isnan(report.measured) ? "not judged"
+                                                  : "none"});
   }
   std::string text = table_text(rows);
   for (const BoundReport& report : reports) {

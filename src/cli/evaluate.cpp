@@ -34,7 +34,7 @@ class Evaluate : public Verb {
 
   int run(Session& session) override {
     report_.apply(session.terminal);
-    require("evaluate", "-o OUT.npz", output_.path());
+    if (!dry_run_) require("evaluate", "-o OUT.npz", output_.path());
     Options options;
     model_.fill(options);
     const bool with_gradient_a = wants_gradient_a();
