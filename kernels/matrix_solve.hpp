@@ -1,6 +1,8 @@
 // A matrix problem on one block, which runs the memory placement. Its shared memory has a Batch of
-// its own and then either all numbers of the instance for the whole trajectory (resident), or the
-// logits of one tile where they fit; the rest is in the block's part of the workspace.
+// its own (only a resident one differs from the grid's, but a choice between the two would need a
+// second copy of all code behind it, or a stack frame) and then either all numbers of the instance
+// for the whole trajectory (resident), or the logits of one tile where they fit; the rest is in the
+// block's part of the workspace.
 #pragma once
 #include "policy.hpp"
 #include "simt_group.hpp"

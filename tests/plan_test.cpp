@@ -403,7 +403,8 @@ TEST(CudaPlan, OfMatricesJudgesEachInstance) {
             Placement::tiles);
 }
 
-// A row of 30,000 logits does not fit: it has a place in the workspace, and others have none.
+// A row of 30,000 logits does not fit: one has its place in the workspace, and no logits are in
+// shared memory.
 TEST(CudaPlan, OfLongRowsHasOneInTheWorkspace) {
   BatchShape s;
   s.layout.count = 1;

@@ -1,0 +1,127 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+
+#include "cpu_lanes.hpp"
+#include "plan_parts.hpp"
+#include "reduction.hpp"
+#include "softreg/error.hpp"
+#include "softreg/model/memory_solve.hpp"
+#include "tile_extent.hpp"
+
+namespace softreg {
+namespace {
+
+// f(i) of every instance; of one, where all are alike.
+template <class F>
+void each_kind(const Layout& l, F f) {
+  for (std::int64_t i = 0; i < (l.begin2 ? l.count : std::min<std::int64_t>(l.count, 1)); ++i) f(i);
+}
+
+struct CpuNeed {
+  std::int64_t rows, padded_rows;
+  std::int64_t values;         // of the workspace
+  std::int64_t reduction = 0;  // numbers of a Reduction
+  bool tiles = false;
+};
+
+// Of instance i on the CPU's lanes or tiles; `slots` threads share it.
+CpuNeed cpu_need(const BatchShape& s, std::int64_t i, std::int64_t slots, bool may_reduce = true) {
+  const auto traced = [&s](const Extent& e) {
+    return s.shifts ? ShiftWorkspace<float>::size(e) : 0;
+  };
+  if (may_reduce && reduces(s, i)) {
+    BatchShape alone = s;
+    alone.layout = reduced_layout(s.layout, i);
+    CpuNeed need = cpu_need(alone, 0, slots, false);
+    need.reduction = reduction_values(s.layout, i);
+    // Its numbers may turn out to forbid the reduction.
+    need.values = std::max(need.values, cpu_need(s, i, slots, false).values);
+    return need;
+  }
+  Extent e = extent_of(s.layout, i);
+  const std::int64_t rows = e.rows;
+  if (takes_tiles(s.layout, i)) {
+    const TileExtent tiles = tile_extent(s.layout, i, s.value_bytes);
+    const std::int64_t padded = tiles.instance.rows, most = std::numeric_limits<int>::max();
+    if (padded > most)
+      throw Error(ErrorKind::invalid_input,
+                  fmt::format("{} takes {} logits on the CPU, where rows are padded to {}, but at "
+                              "most {} are supported",
+                              describe(s, i), padded, tile_lanes, most));
+    const std::int64_t own = with_type(s.value_bytes, [&](auto t) {
+      return TileWorkspace<decltype(t)>::size(tiles, s.optimizer_memory, slots);
+    });
+    return {rows, padded, own + traced(tiles.instance), 0, true};
+  }
+  e.rows = on_lanes(rows);
+  return {rows, e.rows, LanesWorkspace<float>::size(e, s.optimizer_memory, s.shifts)};
+}
+
+[[noreturn]] void refuse_workspace(const BatchShape& s, std::int64_t instance, std::int64_t bytes,
+                                   std::int64_t memory_limit) {
+  throw Error(ErrorKind::out_of_memory,
+              fmt::format("{} needs a workspace of {} bytes but the memory limit is {}",
+                          describe(s, instance), bytes, memory_limit),
+              "raise --memory-limit");
+}
+
+}  // namespace
+
+CpuPlan plan_cpu(const BatchShape& s, int threads, std::int64_t memory_limit) {
+  CpuPlan plan;
+  const Layout& l = s.layout;
+  std::int64_t largest = 0;
+  bool shareable = false;  // only tiles are work for several threads
+  each_kind(l, [&](std::int64_t i) { shareable = shareable || takes_tiles(l, i); });
+  plan.team = shareable && l.count < threads;
+  plan.threads = plan.team
+                     ? threads
+                     : int(std::max<std::int64_t>(1, std::min<std::int64_t>(threads, l.count)));
+  const auto measure = [&] {
+    std::int64_t used = 0, occupied = 0, reduction = 0;
+    plan.workspace_values = 0;
+    each_kind(l, [&](std::int64_t i) {
+      const CpuNeed need = cpu_need(s, i, plan.team ? plan.threads : 1);
+      used += need.rows;
+      occupied += need.padded_rows;
+      if (need.values > plan.workspace_values) largest = i;
+      plan.workspace_values = std::max(plan.workspace_values, need.values);
+      reduction = std::max(reduction, need.reduction);
+      (need.tiles ? plan.tiles : plan.lanes) = true;
+    });
+    plan.reduced = reduction > 0;
+    plan.padding = occupied > 0 ? 1.0 - double(used) / double(occupied) : 0;
+    return aligned(plan.workspace_values * s.value_bytes) + aligned(reduction * s.value_bytes);
+  };
+  std::int64_t bytes = measure();
+  if (memory_limit > 0 && plan.team && bytes > memory_limit) {
+    plan.team = false;
+    plan.threads = 1;
+    bytes = measure();
+  }
+  if (memory_limit > 0 && bytes > memory_limit) refuse_workspace(s, largest, bytes, memory_limit);
+  if (memory_limit > 0 && !plan.team)
+    plan.threads =
+        int(std::min<std::int64_t>(plan.threads, memory_limit / std::max<std::int64_t>(bytes, 1)));
+  plan.bytes = bytes * (plan.team ? 1 : plan.threads);
+  return plan;
+}
+
+CpuPlan plan_reference(const BatchShape& s, std::int64_t memory_limit) {
+  CpuPlan plan;
+  std::int64_t largest = 0;
+  each_kind(s.layout, [&](std::int64_t i) {
+    const std::int64_t values =
+        memory_solve_values<float>(extent_of(s.layout, i), s.optimizer_memory, s.shifts);
+    if (values > plan.workspace_values) largest = i;
+    plan.workspace_values = std::max(plan.workspace_values, values);
+  });
+  plan.bytes = aligned(plan.workspace_values * s.value_bytes);
+  if (memory_limit > 0 && plan.bytes > memory_limit)
+    refuse_workspace(s, largest, plan.bytes, memory_limit);
+  return plan;
+}
+
+}  // namespace softreg

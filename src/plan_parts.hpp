@@ -1,0 +1,24 @@
+// What the plans of both backends are made with.
+#pragma once
+#include <cstdint>
+#include <string>
+
+#include "plan.hpp"
+
+namespace softreg {
+
+inline constexpr std::int64_t alignment = 256;  // of arrays on the device, and of workspaces
+constexpr std::int64_t aligned(std::int64_t bytes) {
+  return (bytes + alignment - 1) / alignment * alignment;
+}
+
+// f(float{}) or f(double{})
+template <class F>
+auto with_type(int value_bytes, F f) {
+  return value_bytes == 4 ? f(float{}) : f(double{});
+}
+
+// "instance 3 (64 x 16, 4 bytes a number)"
+std::string describe(const BatchShape& shape, std::int64_t instance);
+
+}  // namespace softreg
