@@ -56,13 +56,15 @@ class ProvenStepSize {
   ProvenStepSize(const Batch<T>& batch, const Options& options)
       : view_(batch), weight_(batch.weight), options_(options) {}
 
-  // 1 / ((curvature + max w^2 + ridge / |A|^2) |A|^2), written so that A = 0 leaves ridge. A
-  // denominator that is zero, or so small that T cannot hold its inverse, gives 1, which is less.
+  // 1 / ((curvature + max w^2 + ridge / |A|^2) |A|^2), written so that A = 0 leaves ridge, times
+  // the multiple. A denominator that is zero, or so small that T cannot hold its inverse, counts
+  // as 1, whose inverse is less.
   T operator()(std::int64_t i, double norm) const {
     const double in_z = curvature(i) + largest_square_weight(i);
     const double data = in_z > 0 && norm > 0 ? in_z * norm * norm : 0;
-    const T step = static_cast<T>(1 / (data + options_.ridge));
-    return step == std::numeric_limits<T>::infinity() ? T(1) : step;
+    const T step = static_cast<T>(options_.step_multiple / (data + options_.ridge));
+    return step == std::numeric_limits<T>::infinity() ? static_cast<T>(options_.step_multiple)
+                                                      : step;
   }
 
  private:
@@ -190,6 +192,16 @@ void check_step_size(const Options& options, bool problem_has_step_sizes) {
   if (given != automatic_step_size && !is_positive_finite(given))
     throw Error(ErrorKind::usage,
                 fmt::format("the step size is {} but must be a positive finite number", given));
+  if (!is_positive_finite(options.step_multiple))
+    throw Error(ErrorKind::usage,
+                fmt::format("the multiple of the automatic step size is {} but must be a positive "
+                            "finite number",
+                            options.step_multiple));
+  if (options.step_multiple != 1 && (given != automatic_step_size || problem_has_step_sizes))
+    throw Error(ErrorKind::usage,
+                fmt::format("the step size is given, but also {} as a multiple of the automatic "
+                            "one; only one of them can hold",
+                            options.step_multiple));
   if (given != automatic_step_size || problem_has_step_sizes || proven_curvature(options.loss, 1))
     return;
   const std::string_view name =

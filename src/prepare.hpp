@@ -7,6 +7,7 @@
 #include "described.hpp"
 #include "softreg/options.hpp"
 #include "softreg/result.hpp"
+#include "step_size.hpp"
 
 namespace softreg {
 
@@ -27,9 +28,5 @@ struct Prepared {
 // even when the step size is given. threads: 0 = all.
 template <class T>
 Prepared<T> prepare(const Described<T>& problem, const Options& options, bool need_operator_norm);
-
-// Throws Error (usage) if the step size is automatic and the loss has no proven constant, or if the
-// option's step size is not a positive finite number.
-void check_step_size(const Options& options, bool problem_has_step_sizes);
 
 }  // namespace softreg

@@ -35,6 +35,7 @@ Options without_steps(Options options) {
   options.stop = {.max_steps = 0, .gradient_norm = 0, .check_every = 1};
   options.trace = TraceKind::none;
   options.trace_full = false;
+  options.step_multiple = 1;
   std::visit(
       [](auto& o) {
         if (o.step_size == automatic_step_size) o.step_size = 1;

@@ -334,6 +334,29 @@ std::string refusal(const Options& options, bool own_step_sizes) {
   return "";
 }
 
+TYPED_TEST(PrepareOf, MultiplesOfTheAutomaticStepSize) {
+  using T = TypeParam;
+  Owned<T> p = gaussian<T>(20, 9, 4);
+  const Prepared<T> proven = prepare(p.view(), {}, false);
+  for (const double multiple : {0.25, 2.0, 64.0}) {
+    const Prepared<T> got = prepare(p.view(), {.step_multiple = multiple}, false);
+    EXPECT_EQ(got.status, proven.status);
+    for (std::int64_t i = 0; i < p.count; ++i)  // by powers of two nothing is rounded anew
+      EXPECT_EQ(got.step_size[at(i)], static_cast<T>(multiple) * proven.step_size[at(i)]);
+  }
+  for (T& a : p.a) a = 0;
+  p.w.clear();
+  EXPECT_EQ(prepare(p.view(), {.step_multiple = 3}, false).step_size[0], T(3));
+}
+
+TEST(Prepare, MultiplesBelongToTheAutomaticStepSize) {
+  for (const double bad : {0.0, -1.0, nan_value, HUGE_VAL})
+    EXPECT_THAT(refusal({.step_multiple = bad}, false), HasSubstr("positive finite number"));
+  EXPECT_THAT(refusal({.optimizer = Nesterov{0.5}, .step_multiple = 2}, false),
+              HasSubstr("only one of them can hold"));
+  EXPECT_THAT(refusal({.step_multiple = 2}, true), HasSubstr("only one of them can hold"));
+}
+
 TEST(Prepare, LossesWithoutAProvenStepSizeAskForOne) {
   EXPECT_EQ(refusal(Options(), false), "");
   EXPECT_EQ(refusal({.loss = CrossEntropy{}}, false), "");

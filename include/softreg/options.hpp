@@ -19,6 +19,7 @@ struct Progress {
 struct Options {
   AnyLoss loss = SoftmaxL2{};
   AnyOptimizer optimizer = GradientDescent{};  // step_size automatic_step_size: the proven one
+  double step_multiple = 1;                    // of the automatic step size
   Stop stop{};
   double ridge = 0;  // adds ridge/2 |x|^2
   double logit_weight =

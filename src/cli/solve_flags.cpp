@@ -22,12 +22,43 @@ bool fails(FailOn fail_on, Status status) {
          (unconverged && (fail_on == FailOn::not_converged || fail_on == FailOn::any));
 }
 
+void parse_optimizer(const Setting& optimizer, const Setting& step_size,
+                     const Setting& step_multiple, Options& options) {
+  if (optimizer.text == "newton") {
+    throw Error(
+        ErrorKind::usage,
+        fmt::format("{} newton is not available in this version of softreg", optimizer.origin),
+        "use " + any_of_names<AnyOptimizer>());
+  }
+  options.optimizer = member_named<AnyOptimizer>(optimizer);
+  options.step_multiple = parse_positive(step_multiple);
+  if (step_size.text == "auto") return;
+  const double size = parse_positive(step_size);
+  std::visit([size](auto& member) { member.step_size = size; }, options.optimizer);
+  if (step_multiple.given) {
+    throw Error(
+        ErrorKind::usage,
+        fmt::format("{} is {}, but {} is {}, a multiple of the automatic step size; only "
+                    "one of them can hold",
+                    step_size.origin, step_size.text, step_multiple.origin, step_multiple.text));
+  }
+}
+
+Stop parse_stop(const Setting& max_steps, const Setting& tol, const Setting& check_every) {
+  Stop stop;
+  stop.max_steps = static_cast<int>(parse_whole(max_steps, 0, largest_steps));
+  stop.gradient_norm = parse_number(tol, 0, largest);
+  stop.check_every = static_cast<int>(parse_whole(check_every, 1, largest_steps));
+  return stop;
+}
+
 SolveFlags::SolveFlags(Flags& flags, const std::string& verb, bool can_trace)
     : problem_(flags, verb),
       model_(flags),
       optimizer_(
           flags.value({"--optimizer", "NAME", any_of_names<AnyOptimizer>(), "gradient_descent"})),
       step_size_(flags.value({"--step-size", "X|auto", "auto: 1 / the proven curvature", "auto"})),
+      step_multiple_(flags.value({"--step-multiple", "F", "times the automatic step size", "1"})),
       max_steps_(flags.value({"--max-steps", "N", "most updates per instance", "1000"})),
       tol_(flags.value(
           {"--tol", "G", "stop at |gradient of the objective| <= G; 0: never early", "1e-6"})),
@@ -53,29 +84,15 @@ ProblemFile SolveFlags::read_problem(Terminal& terminal) const {
   model_.check_against(file);
   const bool has_sizes =
       std::visit([](const auto& problem) { return !problem.step_size.empty(); }, file.problem);
-  if (has_sizes && step_size_.given) {
+  for (const Setting* setting : {&step_size_, &step_multiple_}) {
+    if (!has_sizes || !setting->given) continue;
     throw Error(
         ErrorKind::usage,
         fmt::format("{} is {} but the problem has an array 'step_size'; only one of them can "
                     "hold",
-                    step_size_.origin, step_size_.text));
+                    setting->origin, setting->text));
   }
   return file;
-}
-
-AnyOptimizer SolveFlags::optimizer() const {
-  if (optimizer_.text == "newton") {
-    throw Error(
-        ErrorKind::usage,
-        fmt::format("{} newton is not available in this version of softreg", optimizer_.origin),
-        "use " + any_of_names<AnyOptimizer>());
-  }
-  AnyOptimizer optimizer = member_named<AnyOptimizer>(optimizer_);
-  if (step_size_.text != "auto") {
-    const double size = parse_positive(step_size_);
-    std::visit([size](auto& member) { member.step_size = size; }, optimizer);
-  }
-  return optimizer;
 }
 
 void SolveFlags::fill_trace(Options& options) const {
@@ -99,10 +116,8 @@ Options SolveFlags::options() const {
   }
   Options options;
   model_.fill(options);
-  options.optimizer = optimizer();
-  options.stop.max_steps = static_cast<int>(parse_whole(max_steps_, 0, largest_steps));
-  options.stop.gradient_norm = parse_number(tol_, 0, largest);
-  options.stop.check_every = static_cast<int>(parse_whole(check_every_, 1, largest_steps));
+  parse_optimizer(optimizer_, step_size_, step_multiple_, options);
+  options.stop = parse_stop(max_steps_, tol_, check_every_);
   if (ball_.given) options.ball = parse_positive(ball_);
   if (time_limit_.given) options.time_limit = parse_positive(time_limit_);
   fill_trace(options);

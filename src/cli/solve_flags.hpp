@@ -12,6 +12,12 @@ enum class FailOn { nothing, not_converged, bad_input, any };
 
 bool fails(FailOn fail_on, Status status);
 
+// What the settings of a descent say; step_multiple may be one that nobody has given. Throw Error
+// (usage).
+void parse_optimizer(const Setting& optimizer, const Setting& step_size,
+                     const Setting& step_multiple, Options& options);
+Stop parse_stop(const Setting& max_steps, const Setting& tol, const Setting& check_every);
+
 class SolveFlags {
  public:
   // can_trace: --trace is free and --trace-full exists; otherwise shifts are traced.
@@ -30,13 +36,13 @@ class SolveFlags {
   ProblemFile read_problem(Terminal& terminal) const;
 
  private:
-  AnyOptimizer optimizer() const;
   void fill_trace(Options& options) const;
 
   ProblemFlags problem_;
   ModelFlags model_;
   const Setting& optimizer_;
   const Setting& step_size_;
+  const Setting& step_multiple_;
   const Setting& max_steps_;
   const Setting& tol_;
   const Setting& check_every_;
