@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <limits>
 #include <string>
 #include <utility>
 
@@ -114,7 +115,7 @@ double largest_eigenvalue(std::span<const double> diagonal, std::span<const doub
 }
 
 RandomArray draw(const GenerateOptions& options, std::int64_t instance, ArrayNumber array) {
-  return {options.seed, static_cast<std::uint64_t>(instance), array};
+  return {options.seed, static_cast<std::uint64_t>(options.first + instance), array};
 }
 
 std::span<const double> longest_row(std::span<const double> a, std::size_t n, std::size_t d) {
@@ -198,11 +199,14 @@ Family family_from_name(std::string_view name) {
 }
 
 void validate(const GenerateOptions& options) {
-  const auto& [n_min, n_max, d, count, family, radius, seed, matrix, m, d2] = options;
+  const auto& [n_min, n_max, d, count, family, radius, seed, matrix, m, d2, first] = options;
   if (n_min < 1) refuse("n is {}:{} rows; at least 1 is needed", n_min, n_max);
   if (n_max < n_min) refuse("n is {}:{}; the end must not be below the start", n_min, n_max);
   if (d < 1) refuse("d is {}; at least 1 is needed", d);
   if (count < 1) refuse("count is {}; at least 1 is needed", count);
+  if (first < 0 || first > std::numeric_limits<std::int64_t>::max() - count)
+    refuse("the first instance is {} and the count {}; their sum must stay in 64 bits", first,
+           count);
   if (!(radius >= 1e-19 && radius <= 1e19))
     refuse("radius is {}; it must lie in [1e-19, 1e19]", radius);
   family_name(family);
@@ -347,7 +351,7 @@ GeneratedLayout::GeneratedLayout(const GenerateOptions& options)
 
 template <class T>
 GeneratedBatch<T> generate_batch(const GenerateOptions& options,
-                                 const std::function<void(std::int64_t)>& finished) {
+                                 const std::function<void(std::int64_t)>& finished, int threads) {
   GeneratedLayout layout(options);
   const auto size = [](std::int64_t n) { return static_cast<std::size_t>(n); };
   const std::int64_t d1 = options.d, d2 = options.d2, d = options.matrix ? d1 * d2 : d1;
@@ -359,9 +363,9 @@ GeneratedBatch<T> generate_batch(const GenerateOptions& options,
   struct Workspace {
     std::vector<double> a, a2, b, x_star;
   };
-  std::vector<Workspace> workspaces(size(worker_slots(0)));
+  std::vector<Workspace> workspaces(size(worker_slots(threads)));
   std::atomic<std::int64_t> done{0};
-  parallel_for(options.count, 0, [&](std::int64_t i, int slot) {
+  parallel_for(options.count, threads, [&](std::int64_t i, int slot) {
     Workspace& w = workspaces[size(slot)];
     const auto place = [&](const std::vector<std::int64_t>& offsets, std::int64_t width,
                            std::vector<double>& numbers) {
@@ -391,8 +395,8 @@ GeneratedBatch<T> generate_batch(const GenerateOptions& options,
   return batch;
 }
 template GeneratedBatch<float> generate_batch(const GenerateOptions&,
-                                              const std::function<void(std::int64_t)>&);
+                                              const std::function<void(std::int64_t)>&, int);
 template GeneratedBatch<double> generate_batch(const GenerateOptions&,
-                                               const std::function<void(std::int64_t)>&);
+                                               const std::function<void(std::int64_t)>&, int);
 
 }  // namespace softreg

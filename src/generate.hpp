@@ -40,6 +40,7 @@ struct GenerateOptions {
   bool matrix = false;  // then n rows of A1, d = d1, and:
   int m = 0;            // rows of A2; 0: as many as A1 has
   int d2 = 0;
+  std::int64_t first = 0;  // the batch is instances first, ..., first + count - 1 of a longer one
 
   bool ragged() const { return n_min != n_max; }
 };
@@ -47,7 +48,8 @@ struct GenerateOptions {
 // Throws Error (usage) with the numbers when the options make no problem.
 void validate(const GenerateOptions& options);
 
-// The rows of one instance, in [n_min, n_max].
+// The rows of one instance, in [n_min, n_max]. Here and below an instance is counted from the
+// batch's first.
 int rows(const GenerateOptions& options, std::int64_t instance);
 
 // The rows of A2 of one instance of a matrix problem.
@@ -85,13 +87,16 @@ struct GeneratedBatch {
 };
 
 // T = float or double. finished(count) is called from any thread after each instance; may be empty.
+// threads: 0 = all.
 template <class T>
 GeneratedBatch<T> generate_batch(const GenerateOptions& options,
-                                 const std::function<void(std::int64_t)>& finished = {});
+                                 const std::function<void(std::int64_t)>& finished = {},
+                                 int threads = 0);
 extern template GeneratedBatch<float> generate_batch(const GenerateOptions&,
-                                                     const std::function<void(std::int64_t)>&);
+                                                     const std::function<void(std::int64_t)>&, int);
 extern template GeneratedBatch<double> generate_batch(const GenerateOptions&,
-                                                      const std::function<void(std::int64_t)>&);
+                                                      const std::function<void(std::int64_t)>&,
+                                                      int);
 
 // |A| of a row-major (n,d) matrix, by Lanczos' method on the smaller of A^T A and A A^T with full
 // reorthogonalisation (Golub and Van Loan, Matrix Computations, 4th ed., 10.3): all min(n,d) steps

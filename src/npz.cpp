@@ -170,7 +170,24 @@ void NpzFile::verify(const std::string& name, const Member& member,
 }
 
 NpzWriter::NpzWriter(const std::string& path, bool force, std::uint64_t zip64_from)
-    : file_(path, force), zip64_from_(zip64_from) {}
+    : zip64_from_(zip64_from) {
+  file_.emplace(path, force);
+}
+
+NpzWriter::NpzWriter(std::vector<std::byte>& bytes) : memory_(&bytes), zip64_from_(zip64_limit) {}
+
+std::uint64_t NpzWriter::written() const { return file_ ? file_->size() : memory_->size(); }
+
+void NpzWriter::write(std::span<const std::byte> bytes) {
+  if (file_)
+    file_->write(bytes);
+  else
+    memory_->insert(memory_->end(), bytes.begin(), bytes.end());
+}
+
+void NpzWriter::write(const std::string& text) {
+  write(std::as_bytes(std::span<const char>(text)));
+}
 
 template <class T>
 void NpzWriter::add(const std::string& name, std::span<const T> values,
@@ -204,8 +221,8 @@ void NpzWriter::add_text(const std::string& name, std::string_view text) {
 }
 
 void NpzWriter::finish() {
-  file_.write(zip_directory(members_, file_.size(), zip64_from_));
-  file_.commit();
+  write(zip_directory(members_, written(), zip64_from_));
+  if (file_) file_->commit();
 }
 
 void NpzWriter::add_bytes(const std::string& name, std::string_view descr,
@@ -217,7 +234,7 @@ void NpzWriter::add_bytes(const std::string& name, std::string_view descr,
       throw Error(ErrorKind::internal, fmt::format("array {} is written twice", quoted(name)));
     }
   }
-  member.header_offset = file_.size();
+  member.header_offset = written();
   // Whether zip64 is needed decides where the .npy header begins, hence its padding and its size.
   constexpr std::uint64_t largest_npy_header = 0xffff + 10;
   const bool zip64 = data.size() + largest_npy_header >= zip64_from_;
@@ -225,9 +242,9 @@ void NpzWriter::add_bytes(const std::string& name, std::string_view descr,
   const std::string header = npy_header(descr, shape, member.data_offset);
   member.size = member.stored_size = header.size() + data.size();
   member.crc = crc32(crc32(0, std::as_bytes(std::span<const char>(header))), data);
-  file_.write(zip_local_header(member, zip64));
-  file_.write(header);
-  file_.write(data);
+  write(zip_local_header(member, zip64));
+  write(header);
+  write(data);
   members_.push_back(std::move(member));
 }
 

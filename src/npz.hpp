@@ -79,6 +79,9 @@ class NpzWriter {
   // the format's own limit).
   NpzWriter(const std::string& path, bool force, std::uint64_t zip64_from = zip64_limit);
 
+  // The archive's bytes are appended to `bytes`, which must be empty and outlive the object.
+  explicit NpzWriter(std::vector<std::byte>& bytes);
+
   // T is float, double, int32_t or int64_t; `values` in C order, as many as `shape` says.
   template <class T>
   void add(const std::string& name, std::span<const T> values,
@@ -99,7 +102,12 @@ class NpzWriter {
   void add_unicode(const std::string& name, std::span<const std::string_view> values,
                    std::span<const std::int64_t> shape);
 
-  OutputFile file_;
+  std::uint64_t written() const;
+  void write(std::span<const std::byte> bytes);
+  void write(const std::string& text);
+
+  std::optional<OutputFile> file_;
+  std::vector<std::byte>* memory_ = nullptr;  // where there is no file
   std::uint64_t zip64_from_;
   std::vector<ZipMember> members_;
 };

@@ -15,6 +15,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <limits>
 #include <numeric>
 #include <sstream>
 #include <string>
@@ -251,6 +252,40 @@ TEST(Generate, InstanceIsIndependentOfTheBatch) {
     }
   std::printf("[count] bitwise comparisons with the batch: %lld\n",
               static_cast<long long>(compared));
+}
+
+// A batch that begins later has the instances of the longer one.
+TEST(Generate, PartsMakeTheWhole) {
+  for (const Family family : all_families)
+    for (const bool matrix : {false, true})
+      for (const int n_max : {3, 8}) {
+        GenerateOptions options{3, n_max, 4, 11, family, 2.0, 5};
+        options.matrix = matrix;
+        options.d2 = matrix ? 3 : 0;
+        const auto whole = generate_batch<float>(options);
+        GeneratedBatch<float> joined;
+        const auto append = [](std::vector<float>& to, const std::vector<float>& from) {
+          to.insert(to.end(), from.begin(), from.end());
+        };
+        for (options.first = 0; options.first < 11; options.first += options.count) {
+          options.count = std::min<std::int64_t>(4, 11 - options.first);
+          const auto part = generate_batch<float>(options, {}, 1);
+          append(joined.a, part.a);
+          append(joined.a2, part.a2);
+          append(joined.b, part.b);
+          append(joined.x_star, part.x_star);
+        }
+        EXPECT_EQ(joined.a, whole.a);
+        EXPECT_EQ(joined.a2, whole.a2);
+        EXPECT_EQ(joined.b, whole.b);
+        EXPECT_EQ(joined.x_star, whole.x_star);
+      }
+  GenerateOptions beyond{3, 3, 4, 11, Family::plain, 2.0, 5};
+  for (const std::int64_t first :
+       {std::int64_t{-1}, std::numeric_limits<std::int64_t>::max() - 10}) {
+    beyond.first = first;
+    EXPECT_THROW(validate(beyond), Error);
+  }
 }
 
 TEST(Generate, SeedAndInstanceChangeEverything) {

@@ -618,6 +618,21 @@ TEST(NpzWrite, EqualContentsGiveEqualBytes) {
   EXPECT_EQ(file_bytes(directory / "a.npz"), file_bytes(directory / "b.npz"));
 }
 
+TEST(NpzWrite, IntoMemoryTheSameBytes) {
+  const Directory directory;
+  const std::vector<double> values = {1, 2, 3};
+  std::vector<std::byte> bytes;
+  NpzWriter file(directory / "a.npz", false), memory(bytes);
+  for (NpzWriter* writer : {&file, &memory}) {
+    writer->add<double>("x", values, {3});
+    writer->add_text("meta", "{}");
+    writer->finish();
+  }
+  const std::string archive = file_bytes(directory / "a.npz");
+  const auto expected = bytes_of(archive);
+  EXPECT_TRUE(std::equal(bytes.begin(), bytes.end(), expected.begin(), expected.end()));
+}
+
 TEST(NpzWrite, WrongCalls) {
   const Directory directory;
   const std::vector<double> values = {1, 2, 3};
