@@ -18,12 +18,6 @@ namespace {
 
 constexpr double largest = std::numeric_limits<double>::max();
 
-AnyLoss loss_from(Setting setting) {
-  if (setting.text == "normalized") setting.text = "softmax_l2";
-  if (setting.text == "rescaled") setting.text = "rescaled_l2";
-  return member_named<AnyLoss>(setting);
-}
-
 void refuse_unavailable(const Setting& setting, const std::string& only) {
   if (setting.text == only) return;
   throw Error(ErrorKind::usage,
@@ -93,12 +87,8 @@ ProblemFile ProblemFlags::read(Terminal& terminal) const {
   return file;
 }
 
-ModelFlags::ModelFlags(Flags& flags)
-    : loss_(flags.value({"--loss", "NAME", any_of_names<AnyLoss>(), "softmax_l2"})),
-      ridge_(flags.value({"--ridge", "L", "adds L/2 |x|^2", "0"})),
-      logit_weight_(flags.value({"--logit-weight", "W",
-                                 "adds 1/2 |W A x|^2; the file's array w weighs row by row", "0"})),
-      device_(flags.value({"--device", "NAME", "auto, cpu, cuda or reference", "auto"})),
+MachineFlags::MachineFlags(Flags& flags)
+    : device_(flags.value({"--device", "NAME", "auto, cpu, cuda or reference", "auto"})),
       threads_(flags.value({"--threads", "N", "CPU threads; all cores if not given"})),
       memory_limit_(flags.value({"--memory-limit", "BYTES[K|M|G]", "most memory for workspace"})),
       batch_invariant_(flags.value(
@@ -106,10 +96,7 @@ ModelFlags::ModelFlags(Flags& flags)
       arithmetic_(flags.value(
           {"--arithmetic", "portable|fast", "the same bits on every machine", "portable"})) {}
 
-void ModelFlags::fill(Options& options) const {
-  options.loss = loss_from(loss_);
-  options.ridge = parse_number(ridge_, 0, largest);
-  options.logit_weight = parse_number(logit_weight_, -largest, largest);
+void MachineFlags::fill(Options& options) const {
   constexpr Device devices[] = {Device::automatic, Device::cpu, Device::cuda, Device::reference};
   options.device = devices[parse_choice(device_, {"auto", "cpu", "cuda", "reference"})];
   if (threads_.given) options.threads = static_cast<int>(parse_whole(threads_, 1, 1 << 20));
@@ -118,6 +105,32 @@ void ModelFlags::fill(Options& options) const {
   parse_choice(arithmetic_, {"portable", "fast"});
   refuse_unavailable(batch_invariant_, "on");
   refuse_unavailable(arithmetic_, "portable");
+}
+
+ModelFlags::ModelFlags(Flags& flags)
+    : loss_(flags.value({"--loss", "NAME", any_of_names<AnyLoss>(), "softmax_l2"})),
+      ridge_(flags.value({"--ridge", "L", "adds L/2 |x|^2", "0"})),
+      logit_weight_(flags.value({"--logit-weight", "W",
+                                 "adds 1/2 |W A x|^2; the file's array w weighs row by row", "0"})),
+      machine_(flags) {}
+
+void ModelFlags::fill(Options& options) const {
+  options.loss = parse_loss(loss_);
+  options.ridge = parse_ridge(ridge_);
+  options.logit_weight = parse_logit_weight(logit_weight_);
+  machine_.fill(options);
+}
+
+AnyLoss parse_loss(Setting setting) {
+  if (setting.text == "normalized") setting.text = "softmax_l2";
+  if (setting.text == "rescaled") setting.text = "rescaled_l2";
+  return member_named<AnyLoss>(setting);
+}
+
+double parse_ridge(const Setting& setting) { return parse_number(setting, 0, largest); }
+
+double parse_logit_weight(const Setting& setting) {
+  return parse_number(setting, -largest, largest);
 }
 
 void ModelFlags::check_against(const ProblemFile& file) const {

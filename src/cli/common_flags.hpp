@@ -62,8 +62,23 @@ class ProblemFlags {
   const Setting& starts_;
 };
 
-// --loss, --ridge, --logit-weight, --device, --threads, --memory-limit, --batch-invariant,
-// --arithmetic.
+// --device, --threads, --memory-limit, --batch-invariant, --arithmetic.
+class MachineFlags {
+ public:
+  explicit MachineFlags(Flags& flags);
+
+  // Throws Error (usage).
+  void fill(Options& options) const;
+
+ private:
+  const Setting& device_;
+  const Setting& threads_;
+  const Setting& memory_limit_;
+  const Setting& batch_invariant_;
+  const Setting& arithmetic_;
+};
+
+// --loss, --ridge, --logit-weight and the flags of the machine.
 class ModelFlags {
  public:
   explicit ModelFlags(Flags& flags);
@@ -77,12 +92,13 @@ class ModelFlags {
   const Setting& loss_;
   const Setting& ridge_;
   const Setting& logit_weight_;
-  const Setting& device_;
-  const Setting& threads_;
-  const Setting& memory_limit_;
-  const Setting& batch_invariant_;
-  const Setting& arithmetic_;
+  MachineFlags machine_;
 };
+
+// What one text says about the model. Throw Error (usage).
+AnyLoss parse_loss(Setting setting);
+double parse_ridge(const Setting& setting);
+double parse_logit_weight(const Setting& setting);
 
 // "float32" or "float64".
 template <class T>

@@ -75,13 +75,15 @@ Json warnings_json(const ProblemFile& file, const std::vector<std::string>& warn
 }
 
 Json status_counts(const std::vector<Status>& statuses) {
-  std::vector<std::int64_t> counts(64);  // codes are below
-  for (const Status status : statuses) ++counts.at(static_cast<std::size_t>(status));
+  StatusTally tally{};
+  for (const Status status : statuses) ++tally.at(static_cast<std::size_t>(status));
+  return status_counts(tally);
+}
+
+Json status_counts(const StatusTally& tally) {
   Json result = Json::object();
-  for (std::size_t code = 0; code < counts.size(); ++code) {
-    if (counts[code] > 0) {
-      result[std::string(status_name(static_cast<Status>(code)))] = counts[code];
-    }
+  for (std::size_t code = 0; code < tally.size(); ++code) {
+    if (tally[code] > 0) result[std::string(status_name(static_cast<Status>(code)))] = tally[code];
   }
   return result;
 }

@@ -1,6 +1,7 @@
 // The JSON documents of --json and of the array `meta`. Numbers keep their value (shortest text
 // that reads back equal); what is not finite is null.
 #pragma once
+#include <array>
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -29,6 +30,10 @@ Json warnings_json(const ProblemFile& file, const std::vector<std::string>& warn
 
 // How often each status occurs, by name.
 Json status_counts(const std::vector<Status>& statuses);
+
+// The same, where how often each code occurs is counted already.
+using StatusTally = std::array<std::int64_t, 64>;  // codes are below
+Json status_counts(const StatusTally& tally);
 
 // The keys of product documents that describe the batch: device, isa, dtype, seed, loss, count, n,
 // d (or n, m, d1, d2; a number, or [min, max] when ragged), softmaxes or blocks, result_bytes.

@@ -2,7 +2,6 @@
 #include "flags.hpp"
 
 #include <fmt/format.h>
-#include <toml++/toml.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -14,9 +13,10 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "mapped_file.hpp"
+#include "nearest_name.hpp"
 #include "softreg/error.hpp"
 #include "text.hpp"
+#include "toml_file.hpp"
 #include "verb.hpp"
 
 namespace softreg {
@@ -40,22 +40,6 @@ std::string environment_name(const std::string& long_name) {
   return result;
 }
 
-// The number of insertions, deletions and replacements between two words.
-std::size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = row[0];
-    row[0] = i;
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
-    }
-  }
-  return row[b.size()];
-}
-
 [[noreturn]] void refuse_unknown(const CLI::App& app, const std::string& verb,
                                  const std::string& word) {
   if (word.size() < 2 || word[0] != '-') {
@@ -63,32 +47,12 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
            fmt::format("`softreg {} --help` lists what it takes", verb));
   }
   const std::string name = word.substr(0, word.find('='));
-  std::string nearest;
-  std::size_t distance = 3;  // further apart than two letters: no resemblance
-  for (const CLI::Option* option : app.get_options()) {
-    const std::string candidate = shown_name(*option);
-    const std::size_t apart = edit_distance(name, candidate);
-    if (apart < distance) {
-      distance = apart;
-      nearest = candidate;
-    }
-  }
+  std::vector<std::string> names;
+  for (const CLI::Option* option : app.get_options()) names.push_back(shown_name(*option));
+  const std::string nearest = nearest_name(name, names);
   refuse(fmt::format("{} has no option {}", verb, softreg::quoted(name)),
          nearest.empty() ? fmt::format("`softreg {} --help` lists the options", verb)
                          : fmt::format("did you mean {}?", nearest));
-}
-
-std::string toml_text(const toml::node& node, const std::string& origin) {
-  if (const auto text = node.value_exact<std::string>()) return *text;
-  if (const auto whole = node.value_exact<std::int64_t>()) return fmt::format("{}", *whole);
-  if (const auto number = node.value_exact<double>()) return fmt::format("{}", *number);
-  if (const auto truth = node.value_exact<bool>()) return *truth ? "true" : "false";
-  if (const toml::array* list = node.as_array()) {
-    std::vector<std::string> parts;
-    for (const toml::node& element : *list) parts.push_back(toml_text(element, origin));
-    return fmt::format("{}", fmt::join(parts, ","));
-  }
-  refuse(fmt::format("{} is a date, a time or a table; expected a value", origin));
 }
 
 bool parse_truth(const std::string& text, const std::string& origin) {
@@ -126,7 +90,9 @@ struct Flags::Parser {
   void parse_words(const std::vector<std::string>& arguments);
   void fill_from_environment();
   void fill_from_config(const std::string& path);
-  void fill_from_table(const toml::table& settings, const std::string& path, Source source);
+  void fill_from_table(const toml::table& settings, const std::string& path, Source source,
+                       const std::string& group);
+  std::string table_name() const;  // "sweep.run"
   const CLI::Option* find(const std::string& key) const;
   void set(const CLI::Option* option, const std::string& text, const std::string& origin,
            Source source);
@@ -264,34 +230,32 @@ void Flags::Parser::fill_from_environment() {
 }
 
 void Flags::Parser::fill_from_config(const std::string& path) {
-  const MappedFile file(path);
-  const auto bytes = file.bytes();
-  toml::table table;
-  try {
-    table = toml::parse(std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()),
-                        path);
-  } catch (const toml::parse_error& error) {
-    refuse(fmt::format("{}, line {}: {}", quoted_path(path), error.source().begin.line,
-                       error.description()));
+  const toml::table table = read_toml(path);
+  // The verb's own table first: what is set once stays. `sweep run` has [sweep.run], then [sweep].
+  const std::size_t space = verb.find(' ');
+  const auto group = table[verb.substr(0, space)];
+  if (space != std::string::npos) {
+    if (const toml::table* own = group[verb.substr(space + 1)].as_table())
+      fill_from_table(*own, path, Source::verb_table, verb + " ");
   }
-  // The verb's own table first: what is set once stays.
-  if (const toml::table* own = table[verb].as_table())
-    fill_from_table(*own, path, Source::verb_table);
-  fill_from_table(table, path, Source::config);
+  if (const toml::table* own = group.as_table())
+    fill_from_table(*own, path, Source::verb_table, verb.substr(0, space) + " ");
+  fill_from_table(table, path, Source::config, "");
 }
 
+// group: "sweep " for the table [sweep], in which [sweep.run] is another verb's.
 void Flags::Parser::fill_from_table(const toml::table& settings, const std::string& path,
-                                    Source source) {
+                                    Source source, const std::string& group) {
   std::map<const CLI::Option*, std::string> names;  // under which each is set
   for (const auto& [key, node] : settings) {
     const std::string name(key.str());
-    if (source == Source::config && node.is_table() && is_verb(name)) continue;
+    if (node.is_table() && is_verb(group + name)) continue;
     const std::string origin = fmt::format("{} in {}, line {},", softreg::quoted(name),
                                            quoted_path(path), node.source().begin.line);
     const CLI::Option* option = find(name);
     if (option == nullptr || name == "config") {
       refuse(fmt::format("{} is not an option of {}", origin, verb),
-             fmt::format("options of one verb belong into its table, such as [{}]", verb));
+             fmt::format("options of one verb belong into its table, such as [{}]", table_name()));
     }
     const auto [other, is_new] = names.emplace(option, name);
     if (!is_new) {
@@ -302,6 +266,12 @@ void Flags::Parser::fill_from_table(const toml::table& settings, const std::stri
     if (text.empty()) refuse(fmt::format("{} is empty; expected a value", origin));
     set(option, text, origin, source);
   }
+}
+
+std::string Flags::Parser::table_name() const {
+  std::string name = verb;
+  std::replace(name.begin(), name.end(), ' ', '.');
+  return name;
 }
 
 nlohmann::ordered_json Flags::arguments() const {

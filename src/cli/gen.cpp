@@ -8,6 +8,7 @@
 #include "common_flags.hpp"
 #include "document.hpp"
 #include "generate.hpp"
+#include "generate_settings.hpp"
 #include "machine.hpp"
 #include "npz.hpp"
 #include "progress.hpp"
@@ -72,90 +73,21 @@ class Gen : public Verb {
   // Of all arrays when every instance has the fewest rows.
   static std::int64_t least_bytes(GenerateOptions options, bool single) {
     options.n_max = options.n_min;
-    return array_bytes(options, single);
+    return generated_bytes(options, single);
   }
-  static std::int64_t array_bytes(const GenerateOptions& options, bool single) {
-    std::int64_t numbers = 0;
-    if (options.ragged()) {
-      const GeneratedLayout layout(options);
-      numbers = layout.rows.back() * options.d + layout.columns.back() * options.d2 +
-                layout.logits.back();
-    } else {
-      const std::int64_t n = options.n_min, m = options.m == 0 ? n : options.m;
-      numbers = options.count * (n * options.d + (options.matrix ? m * options.d2 + n * m : n));
-    }
-    const std::int64_t x = std::int64_t{options.d} * (options.matrix ? options.d2 : 1);
-    return (numbers + options.count * x) * std::int64_t{single ? 4 : 8};
-  }
-
   GenerateOptions generate_options() const {
     require("gen", "--n", n_);
     require("gen", "--d", d_);
     require("gen", "--count", count_);
-    constexpr std::int64_t largest = std::numeric_limits<std::int32_t>::max();
-    GenerateOptions options;
-    Setting low = n_, high = n_;
-    const std::size_t colon = n_.text.find(':');
-    if (colon != std::string::npos) {
-      low.text = n_.text.substr(0, colon);
-      high.text = n_.text.substr(colon + 1);
-    }
-    options.n_min = static_cast<int>(parse_whole(low, 1, largest));
-    options.n_max = static_cast<int>(parse_whole(high, 1, largest));
-    if (options.n_min > options.n_max) {
-      throw Error(ErrorKind::usage, fmt::format("{} is '{}', but {} is more than {}", n_.origin,
-                                                n_.text, options.n_min, options.n_max));
-    }
-    options.d = static_cast<int>(parse_whole(d_, 1, largest));
-    options.count = parse_whole(count_, 1, std::numeric_limits<std::int64_t>::max());
-    options.family = family_from_name(family_.text);
-    options.radius = parse_positive(radius_);
-    options.seed = parse_seed(seed_);
-    fill_matrix(options);
-    validate(options);
-    constexpr std::int64_t most = std::int64_t{1}
-                                  << 56;  // beyond any memory; sizes stay in 64 bits
-    const std::int64_t widest = std::max(options.d, options.m == 0 ? options.d2 : options.m);
-    if (options.count > most / options.n_max / widest) {
-      throw Error(ErrorKind::usage,
-                  fmt::format("{} instances of {} rows and {} parameters are more than {} numbers",
-                              options.count, options.n_max, options.d, most));
-    }
-    return options;
-  }
-
-  void fill_matrix(GenerateOptions& options) const {
-    constexpr std::int64_t largest = std::numeric_limits<std::int32_t>::max();
-    options.matrix = parse_choice(problem_, {"vector", "matrix"}) == 1;
-    for (const Setting* setting : {&m_, &d2_})
-      if (!options.matrix && setting->given)
-        throw Error(ErrorKind::usage,
-                    fmt::format("{} belongs to --problem matrix", setting->origin),
-                    "vector problems have --n, --d and --count");
-    if (!options.matrix) return;
-    options.m = m_.given ? static_cast<int>(parse_whole(m_, 1, largest)) : 0;
-    options.d2 = d2_.given ? static_cast<int>(parse_whole(d2_, 1, largest)) : options.d;
+    return parse_generate({problem_, n_, d_, m_, d2_, count_, family_, radius_, seed_});
   }
 
   Json describe(const GenerateOptions& options, bool single) const {
     Json result = document_head("gen");
     result["device"] = "cpu";
-    result["dtype"] = single ? "float32" : "float64";
-    result["seed"] = options.seed;
-    result["family"] = family_name(options.family);
-    result["radius"] = options.radius;
-    result["count"] = options.count;
-    result["n"] =
-        options.ragged() ? Json::array({options.n_min, options.n_max}) : Json(options.n_min);
-    if (options.matrix) {
-      result["m"] = options.m == 0 ? result["n"] : Json(options.m);
-      result["d1"] = options.d;
-      result["d2"] = options.d2;
-    } else {
-      result["d"] = options.d;
-    }
+    describe_generated(result, options, single);
     result["rows"] = row_count(options);
-    result["bytes"] = array_bytes(options, single);
+    result["bytes"] = generated_bytes(options, single);
     result["arguments"] = flags_.arguments();
     return result;
   }

@@ -18,10 +18,6 @@ std::string rows_text(const Json& n) {
   return fmt::format("{} to {}", n[0].get<std::int64_t>(), n[1].get<std::int64_t>());
 }
 
-std::string line(const std::string& name, const std::string& text) {
-  return fmt::format("  {:<16}{}\n", name, text);
-}
-
 // "median 1.2e-06, largest 0.31" of the finite values.
 template <class T>
 std::string spread_text(std::vector<T> values) {
@@ -35,18 +31,10 @@ std::string spread_text(std::vector<T> values) {
                      *std::max_element(values.begin(), values.end()));
 }
 
-std::string status_lines(const Json& document, const std::string& left_out) {
-  std::string text;
-  for (const auto& [name, count] : document["status"].items()) {
-    if (name != left_out) text += line(name, count_text(count.get<std::int64_t>()));
-  }
-  return text;
-}
-
 template <class T>
 std::string loss_lines(const Result<T>& result) {
-  return line("loss", spread_text(result.loss)) +
-         line("gradient norm", spread_text(result.gradient_norm));
+  return labelled("loss", spread_text(result.loss)) +
+         labelled("gradient norm", spread_text(result.gradient_norm));
 }
 
 // "1,000 instances, n = 64, d = 16"
@@ -67,6 +55,18 @@ std::string shape_line(const Json& document) {
 }
 
 }  // namespace
+
+std::string labelled(const std::string& name, const std::string& text) {
+  return fmt::format("  {:<16}{}\n", name, text);
+}
+
+std::string status_lines(const Json& document, const std::string& left_out) {
+  std::string text;
+  for (const auto& [name, count] : document["status"].items()) {
+    if (name != left_out) text += labelled(name, count_text(count.get<std::int64_t>()));
+  }
+  return text;
+}
 
 std::string table_text(const std::vector<std::vector<std::string>>& rows) {
   std::vector<std::size_t> widths;
@@ -99,12 +99,13 @@ std::string place_text(const PlanSummary& plan) {
 }
 
 std::string plan_table(const Json& document, const PlanSummary& plan) {
-  return batch_line(document) + line("device", place_text(plan)) + line("class", plan.size_class) +
-         line("lanes", fmt::format("{} per instance", plan.lanes)) +
-         line("padding", fmt::format("{:.1f} % of the rows", 100 * plan.padding)) +
-         line("chunks", count_text(plan.chunks)) +
-         line("workspace", fmt::format("{} bytes", count_text(plan.workspace_bytes))) +
-         line("results", fmt::format("{} bytes", count_text(plan.result_bytes)));
+  return batch_line(document) + labelled("device", place_text(plan)) +
+         labelled("class", plan.size_class) +
+         labelled("lanes", fmt::format("{} per instance", plan.lanes)) +
+         labelled("padding", fmt::format("{:.1f} % of the rows", 100 * plan.padding)) +
+         labelled("chunks", count_text(plan.chunks)) +
+         labelled("workspace", fmt::format("{} bytes", count_text(plan.workspace_bytes))) +
+         labelled("results", fmt::format("{} bytes", count_text(plan.result_bytes)));
 }
 
 template <class T>
@@ -112,26 +113,26 @@ std::string solve_table(const Json& document, const Result<T>& result, const std
   const double rate = document["instance_steps_per_second"].template get<double>();
   const std::int64_t steps = document["steps_total"].template get<std::int64_t>();
   return batch_line(document) + status_lines(document, "") + loss_lines(result) +
-         line("steps",
-              fmt::format("{} in {:.3g} s on {}: {} instance-steps/s", count_text(steps),
-                          result.solve_seconds, place_text(result.plan), amount_text(rate))) +
-         (saved.empty() ? "" : line("written", printable(saved)));
+         labelled("steps",
+                  fmt::format("{} in {:.3g} s on {}: {} instance-steps/s", count_text(steps),
+                              result.solve_seconds, place_text(result.plan), amount_text(rate))) +
+         (saved.empty() ? "" : labelled("written", printable(saved)));
 }
 
 template <class T>
 std::string evaluation_table(const Json& document, const Result<T>& at, const std::string& saved) {
   // No step is allowed, so `max_steps` is what an instance in order ends with.
   return batch_line(document) + status_lines(document, "max_steps") + loss_lines(at) +
-         line("written", printable(saved));
+         labelled("written", printable(saved));
 }
 
 std::string generation_table(const Json& document, const std::string& saved) {
   std::string text =
       fmt::format("{}, {}, {}\n", shape_line(document), document["family"].get<std::string>(),
                   document["dtype"].get<std::string>());
-  text +=
-      line("arrays", fmt::format("{} bytes", count_text(document["bytes"].get<std::int64_t>())));
-  return text + (saved.empty() ? "" : line("written", printable(saved)));
+  text += labelled("arrays",
+                   fmt::format("{} bytes", count_text(document["bytes"].get<std::int64_t>())));
+  return text + (saved.empty() ? "" : labelled("written", printable(saved)));
 }
 
 void show_warnings(Terminal& terminal, const std::vector<std::string>& warnings,

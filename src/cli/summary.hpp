@@ -11,6 +11,12 @@ namespace softreg {
 // Rows of cells as aligned columns: the first column to the left, the others to the right.
 std::string table_text(const std::vector<std::vector<std::string>>& rows);
 
+// "  steps           1,000\n"
+std::string labelled(const std::string& name, const std::string& text);
+
+// How many instances have each status, but one, a line each.
+std::string status_lines(const Json& document, const std::string& left_out);
+
 // "10,000 instances, n = 64, d = 16, softmax_l2, float32"
 std::string batch_line(const Json& document);
 
