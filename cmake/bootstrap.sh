@@ -14,7 +14,8 @@ END
 }
 
 program_packages='g++ cmake ninja-build libtbb-dev libcli11-dev libfmt-dev nlohmann-json3-dev
-  libtomlplusplus-dev libeigen3-dev libdeflate-dev libxsmm-dev python3-venv'
+  libtomlplusplus-dev libeigen3-dev libdeflate-dev libxsmm-dev libxxhash-dev
+  python3-venv'
 test_packages='libgtest-dev libgmock-dev librapidcheck-dev libmpfr-dev
   libgmp-dev libbenchmark-dev binutils'
 check_packages='clang libclang-rt-14-dev clang-tidy clang-format cppcheck shellcheck'

@@ -17,6 +17,12 @@ function(softreg_find_library target header library)
     INTERFACE_INCLUDE_DIRECTORIES ${${library}_INCLUDE_DIR})
 endfunction()
 softreg_find_library(deflate::deflate libdeflate.h deflate)
+# Of xxHash the header alone, compiled in.
+find_path(xxhash_INCLUDE_DIR xxhash.h REQUIRED)
+mark_as_advanced(xxhash_INCLUDE_DIR)
+add_library(xxhash::header INTERFACE IMPORTED GLOBAL)
+set_target_properties(xxhash::header PROPERTIES
+  INTERFACE_INCLUDE_DIRECTORIES ${xxhash_INCLUDE_DIR})
 # Static: its kernels are generated at run time. The second library stands for the BLAS that it
 # would fall back to, which is never called.
 softreg_find_library(xsmm::noblas libxsmm.h xsmmnoblas)

@@ -11,26 +11,53 @@ constexpr std::string_view help_text = R"(Example:
   softreg completion zsh > ~/.zfunc/_softreg
 )";
 
+// The first words of the verbs, each once.
+std::vector<std::string> first_words() {
+  std::vector<std::string> words;
+  for (const VerbEntry& verb : verbs()) {
+    const std::string word(verb.name.substr(0, verb.name.find(' ')));
+    if (words.empty() || words.back() != word) words.push_back(word);
+  }
+  return words;
+}
+
 std::string verb_names() {
-  std::string names;
-  for (const VerbEntry& verb : verbs()) names += fmt::format("{} ", verb.name);
-  return names + "--help --version";
+  return fmt::format("{} --help --version", fmt::join(first_words(), " "));
+}
+
+// For each first word that several verbs share, `format` with the word and their second words.
+std::string groups(fmt::format_string<std::string, std::string> format) {
+  std::string cases;
+  for (const std::string& word : first_words()) {
+    const std::vector<std::string> parts = parts_of(word);
+    if (!parts.empty())
+      cases += fmt::format(format, std::string(word), fmt::format("{}", fmt::join(parts, " ")));
+  }
+  return cases;
 }
 
 std::string bash_script() {
+  const std::string group_cases = groups(R"(    {0}) if [ "$COMP_CWORD" -eq 2 ]; then
+        mapfile -t COMPREPLY < <(compgen -W "{1}" -- "$current")
+        return
+      fi
+      verb+=" ${{COMP_WORDS[2]}}" ;;
+)");
   std::string cases;
   for (const VerbEntry& verb : verbs()) {
     std::string names;
     for (const auto& [name, description] : verb.make()->flags().names()) names += " " + name;
-    cases += fmt::format("    {}) words=\"{}\" ;;\n", verb.name, names.substr(1));
+    cases += fmt::format("    \"{}\") words=\"{}\" ;;\n", verb.name, names.substr(1));
   }
   return fmt::format(R"(_softreg() {{
-  local current="${{COMP_WORDS[COMP_CWORD]}}" words=""
+  local current="${{COMP_WORDS[COMP_CWORD]}}" words="" verb="${{COMP_WORDS[1]}}"
   if [ "$COMP_CWORD" -eq 1 ]; then
     mapfile -t COMPREPLY < <(compgen -W "{}" -- "$current")
     return
   fi
-  case "${{COMP_WORDS[1]}}" in
+  case "$verb" in
+{}  esac
+  case "$verb" in
 {}  esac
   if [[ "$current" == -* ]]; then
     mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
@@ -40,7 +67,7 @@ std::string bash_script() {
 }}
 complete -o filenames -F _softreg softreg
 )",
-                     verb_names(), cases);
+                     verb_names(), group_cases, cases);
 }
 
 // zsh reads "--name[description]"; brackets, colons and quotes inside would end it early.
@@ -55,13 +82,21 @@ std::string zsh_text(const std::string& text) {
 }
 
 std::string zsh_script() {
+  const std::string group_cases = groups(R"(    {0}) if (( CURRENT == 2 )); then
+        compadd -- {1}
+        return
+      fi
+      verb+=" $words[2]"
+      shift words
+      (( CURRENT-- )) ;;
+)");
   std::string cases;
   for (const VerbEntry& verb : verbs()) {
     std::string names;
     for (const auto& [name, description] : verb.make()->flags().names()) {
       names += fmt::format(" '{}[{}]'", name, zsh_text(description));
     }
-    cases += fmt::format("    {}) _arguments{} '*:file:_files' ;;\n", verb.name, names);
+    cases += fmt::format("    \"{}\") _arguments{} '*:file:_files' ;;\n", verb.name, names);
   }
   return fmt::format(R"(#compdef softreg
 _softreg() {{
@@ -74,6 +109,8 @@ _softreg() {{
   (( CURRENT-- ))
   case "$verb" in
 {}  esac
+  case "$verb" in
+{}  esac
 }}
 if [ "$funcstack[1]" = "_softreg" ]; then
   _softreg "$@"
@@ -81,7 +118,7 @@ else
   compdef _softreg softreg
 fi
 )",
-                     verb_names(), cases);
+                     verb_names(), group_cases, cases);
 }
 
 class Completion : public Verb {

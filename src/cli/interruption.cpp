@@ -22,6 +22,8 @@
 namespace softreg {
 namespace {
 
+constexpr int interrupted_resumable = 75;
+
 // An OutputFile in the middle of its writing has its temporary file open; abandoning the process
 // must not leave it behind. Other threads may be holding locks, so the kernel is asked, not they.
 void remove_open_temporaries() {
@@ -81,7 +83,13 @@ Interruption::~Interruption() {
 
 int Interruption::exit_code() const {
   const int signal = signal_.load();
-  return signal == 0 ? 0 : 128 + signal;
+  if (signal == 0) return 0;
+  return resumable_ ? interrupted_resumable : 128 + signal;
+}
+
+void Interruption::make_resumable() {
+  begin_saving();
+  resumable_ = true;
 }
 
 void Interruption::watch(double time_limit, std::function<int()> finish) {

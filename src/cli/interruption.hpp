@@ -39,8 +39,12 @@ class Interruption {
   // True once a signal has come: the work should return.
   bool requested() const { return signal_.load() != 0; }
 
-  // 128 + the signal, or 0.
+  // 0 without a signal; else 75 once the work is resumable, and 128 + the signal before.
   int exit_code() const;
+
+  // What is done so far stays, and another call can go on: from here on a signal ends with exit
+  // code 75, and nobody is told that nothing was saved.
+  void make_resumable();
 
   // From now on the work may be abandoned: when a signal has come, or `time_limit` seconds (0:
   // none) have passed, and end_watch() was not called within the grace, `finish` runs in another
@@ -65,7 +69,7 @@ class Interruption {
   std::atomic<int> signal_{0};
   Clock::time_point first_at_;    // of serve()'s thread
   int signals_ = -1, wake_ = -1;  // descriptors that serve() sleeps on
-  std::atomic<bool> ended_{false}, may_be_saved_{false};
+  std::atomic<bool> ended_{false}, may_be_saved_{false}, resumable_{false};
   std::mutex mutex_;
   std::condition_variable never_;
   Stage stage_ = Stage::nothing_to_save;

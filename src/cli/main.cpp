@@ -22,6 +22,10 @@ const std::vector<VerbEntry>& verbs() {
       {"evaluate", "loss, gradient and fitted distribution at x0", make_evaluate},
       {"check", "solve, and compare every shift with its proven bound", make_check},
       {"gen", "write synthetic problems with known answers", make_gen},
+      {"sweep run", "generate and solve every cell of a grid", make_sweep_run},
+      {"sweep status", "how much of a sweep is done, and whether it is sound", make_sweep_status},
+      {"sweep resume", "do what is left of a sweep, and what is damaged", make_sweep_resume},
+      {"sweep export", "a table of a sweep, one row per cell", make_sweep_export},
       {"doctor", "what this machine offers, and whether it computes rightly", make_doctor},
       {"completion", "completion for bash or zsh", make_completion},
   };
@@ -29,10 +33,19 @@ const std::vector<VerbEntry>& verbs() {
 }
 
 bool is_verb(std::string_view name) {
+  const std::string group = std::string(name) + " ";
   for (const VerbEntry& verb : verbs()) {
-    if (verb.name == name) return true;
+    if (verb.name == name || verb.name.starts_with(group)) return true;
   }
   return false;
+}
+
+std::vector<std::string> parts_of(std::string_view name) {
+  std::vector<std::string> parts;
+  const std::string group = std::string(name) + " ";
+  for (const VerbEntry& verb : verbs())
+    if (verb.name.starts_with(group)) parts.emplace_back(verb.name.substr(group.size()));
+  return parts;
 }
 
 namespace {
@@ -42,7 +55,7 @@ std::string overview() {
       "Solves batches of softmax-regression problems by gradient trajectories.\n\n"
       "Usage: softreg VERB [options]\n\n";
   for (const VerbEntry& verb : verbs())
-    text += fmt::format("  {:<12}{}\n", verb.name, verb.summary);
+    text += fmt::format("  {:<14}{}\n", verb.name, verb.summary);
   text +=
       "\n`softreg VERB --help` shows a verb's options and an example. A flag such as --max-steps "
       "may "
@@ -50,17 +63,33 @@ std::string overview() {
       "Exit codes: 0 done, 1 internal error, 2 usage, 3 --fail-on met, 4 invalid input,\n"
       "  5 requested device unavailable, 6 out of memory, 7 a bound was violated, 8 input or "
       "output\n"
-      "  failed, 9 device lost, 130 and 143 ended by a signal.\n\n"
+      "  failed, 9 device lost, 75 a sweep was interrupted and can be resumed, 130 and 143 ended "
+      "by a\n  signal.\n\n"
       "Example:\n  softreg gen problem.npz --n 64 --d 16 --count 1000\n"
       "  softreg solve problem.npz -o result.npz\n";
   return text;
 }
 
-const VerbEntry& find_verb(const std::string& name) {
+const VerbEntry* find_verb(const std::string& name) {
   for (const VerbEntry& verb : verbs()) {
-    if (verb.name == name) return verb;
+    if (verb.name == name) return &verb;
   }
-  for (const char* later : {"sweep", "bench", "report", "lab"}) {
+  return nullptr;
+}
+
+[[noreturn]] void refuse_verb(const std::vector<std::string>& words) {
+  const std::string& name = words[0];
+  if (is_verb(name) && words.size() > 1 && !words[1].starts_with('-')) {
+    throw Error(ErrorKind::usage,
+                fmt::format("{} has no verb {}; it has {}", name, softreg::quoted(words[1]),
+                            fmt::join(parts_of(name), ", ")));
+  }
+  if (is_verb(name)) {
+    throw Error(ErrorKind::usage,
+                fmt::format("{} needs one of {}", name, fmt::join(parts_of(name), ", ")),
+                fmt::format("`softreg {} {} --help` shows an example", name, parts_of(name)[0]));
+  }
+  for (const char* later : {"bench", "report", "lab"}) {
     if (name == later) {
       throw Error(ErrorKind::usage,
                   fmt::format("the verb {} is not available in this version of softreg", name));
@@ -79,8 +108,21 @@ int run(const std::vector<std::string>& words, Session& session) {
                                                    : overview());
     return 0;
   }
-  const std::unique_ptr<Verb> verb = find_verb(words[0]).make();
-  if (!verb->flags().parse({words.begin() + 1, words.end()})) {
+  // A verb is one word, or two: `sweep run`.
+  std::ptrdiff_t length = 1;
+  const VerbEntry* entry = find_verb(words[0]);
+  if (entry == nullptr && words.size() > 1) {
+    length = 2;
+    entry = find_verb(words[0] + " " + words[1]);
+  }
+  if (entry == nullptr && is_verb(words[0]) && words.size() > 1 &&
+      (words[1] == "--help" || words[1] == "-h")) {
+    session.terminal.print(overview());
+    return 0;
+  }
+  if (entry == nullptr) refuse_verb(words);
+  const std::unique_ptr<Verb> verb = entry->make();
+  if (!verb->flags().parse({words.begin() + length, words.end()})) {
     session.terminal.print(verb->flags().help());
     return 0;
   }

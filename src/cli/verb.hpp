@@ -31,6 +31,10 @@ std::unique_ptr<Verb> make_solve();
 std::unique_ptr<Verb> make_evaluate();
 std::unique_ptr<Verb> make_check();
 std::unique_ptr<Verb> make_gen();
+std::unique_ptr<Verb> make_sweep_run();
+std::unique_ptr<Verb> make_sweep_status();
+std::unique_ptr<Verb> make_sweep_resume();
+std::unique_ptr<Verb> make_sweep_export();
 std::unique_ptr<Verb> make_doctor();
 std::unique_ptr<Verb> make_completion();
 
@@ -42,7 +46,13 @@ struct VerbEntry {
 // What `work` returns; or, when it throws, the exit code of its error, which is shown.
 int report_failures(Terminal& terminal, const std::function<int()>& work);
 
+// A name is one word, or two: "sweep run".
 const std::vector<VerbEntry>& verbs();
+
+// A name of verbs(), or the first word of one.
 bool is_verb(std::string_view name);
+
+// The second words of the verbs that begin with this one: "run", "status", ... of "sweep".
+std::vector<std::string> parts_of(std::string_view name);
 
 }  // namespace softreg

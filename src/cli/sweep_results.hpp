@@ -1,0 +1,21 @@
+// What is known of each cell, rebuilt from its shards: one row of a table.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "document.hpp"
+#include "sweep_directory.hpp"
+
+namespace softreg {
+
+// The row of one cell: a value for each of cell_keys, then id, instances that are there, device,
+// status_NAME for every status, steps_total, and of each measured column NAME_min, _q05, _q25,
+// _median, _q75, _q95, _max among its finite values (null where there is none). `shards` are the
+// names of those that are there. Every row of a sweep has the same keys. Throws Error (io).
+Json results_of(const SweepDirectory& directory, const Keeping& keeping, const Cell& cell,
+                const std::vector<std::string>& shards);
+
+// The rows as RFC 4180 text with a header; nothing for null.
+std::string csv_of(const Json& rows);
+
+}  // namespace softreg

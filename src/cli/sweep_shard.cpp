@@ -1,0 +1,117 @@
+#include "sweep_shard.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <span>
+#include <utility>
+
+#include "npz.hpp"
+#include "softreg/version.hpp"
+
+namespace softreg {
+namespace {
+
+template <class T>
+struct TraceColumns {
+  std::vector<std::pair<std::string, std::vector<T>>> measured;
+  std::vector<std::int32_t> violations;
+};
+
+constexpr const char* trace_columns_of_numbers[] = {"shift_f_max", "shift_x_max", "shift_ratio_max",
+                                                    "d8_log10_ratio"};
+
+// The only place of a sweep that knows what a shift trace keeps. NaN where no update was measured.
+template <class T>
+TraceColumns<T> trace_columns(const Result<T>& result) {
+  TraceColumns<T> columns;
+  const auto add = [&](const char* name, auto value) {
+    std::vector<T> values;
+    for (const ShiftSummary<T>& s : result.shifts)
+      values.push_back(s.updates > 0 ? value(s) : std::numeric_limits<T>::quiet_NaN());
+    columns.measured.emplace_back(name, std::move(values));
+  };
+  using Summary = ShiftSummary<T>;
+  add("shift_f_max", [](const Summary& s) { return s.f_max; });
+  add("shift_x_max", [](const Summary& s) { return s.x_max; });
+  add("shift_ratio_max", [](const Summary& s) { return s.ratio_max; });
+  add("d8_log10_ratio", [](const Summary& s) {
+    return s.sharp.measured > T(0) ? s.sharp.margin : std::numeric_limits<T>::quiet_NaN();
+  });
+  for (const Summary& s : result.shifts) columns.violations.push_back(s.sharp.violations);
+  return columns;
+}
+
+template <class T>
+void add_parameters(NpzWriter& writer, const GenerateOptions& generate, const Result<T>& result) {
+  const std::span<const T> x(result.x);
+  if (generate.matrix)
+    writer.add<T>("X", x, {result.count, generate.d, generate.d2});
+  else
+    writer.add<T>("x", x, {result.count, generate.d});
+}
+
+}  // namespace
+
+template <class T>
+std::vector<std::byte> shard_bytes(const Keeping& keeping, const Cell& cell, std::int64_t chunk,
+                                   const Result<T>& result) {
+  std::vector<std::byte> bytes;
+  NpzWriter writer(bytes);
+  const auto add = [&]<class U>(const std::string& name, const std::vector<U>& values) {
+    writer.add<U>(name, std::span<const U>(values), {result.count});
+  };
+  std::vector<std::int32_t> codes;
+  for (const Status status : result.status) codes.push_back(static_cast<std::int32_t>(status));
+  add("status", codes);
+  add("steps", result.steps);
+  add("loss", result.loss);
+  add("objective", result.objective);
+  add("grad_norm", result.gradient_norm);
+  if (keeping.trace == TraceKind::shifts) {
+    const TraceColumns<T> columns = trace_columns(result);
+    for (const auto& [name, values] : columns.measured) add(name, values);
+    add("d8_violations", columns.violations);
+  }
+  if (keeping.arrays) add_parameters(writer, cell.generate, result);
+  const Json meta{{"cell", cell.id},
+                  {"chunk", chunk},
+                  {"first", cell.first_of(chunk)},
+                  {"count", result.count},
+                  {"device", result.plan.road},
+                  {"version", version}};
+  writer.add_text("meta", meta.dump());
+  writer.finish();
+  return bytes;
+}
+
+template std::vector<std::byte> shard_bytes(const Keeping&, const Cell&, std::int64_t,
+                                            const Result<float>&);
+template std::vector<std::byte> shard_bytes(const Keeping&, const Cell&, std::int64_t,
+                                            const Result<double>&);
+
+std::vector<std::string> measured_columns(const Keeping& keeping) {
+  std::vector<std::string> names{"loss", "steps", "grad_norm"};
+  if (keeping.trace == TraceKind::shifts)
+    names.insert(names.end(), std::begin(trace_columns_of_numbers),
+                 std::end(trace_columns_of_numbers));
+  return names;
+}
+
+std::int64_t shards_bytes(const Sweep& sweep) {
+  // What an archive without instances has: headers, names, meta.
+  const std::int64_t frame =
+      std::ssize(shard_bytes(sweep.keeping, sweep.cells.front(), 0, Result<float>{}));
+  std::int64_t sum = 0;
+  for (const Cell& cell : sweep.cells) {
+    const std::int64_t size = cell.single ? 4 : 8;
+    std::int64_t instance = 2 * 4 + 3 * size;  // status and steps; loss, objective, grad_norm
+    if (sweep.keeping.trace == TraceKind::shifts)
+      instance += 4 + std::ssize(trace_columns_of_numbers) * size;
+    if (sweep.keeping.arrays)
+      instance += size * cell.generate.d * (cell.generate.matrix ? cell.generate.d2 : 1);
+    sum += instance * cell.generate.count + frame * cell.chunks();
+  }
+  return sum;
+}
+
+}  // namespace softreg
