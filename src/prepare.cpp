@@ -141,10 +141,7 @@ Prepared<T> prepare(const Described<T>& problem, const Options& options, bool ne
   check_step_size(options, !problem.step_size.empty());
   const double given = option_step_size(options);
   const bool automatic = problem.step_size.empty() && given == automatic_step_size;
-  if (problem.step_size.empty() && !automatic && !is_positive_finite(static_cast<T>(given)))
-    throw Error(ErrorKind::usage,
-                fmt::format("the step size is {} ({} in {}) but must be a positive finite number",
-                            given, static_cast<T>(given), dtype_name<T>));
+  if (problem.step_size.empty()) check_rounded_step_size<T>(options);
 
   Prepared<T> out;
   out.status.assign(at(batch.count), Status::not_run);
@@ -211,6 +208,17 @@ void check_step_size(const Options& options, bool problem_has_step_sizes) {
       fmt::format("loss '{}' has no proven step size, so 'auto' cannot be used with it", name),
       "give a number: --step-size X, the optimizer's step_size, or the array step_size");
 }
+
+template <class T>
+void check_rounded_step_size(const Options& options) {
+  const double given = option_step_size(options);
+  if (given == automatic_step_size || is_positive_finite(static_cast<T>(given))) return;
+  throw Error(ErrorKind::usage,
+              fmt::format("the step size is {} ({} in {}) but must be a positive finite number",
+                          given, static_cast<T>(given), dtype_name<T>));
+}
+template void check_rounded_step_size<float>(const Options&);
+template void check_rounded_step_size<double>(const Options&);
 
 template Prepared<float> prepare(const Described<float>&, const Options&, bool);
 template Prepared<double> prepare(const Described<double>&, const Options&, bool);

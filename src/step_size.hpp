@@ -9,4 +9,9 @@ namespace softreg {
 // a step size that is not automatic.
 void check_step_size(const Options& options, bool problem_has_step_sizes);
 
+// That the option's step size is still positive and finite when it is a number of T. Throws as
+// above.
+template <class T>
+void check_rounded_step_size(const Options& options);
+
 }  // namespace softreg

@@ -11,7 +11,7 @@ import pytest
 
 from program import ENVIRONMENT, PROGRAM, arrays, document, instances, ok, refused, run, softmax
 
-VERBS = ("solve", "evaluate", "check", "gen", "doctor")
+VERBS = ("solve", "evaluate", "check", "gen", "doctor", "sweep run", "sweep status", "sweep resume", "sweep export")
 RESULT = {"x", "status", "steps", "loss", "objective", "grad_norm", "meta"}
 LOSSES = ("softmax_l2", "rescaled_l2", "cross_entropy", "least_squares", "exp_l2", "cosh_l2", "sinh_l2")
 UNPROVEN = ("rescaled_l2", "exp_l2", "cosh_l2", "sinh_l2")  # no automatic step size
@@ -764,7 +764,7 @@ def test_help_and_version():
     assert all(verb in overview for verb in VERBS) and "130" in overview
     assert ok("--version").startswith("softreg ")
     for verb in (*VERBS, "completion"):
-        assert "Example" in ok(verb, "--help")
+        assert "Example" in ok(*verb.split(), "--help")
     solve = ok("solve", "--help")
     for flag in ("--loss", "--optimizer", "--step-size", "--max-steps", "--tol", "--check-every", "--ridge",
                  "--logit-weight", "--ball", "--device", "--dtype", "--threads", "--memory-limit", "--time-limit",
@@ -781,7 +781,7 @@ def test_options_of_later_versions_are_refused(problem, words):
 
 
 def test_verbs_and_problems_of_later_versions_are_refused(tmp_path):
-    for verb in ("sweep", "bench", "report", "lab"):
+    for verb in ("bench", "report", "lab"):
         assert "not available" in refused(2, verb)
     for words in (["--m", 3], ["--d2", 3]):
         assert "belongs to --problem matrix" in refused(2, "gen", tmp_path / "p.npz", "--n", 3, "--d", 2, "--count", 1,

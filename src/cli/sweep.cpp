@@ -91,6 +91,7 @@ class SweepBegin : public Verb {
         sweep_.job("sweep run", directory_.given ? directory_.text : beside, session.terminal);
     const Sweep sweep = read_grid(grid_.text, arrays_);
     if (sweep_.dry_run()) return show_sweep(job, sweep, session);
+    check_memory(sweep);
     SweepDirectory(job.directory).create(sweep, sweep_.in_parts());
     return run_sweep(job, sweep, session);
   }
@@ -112,7 +113,9 @@ class SweepResume : public Verb {
     require("sweep resume", "DIR", directory_);
     const SweepJob job = sweep_.job("sweep resume", directory_.text, session.terminal);
     const Sweep sweep = SweepDirectory(job.directory).open(true);
-    return sweep_.dry_run() ? show_sweep(job, sweep, session) : run_sweep(job, sweep, session);
+    if (sweep_.dry_run()) return show_sweep(job, sweep, session);
+    check_memory(sweep);
+    return run_sweep(job, sweep, session);
   }
 
  private:

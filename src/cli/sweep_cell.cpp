@@ -40,6 +40,12 @@ Options parse_options(const CellSettings& settings) {
   return options;
 }
 
+template <class T>
+void check_numbers_of(const Options& options) {
+  check_rounded<T>(options);
+  check_rounded_step_size<T>(options);
+}
+
 Json describe(const Cell& cell) {
   const Options& options = cell.options;
   const double step =
@@ -89,9 +95,9 @@ Cell parse_cell(const CellSettings& settings, const Setting& chunk, const Keepin
   cell.options = parse_options(settings);
   cell.options.trace = keeping.trace;
   if (cell.single)
-    check_rounded<float>(cell.options);
+    check_numbers_of<float>(cell.options);
   else
-    check_rounded<double>(cell.options);
+    check_numbers_of<double>(cell.options);
   const std::int64_t wanted =
       chunk.given ? parse_whole(chunk, 1, std::numeric_limits<std::int64_t>::max() / 2)
                   : default_chunk(cell.generate, cell.single);

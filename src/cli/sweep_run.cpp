@@ -93,8 +93,6 @@ class SweepRun {
         progress_(session.terminal, job.verb, "instances") {}
 
   int run() {
-    refuse_beyond_memory("the instances of a chunk", chunk_bytes(sweep_),
-                         "a smaller `chunk` needs less");
     bool interrupted = false;
     {
       const Watch watch(session_.interruption, [this] {
@@ -264,6 +262,11 @@ class SweepRun {
 };
 
 }  // namespace
+
+void check_memory(const Sweep& sweep) {
+  refuse_beyond_memory("the instances of a chunk", chunk_bytes(sweep),
+                       "a smaller `chunk` needs less");
+}
 
 int run_sweep(const SweepJob& job, const Sweep& sweep, Session& session) {
   return SweepRun(job, sweep, session).run();

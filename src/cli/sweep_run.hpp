@@ -18,6 +18,9 @@ struct SweepJob {
   bool json = false;
 };
 
+// Throws Error (out_of_memory) when a chunk is too large for this machine.
+void check_memory(const Sweep& sweep);
+
 // The directory has the sweep's manifest already. Returns the exit code; throws Error.
 int run_sweep(const SweepJob& job, const Sweep& sweep, Session& session);
 
