@@ -43,6 +43,7 @@ struct GenerateOptions {
   std::int64_t first = 0;  // the batch is instances first, ..., first + count - 1 of a longer one
 
   bool ragged() const { return n_min != n_max; }
+  bool operator==(const GenerateOptions&) const = default;
 };
 
 // Throws Error (usage) with the numbers when the options make no problem.

@@ -6,6 +6,7 @@ import random
 import resource
 import subprocess
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -215,6 +216,25 @@ def test_bad_calls(tmp_path, code, words):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["full", "g.toml", "huge.toml"]
 
 
+def test_the_examples(tmp_path):
+    folder = Path(__file__).resolve().parents[1] / "examples" / "sweeps"
+    for path in folder.glob("*.toml"):
+        doc = document("sweep", "run", path, "--dry-run")
+        assert path.stem != "million" or doc["instances"] == 10 ** 6
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name, text in {"srun": 'exec "$@"', "scontrol": 'echo "$@" >> requeued'}.items():
+        (tools / name).write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
+        (tools / name).chmod(0o755)
+    path = grid(tmp_path, SMALL)
+    for task in ("3", "1", "2"):
+        slurm = {"SLURM_ARRAY_TASK_ID": task, "SLURM_ARRAY_TASK_COUNT": "3", "SLURM_CPUS_PER_TASK": "1",
+                 "SLURM_ARRAY_JOB_ID": "17", "SOFTREG_PROGRAM": PROGRAM, "PATH": f"{tools}:{os.environ['PATH']}"}
+        subprocess.run(["sh", folder / "slurm_array.sh", path, tmp_path / "d"], env={**ENVIRONMENT, **slurm}, check=True,
+                       capture_output=True, timeout=60, cwd=tmp_path)
+    assert document("sweep", "status", tmp_path / "d")["complete"] and not (tmp_path / "requeued").exists()
+
+
 # --- several processes -----------------------------------------------------------------------
 
 
@@ -355,12 +375,14 @@ def test_a_small_disk(tmp_path):
         assert "No space left on device" in said
         made = shards(disk / "d")
         assert 0 < len(made) < 16
-        subprocess.run(["mount", "-o", "remount,size=4m", disk], check=True)
-        assert document("sweep", "resume", disk / "d", "-q")["shards"]["made"] == 16 - len(made)
-        subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
-        document("sweep", "status", disk / "d")
+        subprocess.run(["mount", "-o", "remount,ro,size=4m", disk], check=True)
         assert "Read-only file system" in refused(8, "sweep", "resume", disk / "d", "-q")
         assert "Read-only file system" in refused(8, "sweep", "run", path, "-o", disk / "e", "-q")
+        subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
+        assert document("sweep", "resume", disk / "d", "-q")["shards"]["made"] == 16 - len(made)
+        subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+        assert document("sweep", "status", disk / "d")["complete"]
+        document("sweep", "resume", disk / "d", "-q")  # nothing is left to write
     finally:
         subprocess.run(["umount", disk], check=True)
 

@@ -46,26 +46,6 @@ void check_numbers_of(const Options& options) {
   check_rounded_step_size<T>(options);
 }
 
-Json describe(const Cell& cell) {
-  const Options& options = cell.options;
-  const double step =
-      std::visit([](const auto& optimizer) { return optimizer.step_size; }, options.optimizer);
-  Json document{{"problem", cell.generate.matrix ? "matrix" : "vector"}};
-  describe_generated(document, cell.generate, cell.single);
-  document["loss"] = loss_name(options.loss);
-  document["optimizer"] = optimizer_name(options.optimizer);
-  document["step_size"] = step == automatic_step_size ? Json("auto") : Json(step);
-  document["step_multiple"] = options.step_multiple;
-  document["max_steps"] = options.stop.max_steps;
-  document["tol"] = options.stop.gradient_norm;
-  document["check_every"] = options.stop.check_every;
-  document["ridge"] = options.ridge;
-  document["logit_weight"] = options.logit_weight;
-  document["ball"] = options.ball > 0 ? Json(options.ball) : Json();
-  document["chunk"] = cell.chunk;
-  return document;
-}
-
 }  // namespace
 
 std::size_t cell_key(std::string_view name) {
@@ -94,6 +74,7 @@ Cell parse_cell(const CellSettings& settings, const Setting& chunk, const Keepin
   cell.single = parse_choice(at(settings, "dtype"), {"f32", "f64"}) == 0;
   cell.options = parse_options(settings);
   cell.options.trace = keeping.trace;
+  cell.arrays = keeping.arrays;
   if (cell.single)
     check_numbers_of<float>(cell.options);
   else
@@ -102,11 +83,30 @@ Cell parse_cell(const CellSettings& settings, const Setting& chunk, const Keepin
       chunk.given ? parse_whole(chunk, 1, std::numeric_limits<std::int64_t>::max() / 2)
                   : default_chunk(cell.generate, cell.single);
   cell.chunk = std::min(wanted, cell.generate.count);
-  cell.document = describe(cell);
-  cell.document["trace"] = keeping.trace == TraceKind::shifts ? "shifts" : "none";
-  cell.document["arrays"] = keeping.arrays;
-  cell.id = content_hash(cell.document.dump()).substr(0, 16);
+  cell.id = content_hash(document_of(cell).dump()).substr(0, 16);
   return cell;
+}
+
+Json document_of(const Cell& cell) {
+  const Options& options = cell.options;
+  const double step =
+      std::visit([](const auto& optimizer) { return optimizer.step_size; }, options.optimizer);
+  Json document{{"problem", cell.generate.matrix ? "matrix" : "vector"}};
+  describe_generated(document, cell.generate, cell.single);
+  document["loss"] = loss_name(options.loss);
+  document["optimizer"] = optimizer_name(options.optimizer);
+  document["step_size"] = step == automatic_step_size ? Json("auto") : Json(step);
+  document["step_multiple"] = options.step_multiple;
+  document["max_steps"] = options.stop.max_steps;
+  document["tol"] = options.stop.gradient_norm;
+  document["check_every"] = options.stop.check_every;
+  document["ridge"] = options.ridge;
+  document["logit_weight"] = options.logit_weight;
+  document["ball"] = options.ball > 0 ? Json(options.ball) : Json();
+  document["chunk"] = cell.chunk;
+  document["trace"] = options.trace == TraceKind::shifts ? "shifts" : "none";
+  document["arrays"] = cell.arrays;
+  return document;
 }
 
 CellSettings settings_of(const Json& document) {

@@ -46,11 +46,11 @@ std::size_t cell_key(std::string_view name);
 using CellSettings = std::array<Setting, cell_keys.size()>;
 
 struct Cell {
-  Json document;   // every key with its value, chunk, trace, arrays: equal for equal cells
-  std::string id;  // 16 hexadecimal digits that name the document
+  std::string id;  // 16 hexadecimal digits that name document_of(*this)
   GenerateOptions generate;
   bool single = true;      // float32
   Options options;         // without what the machine decides
+  bool arrays = false;     // shards hold x too
   std::int64_t chunk = 0;  // instances per shard; the last shard has the rest
 
   std::int64_t chunks() const { return (generate.count + chunk - 1) / chunk; }
@@ -61,14 +61,17 @@ struct Cell {
   GenerateOptions generate_chunk(std::int64_t k) const;
 };
 
-// What all cells of a sweep have in common.
+// What all cells of a sweep keep of an instance besides its outcome.
 struct Keeping {
   TraceKind trace = TraceKind::none;  // or shifts
-  bool arrays = false;                // shards hold x too
+  bool arrays = false;
 };
 
 // chunk: not given, about 64 MiB of arrays and at most 10,000 instances. Throws Error (usage).
 Cell parse_cell(const CellSettings& settings, const Setting& chunk, const Keeping& keeping);
+
+// Every key with its value, chunk, trace and arrays: equal for equal cells.
+Json document_of(const Cell& cell);
 
 // The settings that a document was made of.
 CellSettings settings_of(const Json& document);

@@ -101,7 +101,7 @@ bool SweepDirectory::write_manifest(const Sweep& sweep) const {
   });
   try {
     OutputFile file(manifest_path(), false);
-    file.write(document_text(manifest_of(sweep)));
+    file.write(manifest_text(sweep));
     file.commit();
     return true;
   } catch (const Error&) {

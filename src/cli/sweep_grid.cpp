@@ -10,6 +10,7 @@
 
 #include "nearest_name.hpp"
 #include "softreg/error.hpp"
+#include "softreg/version.hpp"
 #include "text.hpp"
 #include "toml_file.hpp"
 
@@ -158,10 +159,11 @@ std::int64_t Sweep::shards() const {
 Sweep read_grid(const std::string& path, bool arrays) {
   const GridFile file(path);
   Sweep sweep;
+  Keeping keeping;
   constexpr TraceKind traces[] = {TraceKind::none, TraceKind::shifts};
-  sweep.keeping.trace = traces[parse_choice(file.single("trace", "none"), {"none", "shifts"})];
+  keeping.trace = traces[parse_choice(file.single("trace", "none"), {"none", "shifts"})];
   const bool also = parse_choice(file.single("arrays", "false"), {"false", "true"}) == 1;
-  sweep.keeping.arrays = also || arrays;
+  keeping.arrays = also || arrays;
   const Setting chunk = file.single("chunk", "");
   std::vector<std::vector<Setting>> axes;
   for (std::size_t k = 0; k < cell_keys.size(); ++k) axes.push_back(file.axis(k));
@@ -169,14 +171,14 @@ Sweep read_grid(const std::string& path, bool arrays) {
   Odometer odometer(std::move(axes));
   do {
     if (!odometer.is_cell()) continue;
-    Cell cell = parse_cell(odometer.settings(), chunk, sweep.keeping);
+    Cell cell = parse_cell(odometer.settings(), chunk, keeping);
     if (!ids.insert(cell.id).second)
-      refuse(fmt::format("{} has one cell twice: {}", quoted_path(path), cell.document.dump()),
+      refuse(fmt::format("{} has one cell twice: {}", quoted_path(path), document_of(cell).dump()),
              "a value stands twice in a list");
     sweep.cells.push_back(std::move(cell));
   } while (odometer.advance());
   check_size(sweep);
-  sweep.id = manifest_of(sweep).at("id").get<std::string>();
+  sweep.id = sweep_id(version, sweep.cells);
   return sweep;
 }
 

@@ -9,9 +9,8 @@
 namespace softreg {
 
 struct Sweep {
-  Keeping keeping;
   std::vector<Cell> cells;  // those with the same instances stand together
-  std::string id;           // 32 hexadecimal digits that name all of this
+  std::string id;           // see sweep_id
 
   std::int64_t instances() const;
   std::int64_t shards() const;
@@ -22,10 +21,13 @@ struct Sweep {
 // key.
 Sweep read_grid(const std::string& path, bool arrays);
 
-// {"schema_version", "kind", "version", "id", "cells": [{"id", ...}]}. Read back,
-// it is an error (io) when it is not what its id says, and one (usage) when another version of
-// softreg wrote it and `same_version` is asked for: its numbers may be others.
-Json manifest_of(const Sweep& sweep);
+// 32 hexadecimal digits that name the cells of a sweep, and the softreg that solves them.
+std::string sweep_id(const std::string& by_version, const std::vector<Cell>& cells);
+
+// {"schema_version", "kind", "version", "id", "cells": [{"id", ...}]}. Read back, it is an error
+// (io) when it is not what its ids say, and one (usage) when another version of softreg wrote it
+// and `same_version` is asked for: its numbers may be others.
+std::string manifest_text(const Sweep& sweep);
 Sweep read_manifest(const std::string& path, bool same_version);
 
 }  // namespace softreg

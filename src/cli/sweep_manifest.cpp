@@ -21,18 +21,13 @@ constexpr const char* kind = "softreg sweep";
               "`softreg sweep run` with the same grid and another directory starts anew");
 }
 
-// Of everything but the id itself.
-std::string id_of(Json manifest) {
-  manifest.erase("id");
-  return content_hash(manifest.dump());
-}
-
 Json parse_json(const std::string& path) {
   const MappedFile file(path);
   const auto bytes = file.bytes();
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   Json manifest = Json::parse(text, nullptr, false);
-  if (!manifest.is_object() || manifest.value("kind", Json()) != kind)
+  if (!manifest.is_object() || manifest.value("kind", Json()) != kind ||
+      manifest.value("schema_version", Json()) != 1)
     refuse(path, "it is no JSON document of that kind");
   return manifest;
 }
@@ -40,40 +35,46 @@ Json parse_json(const std::string& path) {
 Sweep parse_manifest(const Json& manifest) {
   Sweep sweep;
   for (const Json& document : manifest.at("cells")) {
-    sweep.keeping.trace = document.at("trace") == "shifts" ? TraceKind::shifts : TraceKind::none;
-    sweep.keeping.arrays = document.at("arrays").get<bool>();
+    Keeping keeping;
+    keeping.trace = document.at("trace") == "shifts" ? TraceKind::shifts : TraceKind::none;
+    keeping.arrays = document.at("arrays").get<bool>();
     const Setting chunk{document.at("chunk").dump(), "chunk", true};
-    sweep.cells.push_back(parse_cell(settings_of(document), chunk, sweep.keeping));
+    sweep.cells.push_back(parse_cell(settings_of(document), chunk, keeping));
     if (sweep.cells.back().id != document.at("id"))
       throw Error(ErrorKind::io,
                   fmt::format("cell {} is described otherwise", document.at("id").dump()));
   }
-  sweep.id = manifest.at("id").get<std::string>();
+  sweep.id = sweep_id(manifest.at("version").get<std::string>(), sweep.cells);
+  if (sweep.id != manifest.at("id"))
+    throw Error(ErrorKind::io, "its contents are not those that its id names");
   return sweep;
 }
 
 }  // namespace
 
-Json manifest_of(const Sweep& sweep) {
-  Json cells = Json::array();
+// Cells are named by what they are, and so is the list of them.
+std::string sweep_id(const std::string& by_version, const std::vector<Cell>& cells) {
+  std::string text = fmt::format("{} {}", kind, by_version);
+  for (const Cell& cell : cells) text += "\n" + cell.id;
+  return content_hash(text);
+}
+
+std::string manifest_text(const Sweep& sweep) {
+  const Json head{{"schema_version", 1}, {"kind", kind}, {"version", version}, {"id", sweep.id}};
+  // A cell a line: for people, and so that the document of all is never in memory.
+  std::string text = head.dump();
+  text.pop_back();
+  text += ",\"cells\":[";
   for (const Cell& cell : sweep.cells) {
     Json document{{"id", cell.id}};
-    document.update(cell.document);
-    cells.push_back(std::move(document));
+    document.update(document_of(cell));
+    text += (&cell == &sweep.cells.front() ? "\n" : ",\n") + document.dump();
   }
-  Json manifest{{"schema_version", 1},
-                {"kind", kind},
-                {"version", version},
-                {"id", ""},
-                {"cells", std::move(cells)}};
-  manifest["id"] = id_of(manifest);
-  return manifest;
+  return text + "\n]}\n";
 }
 
 Sweep read_manifest(const std::string& path, bool same_version) {
   const Json manifest = parse_json(path);
-  if (manifest.value("id", Json()) != id_of(manifest))
-    refuse(path, "its contents are not those that its id names");
   const Json by = manifest.value("version", Json());
   if (same_version && by != version)
     throw Error(ErrorKind::usage,

@@ -1,6 +1,9 @@
 // softreg sweep status, sweep export: what a directory of shards says. They change nothing in it.
 #include <fmt/format.h>
 
+#include <optional>
+#include <utility>
+
 #include "common_flags.hpp"
 #include "output_file.hpp"
 #include "progress.hpp"
@@ -116,33 +119,35 @@ class SweepExport : public Verb {
           "how many of `count` each row stands for",
           count_text(std::ssize(shards.names) - static_cast<std::int64_t>(shards.present())),
           count_text(std::ssize(shards.names))));
-    const Json rows = all_rows(directory, sweep, by_cell(sweep, tasks, shards), session);
-    if (csv_.given) {
-      OutputFile file(csv_.text, force_);
-      file.write(csv_of(rows));
-      session.interruption.begin_saving();
-      file.commit();
-    }
-    print(session, sweep, shards, rows);
+    write(directory, sweep, tasks, shards, session);
     return 0;
   }
 
  private:
-  Json all_rows(const SweepDirectory& directory, const Sweep& sweep,
-                const std::vector<std::vector<std::string>>& names, Session& session) const {
+  // Row after row: only the document of --json holds all of them.
+  void write(const SweepDirectory& directory, const Sweep& sweep, const Tasks& tasks,
+             const Shards& shards, Session& session) const {
+    const auto names = by_cell(sweep, tasks, shards);
     ProgressLine progress(session.terminal, "sweep export", "cells");
+    std::optional<OutputFile> file;
+    if (csv_.given) file.emplace(csv_.text, force_);
     Json rows = Json::array();
     for (std::size_t c = 0; c < sweep.cells.size(); ++c) {
-      rows.push_back(results_of(directory, sweep.keeping, sweep.cells[c], names[c]));
-      progress.update({std::ssize(rows), std::ssize(sweep.cells), 0});
+      Json row = results_of(directory, sweep.cells[c], names[c]);
+      if (file) file->write((c == 0 ? csv_header(row) : "") + csv_line(row));
+      if (report_.json()) rows.push_back(std::move(row));
+      progress.update({static_cast<std::int64_t>(c) + 1, std::ssize(sweep.cells), 0});
     }
-    return rows;
+    progress.end();
+    session.interruption.begin_saving();
+    if (file) file->commit();
+    print(session, sweep, shards, std::move(rows));
   }
 
-  void print(Session& session, const Sweep& sweep, const Shards& shards, const Json& rows) const {
+  void print(Session& session, const Sweep& sweep, const Shards& shards, Json rows) const {
     if (!report_.json()) {
-      session.terminal.print(fmt::format("{} rows written to {}\n", count_text(std::ssize(rows)),
-                                         printable(csv_.text)));
+      session.terminal.print(fmt::format(
+          "{} rows written to {}\n", count_text(std::ssize(sweep.cells)), printable(csv_.text)));
       return;
     }
     Json document = document_head("sweep export");
@@ -150,7 +155,7 @@ class SweepExport : public Verb {
     document["sweep"] = sweep.id;
     document["complete"] = shards.complete();
     document["result_hash"] = shards.complete() ? Json(result_hash(shards)) : Json();
-    document["cells"] = rows;
+    document["cells"] = std::move(rows);
     document["arguments"] = flags_.arguments();
     session.terminal.print(document_text(document));
   }

@@ -77,12 +77,13 @@ void add_quantiles(Json& row, const std::string& name, std::vector<T> values) {
 
 // The keys of a cell, in the order of the grid; the same ones for vector and matrix problems.
 Json keys_of(const Cell& cell) {
+  const Json document = document_of(cell);
   Json row;
   for (const CellKey& key : cell_keys) {
     const std::string name(key.name);
-    row[name] = cell.document.value(name, Json());
+    row[name] = document.value(name, Json());
   }
-  if (cell.generate.matrix) row["d"] = cell.document.at("d1");
+  if (cell.generate.matrix) row["d"] = document.at("d1");
   return row;
 }
 
@@ -94,7 +95,7 @@ std::string csv_field(const Json& value) {
 
 }  // namespace
 
-Json results_of(const SweepDirectory& directory, const Keeping& keeping, const Cell& cell,
+Json results_of(const SweepDirectory& directory, const Cell& cell,
                 const std::vector<std::string>& names) {
   Json row = keys_of(cell);
   const CellShards shards(directory, names);
@@ -108,31 +109,34 @@ Json results_of(const SweepDirectory& directory, const Keeping& keeping, const C
   for (const Status status : statuses)
     row[fmt::format("status_{}", status_name(status))] = tally[static_cast<std::size_t>(status)];
   row["steps_total"] = std::accumulate(taken.begin(), taken.end(), std::int64_t{0});
-  for (const std::string& name : measured_columns(keeping)) {
+  for (const std::string& name : measured_columns(cell)) {
     if (name == "steps") {
       add_quantiles(row, name, taken);
     } else {
       add_quantiles(row, name, shards.column<double>(name));
     }
   }
-  if (keeping.trace == TraceKind::shifts) {
+  if (cell.options.trace == TraceKind::shifts) {
     const std::vector<std::int32_t> beyond = shards.column<std::int32_t>("d8_violations");
     row["d8_violations"] = std::accumulate(beyond.begin(), beyond.end(), std::int64_t{0});
   }
   return row;
 }
 
-std::string csv_of(const Json& rows) {
-  std::string text;
-  for (const auto& [name, value] : rows.at(0).items()) text += (text.empty() ? "" : ",") + name;
-  text += "\r\n";
-  for (const Json& row : rows) {
-    std::string line;
-    for (const auto& [name, value] : row.items())
-      line += (name == row.begin().key() ? "" : ",") + csv_field(value);
-    text += line + "\r\n";
+std::string csv_header(const Json& row) {
+  std::string line;
+  for (const auto& [name, value] : row.items()) line += (line.empty() ? "" : ",") + name;
+  return line + "\r\n";
+}
+
+std::string csv_line(const Json& row) {
+  std::string line;
+  const char* comma = "";
+  for (const auto& [name, value] : row.items()) {
+    line += comma + csv_field(value);
+    comma = ",";
   }
-  return text;
+  return line + "\r\n";
 }
 
 }  // namespace softreg

@@ -12,10 +12,11 @@ namespace softreg {
 // status_NAME for every status, steps_total, and of each measured column NAME_min, _q05, _q25,
 // _median, _q75, _q95, _max among its finite values (null where there is none). `shards` are the
 // names of those that are there. Every row of a sweep has the same keys. Throws Error (io).
-Json results_of(const SweepDirectory& directory, const Keeping& keeping, const Cell& cell,
+Json results_of(const SweepDirectory& directory, const Cell& cell,
                 const std::vector<std::string>& shards);
 
-// The rows as RFC 4180 text with a header; nothing for null.
-std::string csv_of(const Json& rows);
+// A row as RFC 4180 text, and the line above all rows; nothing for null.
+std::string csv_header(const Json& row);
+std::string csv_line(const Json& row);
 
 }  // namespace softreg

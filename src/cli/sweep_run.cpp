@@ -98,9 +98,9 @@ class SweepRun {
       const Watch watch(session_.interruption, [this] {
         return report_failures(session_.terminal, [this] { return finish(true); });
       });
-      directory_.check_writable();
-      directory_.remove_leftovers();
       find_work();
+      if (!todo_.empty()) directory_.check_writable();
+      directory_.remove_leftovers();
       for (const std::size_t task : todo_) {
         interrupted = session_.interruption.requested() || !work(tasks_[task]);
         if (interrupted) break;
@@ -159,8 +159,7 @@ class SweepRun {
     if (result.interrupted) return false;
     for (const std::string& warning : result.warnings)
       if (warned_.insert(warning).second) session_.terminal.warn(warning);
-    useless_.erase(
-        directory_.write(cell, task.chunk, shard_bytes(sweep_.keeping, cell, task.chunk, result)));
+    useless_.erase(directory_.write(cell, task.chunk, shard_bytes(cell, task.chunk, result)));
     note(result);
     return true;
   }

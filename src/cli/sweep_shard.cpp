@@ -53,8 +53,7 @@ void add_parameters(NpzWriter& writer, const GenerateOptions& generate, const Re
 }  // namespace
 
 template <class T>
-std::vector<std::byte> shard_bytes(const Keeping& keeping, const Cell& cell, std::int64_t chunk,
-                                   const Result<T>& result) {
+std::vector<std::byte> shard_bytes(const Cell& cell, std::int64_t chunk, const Result<T>& result) {
   std::vector<std::byte> bytes;
   NpzWriter writer(bytes);
   const auto add = [&]<class U>(const std::string& name, const std::vector<U>& values) {
@@ -67,12 +66,12 @@ std::vector<std::byte> shard_bytes(const Keeping& keeping, const Cell& cell, std
   add("loss", result.loss);
   add("objective", result.objective);
   add("grad_norm", result.gradient_norm);
-  if (keeping.trace == TraceKind::shifts) {
+  if (cell.options.trace == TraceKind::shifts) {
     const TraceColumns<T> columns = trace_columns(result);
     for (const auto& [name, values] : columns.measured) add(name, values);
     add("d8_violations", columns.violations);
   }
-  if (keeping.arrays) add_parameters(writer, cell.generate, result);
+  if (cell.arrays) add_parameters(writer, cell.generate, result);
   const Json meta{{"cell", cell.id},
                   {"chunk", chunk},
                   {"first", cell.first_of(chunk)},
@@ -84,14 +83,12 @@ std::vector<std::byte> shard_bytes(const Keeping& keeping, const Cell& cell, std
   return bytes;
 }
 
-template std::vector<std::byte> shard_bytes(const Keeping&, const Cell&, std::int64_t,
-                                            const Result<float>&);
-template std::vector<std::byte> shard_bytes(const Keeping&, const Cell&, std::int64_t,
-                                            const Result<double>&);
+template std::vector<std::byte> shard_bytes(const Cell&, std::int64_t, const Result<float>&);
+template std::vector<std::byte> shard_bytes(const Cell&, std::int64_t, const Result<double>&);
 
-std::vector<std::string> measured_columns(const Keeping& keeping) {
+std::vector<std::string> measured_columns(const Cell& cell) {
   std::vector<std::string> names{"loss", "steps", "grad_norm"};
-  if (keeping.trace == TraceKind::shifts)
+  if (cell.options.trace == TraceKind::shifts)
     names.insert(names.end(), std::begin(trace_columns_of_numbers),
                  std::end(trace_columns_of_numbers));
   return names;
@@ -99,15 +96,14 @@ std::vector<std::string> measured_columns(const Keeping& keeping) {
 
 std::int64_t shards_bytes(const Sweep& sweep) {
   // What an archive without instances has: headers, names, meta.
-  const std::int64_t frame =
-      std::ssize(shard_bytes(sweep.keeping, sweep.cells.front(), 0, Result<float>{}));
+  const std::int64_t frame = std::ssize(shard_bytes(sweep.cells.front(), 0, Result<float>{}));
   std::int64_t sum = 0;
   for (const Cell& cell : sweep.cells) {
     const std::int64_t size = cell.single ? 4 : 8;
     std::int64_t instance = 2 * 4 + 3 * size;  // status and steps; loss, objective, grad_norm
-    if (sweep.keeping.trace == TraceKind::shifts)
+    if (cell.options.trace == TraceKind::shifts)
       instance += 4 + std::ssize(trace_columns_of_numbers) * size;
-    if (sweep.keeping.arrays)
+    if (cell.arrays)
       instance += size * cell.generate.d * (cell.generate.matrix ? cell.generate.d2 : 1);
     sum += instance * cell.generate.count + frame * cell.chunks();
   }

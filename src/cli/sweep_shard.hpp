@@ -14,11 +14,10 @@ namespace softreg {
 // status, steps, loss, objective, grad_norm; with trace shifts also shift_f_max, shift_x_max,
 // shift_ratio_max, d8_log10_ratio and d8_violations; with arrays x, or X of a matrix problem.
 template <class T>
-std::vector<std::byte> shard_bytes(const Keeping& keeping, const Cell& cell, std::int64_t chunk,
-                                   const Result<T>& result);
+std::vector<std::byte> shard_bytes(const Cell& cell, std::int64_t chunk, const Result<T>& result);
 
 // The arrays of a shard that a table shows by their quantiles.
-std::vector<std::string> measured_columns(const Keeping& keeping);
+std::vector<std::string> measured_columns(const Cell& cell);
 
 // Of all shards, within some bytes a shard.
 std::int64_t shards_bytes(const Sweep& sweep);

@@ -11,11 +11,7 @@ namespace softreg {
 namespace {
 
 bool same_instances(const Cell& one, const Cell& other) {
-  constexpr const char* keys[] = {"problem", "n",      "d",      "m",     "d1",   "d2",
-                                  "count",   "family", "radius", "dtype", "seed", "chunk"};
-  return std::all_of(std::begin(keys), std::end(keys), [&](const char* key) {
-    return one.document.value(key, Json()) == other.document.value(key, Json());
-  });
+  return one.generate == other.generate && one.single == other.single && one.chunk == other.chunk;
 }
 
 // Operations of an instance, about: every step, and a norm by Lanczos' method when it is generated.
