@@ -93,6 +93,7 @@ class SweepBegin : public Verb {
     if (sweep_.dry_run()) return show_sweep(job, sweep, session);
     check_memory(sweep);
     SweepDirectory(job.directory).create(sweep, sweep_.in_parts());
+    session.interruption.make_resumable();
     return run_sweep(job, sweep, session);
   }
 
@@ -114,6 +115,7 @@ class SweepResume : public Verb {
     const SweepJob job = sweep_.job("sweep resume", directory_.text, session.terminal);
     const Sweep sweep = SweepDirectory(job.directory).open(true);
     if (sweep_.dry_run()) return show_sweep(job, sweep, session);
+    session.interruption.make_resumable();
     check_memory(sweep);
     return run_sweep(job, sweep, session);
   }

@@ -128,7 +128,7 @@ void SweepDirectory::check_writable() const {
 
 std::string SweepDirectory::write(const Cell& cell, std::int64_t chunk,
                                   std::span<const std::byte> bytes) const {
-  const std::string name = text_of({cell.id, content_hash(bytes), chunk});
+  std::string name = text_of({cell.id, content_hash(bytes), chunk});
   try {
     OutputFile file(shard_path(name), true);
     file.write(bytes);

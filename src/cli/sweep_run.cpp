@@ -70,7 +70,6 @@ class Watch {
  public:
   template <class Finish>
   Watch(Interruption& interruption, const Finish& finish) : interruption_(interruption) {
-    interruption_.make_resumable();
     interruption_.watch(0, finish);
   }
   ~Watch() { interruption_.end_watch(); }
@@ -195,8 +194,17 @@ class SweepRun {
     return sum;
   }
 
+  template <class Value>
+  Json distinct(const Value& value_of) const {
+    std::set<Json> values;
+    for (const Cell& cell : sweep_.cells) values.insert(value_of(cell));
+    return values;
+  }
+
   Json head() const {
     Json document = document_head(job_.verb);
+    document["dtype"] = distinct([](const Cell& c) { return c.single ? "float32" : "float64"; });
+    document["seed"] = distinct([](const Cell& c) { return c.generate.seed; });
     document["directory"] = job_.directory;
     document["sweep"] = sweep_.id;
     document["part"] = fmt::format("{}/{}", job_.part.index, job_.part.of);

@@ -21,7 +21,8 @@ struct SweepJob {
 // Throws Error (out_of_memory) when a chunk is too large for this machine.
 void check_memory(const Sweep& sweep);
 
-// The directory has the sweep's manifest already. Returns the exit code; throws Error.
+// The directory has the sweep's manifest already, and a signal is known to be resumable. Returns
+// the exit code; throws Error.
 int run_sweep(const SweepJob& job, const Sweep& sweep, Session& session);
 
 // What it would do. Reads nothing but the list of shards, writes nothing.

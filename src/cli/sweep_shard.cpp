@@ -104,7 +104,8 @@ std::int64_t shards_bytes(const Sweep& sweep) {
     if (cell.options.trace == TraceKind::shifts)
       instance += 4 + std::ssize(trace_columns_of_numbers) * size;
     if (cell.arrays)
-      instance += size * cell.generate.d * (cell.generate.matrix ? cell.generate.d2 : 1);
+      instance +=
+          size * cell.generate.d * std::int64_t{cell.generate.matrix ? cell.generate.d2 : 1};
     sum += instance * cell.generate.count + frame * cell.chunks();
   }
   return sum;
