@@ -92,6 +92,8 @@ def test_the_table_has_the_quantiles_of_the_shards(tmp_path):
     assert row["n"] == "12" and row["ball"] == "" and row["device"] == "cpu"
     assert "already exists" in refused(2, "sweep", "export", directory, "--csv", tmp_path / "t.csv")
     ok("sweep", "export", directory, "--csv", tmp_path / "t.csv", "--force")
+    for own in ("manifest.json", "shards/t.csv"):
+        assert "of the sweep itself" in refused(2, "sweep", "export", directory, "--csv", directory / own, "--force")
 
 
 def test_the_numbers_do_not_depend_on_chunks_threads_or_the_run(tmp_path):
@@ -206,13 +208,13 @@ def test_bad_grids(tmp_path, text, words):
     (2, ["sweep", "run", "g.toml", "--part", "0/3"]), (2, ["sweep", "run", "g.toml", "--part", "4/3"]),
     (2, ["sweep", "run", "g.toml", "--part", "2"]), (2, ["sweep", "run", "g.toml", "--device", "tpu"]),
     (2, ["sweep", "run", "g.toml", "-o", "full"]), (8, ["sweep", "run", "g.toml", "-o", "g.toml"]),
-    (6, ["sweep", "run", "huge.toml"])])
+    (6, ["sweep", "run", "huge.toml"]), (5, ["sweep", "run", "g.toml", "--device", "cuda"])])
 def test_bad_calls(tmp_path, code, words):
     grid(tmp_path, SMALL, "g.toml")
     grid(tmp_path, "n = 40_000_000\nd = 2_000\ncount = 1\n", "huge.toml")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").touch()
-    refused(code, *words, cwd=tmp_path)
+    refused(code, *words, cwd=tmp_path, CUDA_VISIBLE_DEVICES="")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["full", "g.toml", "huge.toml"]
 
 

@@ -91,7 +91,7 @@ class SweepBegin : public Verb {
         sweep_.job("sweep run", directory_.given ? directory_.text : beside, session.terminal);
     const Sweep sweep = read_grid(grid_.text, arrays_);
     if (sweep_.dry_run()) return show_sweep(job, sweep, session);
-    check_memory(sweep);
+    check_machine(sweep, job.machine);
     SweepDirectory(job.directory).create(sweep, sweep_.in_parts());
     session.interruption.make_resumable();
     return run_sweep(job, sweep, session);
@@ -116,7 +116,7 @@ class SweepResume : public Verb {
     const Sweep sweep = SweepDirectory(job.directory).open(true);
     if (sweep_.dry_run()) return show_sweep(job, sweep, session);
     session.interruption.make_resumable();
-    check_memory(sweep);
+    check_machine(sweep, job.machine);
     return run_sweep(job, sweep, session);
   }
 

@@ -121,6 +121,13 @@ Sweep SweepDirectory::open(bool same_version) const {
   return read_manifest(manifest_path(), same_version);
 }
 
+bool SweepDirectory::holds(const std::string& file) const {
+  std::error_code absent;
+  const fs::path folder = fs::absolute(file, absent).parent_path();
+  return fs::equivalent(file, manifest_path(), absent) ||
+         fs::equivalent(folder, shard_path(""), absent);
+}
+
 void SweepDirectory::check_writable() const {
   make_directory(path_ + "/shards");
   OutputFile(shard_path("shard.npz"), true);

@@ -32,6 +32,9 @@ class SweepDirectory {
   // Error (io).
   std::string write(const Cell& cell, std::int64_t chunk, std::span<const std::byte> bytes) const;
 
+  // Whether the file is the manifest or lies among the shards.
+  bool holds(const std::string& file) const;
+
   std::string shard_path(const std::string& name) const { return path_ + "/shards/" + name; }
   void remove(const std::string& name) const;
 

@@ -110,6 +110,11 @@ class SweepExport : public Verb {
     if (csv_.given) check_output_path(csv_.text, force_);
     const SweepDirectory directory(path_.text);
     const Sweep sweep = directory.open(false);
+    if (csv_.given && directory.holds(csv_.text))
+      throw Error(
+          ErrorKind::usage,
+          fmt::format("{} is {}, a file of the sweep itself", csv_.origin, quoted_path(csv_.text)),
+          "name another file for the table");
     const Tasks tasks(sweep);
     const Shards shards = list_shards(directory, tasks, {0, tasks.size()}, true);
     if (!shards.damaged.empty()) refuse_damaged(directory, shards.damaged);

@@ -15,6 +15,7 @@
 #include "machine.hpp"
 #include "progress.hpp"
 #include "softreg/softreg.hpp"
+#include "solve.hpp"
 #include "sweep_shard.hpp"
 #include "sweep_text.hpp"
 #include "text.hpp"
@@ -270,7 +271,10 @@ class SweepRun {
 
 }  // namespace
 
-void check_memory(const Sweep& sweep) {
+void check_machine(const Sweep& sweep, const Options& machine) {
+  // The smallest problem there is, planned and not run, asks for the device.
+  const float one[] = {1};
+  LiveSolve<float>(VectorProblem<float>{.count = 1, .n = 1, .d = 1, .a = one, .b = one}, machine);
   refuse_beyond_memory("the instances of a chunk", chunk_bytes(sweep),
                        "a smaller `chunk` needs less");
 }

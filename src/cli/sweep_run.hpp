@@ -18,8 +18,9 @@ struct SweepJob {
   bool json = false;
 };
 
-// Throws Error (out_of_memory) when a chunk is too large for this machine.
-void check_memory(const Sweep& sweep);
+// Before anything is written: throws Error when a chunk is too large for this machine, or the
+// device that was asked for cannot be used.
+void check_machine(const Sweep& sweep, const Options& machine);
 
 // The directory has the sweep's manifest already, and a signal is known to be resumable. Returns
 // the exit code; throws Error.
