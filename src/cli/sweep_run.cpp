@@ -274,7 +274,8 @@ class SweepRun {
 void check_machine(const Sweep& sweep, const Options& machine) {
   // The smallest problem there is, planned and not run, asks for the device.
   const float one[] = {1};
-  LiveSolve<float>(VectorProblem<float>{.count = 1, .n = 1, .d = 1, .a = one, .b = one}, machine);
+  const LiveSolve<float> smallest(
+      VectorProblem<float>{.count = 1, .n = 1, .d = 1, .a = one, .b = one}, machine);
   refuse_beyond_memory("the instances of a chunk", chunk_bytes(sweep),
                        "a smaller `chunk` needs less");
 }

@@ -11,34 +11,33 @@
 namespace softreg {
 namespace {
 
+// What a sweep keeps of a shift trace, and the only place of it that knows what one is.
 template <class T>
-struct TraceColumns {
-  std::vector<std::pair<std::string, std::vector<T>>> measured;
-  std::vector<std::int32_t> violations;
+struct TraceColumn {
+  const char* name;
+  T (*value)(const ShiftSummary<T>&);
 };
-
-constexpr const char* trace_columns_of_numbers[] = {"shift_f_max", "shift_x_max", "shift_ratio_max",
-                                                    "d8_log10_ratio"};
-
-// The only place of a sweep that knows what a shift trace keeps. NaN where no update was measured.
 template <class T>
-TraceColumns<T> trace_columns(const Result<T>& result) {
-  TraceColumns<T> columns;
-  const auto add = [&](const char* name, auto value) {
-    std::vector<T> values;
-    for (const ShiftSummary<T>& s : result.shifts)
-      values.push_back(s.updates > 0 ? value(s) : std::numeric_limits<T>::quiet_NaN());
-    columns.measured.emplace_back(name, std::move(values));
-  };
-  using Summary = ShiftSummary<T>;
-  add("shift_f_max", [](const Summary& s) { return s.f_max; });
-  add("shift_x_max", [](const Summary& s) { return s.x_max; });
-  add("shift_ratio_max", [](const Summary& s) { return s.ratio_max; });
-  add("d8_log10_ratio", [](const Summary& s) {
-    return s.sharp.measured > T(0) ? s.sharp.margin : std::numeric_limits<T>::quiet_NaN();
-  });
-  for (const Summary& s : result.shifts) columns.violations.push_back(s.sharp.violations);
-  return columns;
+constexpr TraceColumn<T> trace_columns[] = {
+    {"shift_f_max", [](const ShiftSummary<T>& s) { return s.f_max; }},
+    {"shift_x_max", [](const ShiftSummary<T>& s) { return s.x_max; }},
+    {"shift_ratio_max", [](const ShiftSummary<T>& s) { return s.ratio_max; }},
+    {"d8_log10_ratio", [](const ShiftSummary<T>& s) {
+       return s.sharp.measured > T(0) ? s.sharp.margin : std::numeric_limits<T>::quiet_NaN();
+     }}};
+
+template <class T>
+std::int32_t d8_violations(const ShiftSummary<T>& s) {
+  return s.sharp.violations;
+}
+
+// NaN where no update was measured.
+template <class T>
+std::vector<T> trace_column(const TraceColumn<T>& column, const Result<T>& result) {
+  std::vector<T> values;
+  for (const ShiftSummary<T>& s : result.shifts)
+    values.push_back(s.updates > 0 ? column.value(s) : std::numeric_limits<T>::quiet_NaN());
+  return values;
 }
 
 template <class T>
@@ -67,9 +66,11 @@ std::vector<std::byte> shard_bytes(const Cell& cell, std::int64_t chunk, const R
   add("objective", result.objective);
   add("grad_norm", result.gradient_norm);
   if (cell.options.trace == TraceKind::shifts) {
-    const TraceColumns<T> columns = trace_columns(result);
-    for (const auto& [name, values] : columns.measured) add(name, values);
-    add("d8_violations", columns.violations);
+    for (const TraceColumn<T>& column : trace_columns<T>)
+      add(column.name, trace_column(column, result));
+    std::vector<std::int32_t> violations;
+    for (const ShiftSummary<T>& s : result.shifts) violations.push_back(d8_violations(s));
+    add("d8_violations", violations);
   }
   if (cell.arrays) add_parameters(writer, cell.generate, result);
   const Json meta{{"cell", cell.id},
@@ -89,8 +90,7 @@ template std::vector<std::byte> shard_bytes(const Cell&, std::int64_t, const Res
 std::vector<std::string> measured_columns(const Cell& cell) {
   std::vector<std::string> names{"loss", "steps", "grad_norm"};
   if (cell.options.trace == TraceKind::shifts)
-    names.insert(names.end(), std::begin(trace_columns_of_numbers),
-                 std::end(trace_columns_of_numbers));
+    for (const TraceColumn<float>& column : trace_columns<float>) names.emplace_back(column.name);
   return names;
 }
 
@@ -100,9 +100,9 @@ std::int64_t shards_bytes(const Sweep& sweep) {
   std::int64_t sum = 0;
   for (const Cell& cell : sweep.cells) {
     const std::int64_t size = cell.single ? 4 : 8;
-    std::int64_t instance = 2 * 4 + 3 * size;  // status and steps; loss, objective, grad_norm
+    std::int64_t instance = 8 + 3 * size;  // status and steps; loss, objective, grad_norm
     if (cell.options.trace == TraceKind::shifts)
-      instance += 4 + std::ssize(trace_columns_of_numbers) * size;
+      instance += 4 + std::ssize(trace_columns<float>) * size;
     if (cell.arrays)
       instance +=
           size * cell.generate.d * std::int64_t{cell.generate.matrix ? cell.generate.d2 : 1};
