@@ -1,9 +1,7 @@
 #include "sweep_shard.hpp"
 
-#include <algorithm>
 #include <limits>
 #include <span>
-#include <utility>
 
 #include "npz.hpp"
 #include "softreg/version.hpp"
