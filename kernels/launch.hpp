@@ -20,11 +20,12 @@ struct Launch {
 };
 
 // Calls f.operator()<Policy, Opt>(resident) for the launch's policy and optimizer; a policy that
-// cannot hold numbers of T does not exist for T.
-template <class T, class F>
+// cannot hold numbers of T does not exist for T, nor one for bounds for a loss without a softmax.
+template <class LossT, class T, class F>
 void visit_kernel(const Launch& launch, F&& f) {
   visit_policy(launch.policy, [&]<class PolicyT>() {
-    if constexpr (sizeof(T) <= PolicyT::policy.max_value_bytes)
+    if constexpr (sizeof(T) <= PolicyT::policy.max_value_bytes &&
+                  (LossT::normalized || !PolicyT::policy.watches_bounds))
       visit_alternative<AnyOptimizer>(launch.optimizer, [&]<class Opt>() {
         f.template operator()<typename KernelOf<PolicyT>::Policy, Opt>(PolicyT::policy.placement ==
                                                                        Placement::resident);

@@ -41,7 +41,7 @@ SR_DEVICE const T* brought(const G& g, const T* from, std::int64_t values, T*& n
 
 // Instance i. shared: behind the group's scratch; values: numbers of T that it has behind the
 // Batch; workspace: the block's own.
-template <class LossT, class Opt, class G, class T>
+template <class LossT, class Opt, bool Watches, class G, class T>
 SR_DEVICE Outcome<T> solve_matrix(const G& g, const Batch<T>& batch, std::int64_t i, bool resident,
                                   unsigned char* shared, std::int64_t values, T* workspace) {
   static_assert(G::lanes == BlockTiles::policy.lanes, "shared memory is counted for its lanes");
@@ -76,7 +76,7 @@ SR_DEVICE Outcome<T> solve_matrix(const G& g, const Batch<T>& batch, std::int64_
   }
   const auto arrays = MemoryWorkspace<T>::carve(tile, kept, e, Opt::memory);
   T* const before = resident ? workspace : kept + MemoryWorkspace<T>::kept_size(e, Opt::memory);
-  return solve_in_memory<Kronecker<T>, LossT, Opt>(g, own, at, arrays, before);
+  return solve_in_memory<Kronecker<T>, LossT, Opt, Watches>(g, own, at, arrays, before);
 }
 
 }  // namespace softreg

@@ -18,7 +18,8 @@ struct KernelPolicy {
   int lanes;    // that share one instance: 32 is a warp, more a whole block
   int threads;  // per block
   int max_rows, max_parameters;
-  int max_value_bytes;  // widest number for which A fits the placement
+  int max_value_bytes;          // widest number for which A fits the placement
+  bool watches_bounds = false;  // for the trace `bounds`, and for nothing else
   SR_HD constexpr int groups_per_block() const { return threads / lanes; }
   SR_HD constexpr int rows_per_lane() const { return max_rows / lanes; }
 };
@@ -62,6 +63,16 @@ struct BlockTiles {
   static constexpr KernelPolicy policy{"block_tiles",    Placement::tiles, 256, 256,
                                        0x7fffffff - 256, 0x7fffffff - 256, 8};
 };
+
+// The trace `bounds` takes registers that other solves would miss, so it has kernels of its own.
+struct BlockStreamBounds {
+  static constexpr KernelPolicy policy{"block_stream_bounds", Placement::stream, 256, 256,
+                                       0x7fffffff - 256,      0x7fffffff - 256,  8,   true};
+};
+struct BlockTilesBounds {
+  static constexpr KernelPolicy policy{"block_tiles_bounds", Placement::tiles, 256, 256,
+                                       0x7fffffff - 256,     0x7fffffff - 256, 8,   true};
+};
 template <class PolicyT>
 struct KernelOf {
   using Policy = PolicyT;
@@ -72,9 +83,9 @@ struct KernelOf<BlockResident> {
 };
 
 // Cheapest first: the first that fits is chosen.
-using Policies =
-    std::tuple<WarpRegisters32x8, WarpRegisters64x16, WarpRegisters128x8, WarpRegisters256x8,
-               WarpRegisters64x32, BlockStream, BlockResident, BlockTiles>;
+using Policies = std::tuple<WarpRegisters32x8, WarpRegisters64x16, WarpRegisters128x8,
+                            WarpRegisters256x8, WarpRegisters64x32, BlockStream, BlockResident,
+                            BlockTiles, BlockStreamBounds, BlockTilesBounds>;
 inline constexpr int policy_count = std::tuple_size_v<Policies>;
 template <class List>
 struct PolicyTable;
@@ -93,6 +104,7 @@ struct Shape {
   std::int64_t segments = 1;
   bool matrix = false;
   std::int64_t resident_bytes = 0;  // shared memory that holds all of a matrix problem
+  bool bounds = false;              // are traced
 };
 
 constexpr bool is_of_matrices(const KernelPolicy& p) {
@@ -103,7 +115,7 @@ constexpr bool is_of_matrices(const KernelPolicy& p) {
 constexpr bool fits(const KernelPolicy& p, const Shape& s) {
   return s.rows <= p.max_rows && s.parameters <= p.max_parameters &&
          s.value_bytes <= p.max_value_bytes && is_of_matrices(p) == s.matrix &&
-         (p.placement != Placement::registers || s.segments == 1) &&
+         p.watches_bounds == s.bounds && (p.placement != Placement::registers || s.segments == 1) &&
          (p.placement != Placement::resident || s.resident_bytes <= max_shared_bytes);
 }
 

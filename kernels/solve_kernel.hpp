@@ -13,15 +13,15 @@ namespace softreg {
 // memory of a shift trace.
 template <class T>
 constexpr std::int64_t kernel_workspace(const KernelPolicy& p, const Extent& e, std::int64_t memory,
-                                        bool shifts) {
-  const std::int64_t trace = shifts ? ShiftWorkspace<T>::size(e) : 0;
+                                        Watched watched) {
+  const std::int64_t trace = ShiftWorkspace<T>::size(e, watched);
   using Workspace = MemoryWorkspace<T>;
   switch (p.placement) {
     case Placement::registers:
     case Placement::resident:
       return trace;
     case Placement::stream:
-      return memory_solve_values<T>(e, memory, shifts);
+      return memory_solve_values<T>(e, memory, watched);
     case Placement::tiles:
       break;
   }
@@ -74,11 +74,12 @@ SR_KERNEL void solve_kernel(Batch<T> batch, T* workspace, std::int64_t stride,
       e.p.load();
       outcome = trajectory<T>(e, batch.stop);
     } else if constexpr (P.placement == Placement::tiles) {
-      outcome =
-          solve_matrix<LossT, Opt>(g, batch, i, resident, shared + scratch, shared_values, own);
+      outcome = solve_matrix<LossT, Opt, P.watches_bounds>(g, batch, i, resident, shared + scratch,
+                                                           shared_values, own);
     } else {
       static_assert(P.placement == Placement::stream);
-      outcome = solve_in_memory<Dense<Matrix<const T>, T>, LossT, Opt>(g, batch, i, own);
+      outcome = solve_in_memory<Dense<Matrix<const T>, T>, LossT, Opt, P.watches_bounds>(g, batch,
+                                                                                         i, own);
     }
     g.once([&] { batch.outcome[i] = outcome; });
   }

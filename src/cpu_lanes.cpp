@@ -32,8 +32,8 @@ void solve_tiles(const Batch<T>& batch, std::int64_t i, T* workspace, const Team
   const TileExtent e = tile_extent(batch, i, sizeof(T));
   const auto arrays = TileWorkspace<T>::carve(workspace, e, Opt::memory);
   T* const before = arrays.slots + team.slots * arrays.slot_size;
-  Evaluator<Placement, LossT, Opt, T> evaluator{
-      {{batch, i, e, arrays, team}, batch, i, {before, static_cast<int>(e.instance.rows)}}};
+  Evaluator<Placement, LossT, Opt, T, true> evaluator{
+      {{batch, i, e, arrays, team}, batch, i, ShiftWorkspace<T>::of(before, e.instance)}};
   evaluator.p.load();
   batch.outcome[i] = trajectory<T>(evaluator, batch.stop);
 }
@@ -48,7 +48,7 @@ void solve_lanes(const Batch<T>& batch, std::int64_t i, T* workspace) {
   const auto own = LanesWorkspace<T>::carve(workspace, e);
   const T* const w = batch.weights_of(i);
   T* const before = own.solve + MemoryWorkspace<T>::size(e, Opt::memory);
-  Evaluator<Placement, LossT, Opt, T> evaluator{
+  Evaluator<Placement, LossT, Opt, T, true> evaluator{
       {{{},
         Op{fill_up(batch.a_of(i), padded, own.a)},
         fill_up(batch.target_of(i), n, padded, own.target),
@@ -59,7 +59,7 @@ void solve_lanes(const Batch<T>& batch, std::int64_t i, T* workspace) {
         MemoryWorkspace<T>::carve(own.solve, e, Opt::memory)},
        batch,
        i,
-       {before, padded}}};
+       ShiftWorkspace<T>::of(before, e)}};
   evaluator.p.load();
   batch.outcome[i] = trajectory<T>(evaluator, batch.stop);
 }

@@ -18,8 +18,8 @@ constexpr std::int64_t on_lanes(std::int64_t rows) {
 template <class T>
 struct LanesWorkspace {
   T *a, *target, *weights, *solve;
-  static std::int64_t size(const Extent& padded, std::int64_t memory, bool shifts) {
-    return padded.rows * (padded.parameters + 2) + memory_solve_values<T>(padded, memory, shifts);
+  static std::int64_t size(const Extent& padded, std::int64_t memory, Watched watched) {
+    return padded.rows * (padded.parameters + 2) + memory_solve_values<T>(padded, memory, watched);
   }
   static LanesWorkspace carve(T* p, const Extent& padded) {
     T *const target = p + padded.rows * padded.parameters, *const weights = target + padded.rows;

@@ -217,6 +217,7 @@ class Transfer {
           gather<T>(1, [&](std::int64_t i, T* out) { *out = from.operator_norm[i]; });
       to.shifts = device_.template take<ShiftSummary<T>>(n);
     }
+    if (from.bounds) to.bounds = device_.template take<BoundSummary<T>>(n);
     if (from.shift_f) {
       to.shift_f = device_.template take<T>(n * from.stop.max_steps);
       to.shift_x = device_.template take<T>(n * from.stop.max_steps);
@@ -245,6 +246,7 @@ class Transfer {
     const Outcome<T>* const outcome = from_device(b.outcome, n);
     const T* const losses = from_device(b.losses, n * b.tests);
     const ShiftSummary<T>* const shifts = from_device(b.shifts, n);
+    const BoundSummary<T>* const bounds = from_device(b.bounds, n);
     const T* const shift_f = from_device(b.shift_f, n * steps);
     const T* const shift_x = from_device(b.shift_x, n * steps);
     const Amount& has = chunk_.amount;
@@ -267,6 +269,7 @@ class Transfer {
           outcome[k].status == Status::not_run ? 0 : run_.batch.stop.tests(outcome[k].steps);
       put(losses, k * to.tests, to.losses, i * to.tests, tests);
       if (shifts) to.shifts[i] = shifts[k];
+      if (bounds) to.bounds[i] = bounds[k];
       put(shift_f, k * steps, to.shift_f, i * steps, outcome[k].steps);
       put(shift_x, k * steps, to.shift_x, i * steps, outcome[k].steps);
       put(output, here_.first_row(k), to.output, to.first_row(i), rows);

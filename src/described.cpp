@@ -87,7 +87,9 @@ BatchShape shape_of(const Batch<T>& b, const Options& options, bool describing) 
   s.weights_shared = b.weights_shared;
   s.started = b.start != nullptr;
   s.start_shared = b.start_shared;
-  s.shifts = options.trace == TraceKind::shifts;
+  const bool softmax = std::visit([](const auto& l) { return l.normalized; }, options.loss);
+  if (options.trace == TraceKind::shifts) s.watched = Watched::shifts;
+  if (options.trace == TraceKind::bounds) s.watched = softmax ? Watched::bounds : Watched::shifts;
   if (options.trace == TraceKind::loss) s.trace_values = b.tests;
   if (options.trace_full) s.trace_values = 2 * std::int64_t{options.stop.max_steps};
   s.describes = describing;

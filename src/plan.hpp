@@ -8,6 +8,7 @@
 
 #include "policy.hpp"
 #include "softreg/model/layout.hpp"
+#include "softreg/model/shift_summary.hpp"
 
 namespace softreg {
 
@@ -26,7 +27,7 @@ struct BatchShape {
   bool a1_shared = false, a2_shared = false;
   bool target_shared = false, weights_shared = false, start_shared = false;
   bool weighted = false, started = false;  // there is an array
-  bool shifts = false;                     // shift traces
+  Watched watched = Watched::nothing;      // traces of shifts or bounds
   std::int64_t trace_values = 0;  // numbers per instance of loss traces and full shift traces
   bool describes = false;         // evaluate
   bool anchored = false;          // a ridge or a ball acts on given starts

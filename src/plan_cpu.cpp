@@ -28,9 +28,7 @@ struct CpuNeed {
 
 // Of instance i on the CPU's lanes or tiles; `slots` threads share it.
 CpuNeed cpu_need(const BatchShape& s, std::int64_t i, std::int64_t slots, bool may_reduce = true) {
-  const auto traced = [&s](const Extent& e) {
-    return s.shifts ? ShiftWorkspace<float>::size(e) : 0;
-  };
+  const auto traced = [&s](const Extent& e) { return ShiftWorkspace<float>::size(e, s.watched); };
   if (may_reduce && reduces(s, i)) {
     BatchShape alone = s;
     alone.layout = reduced_layout(s.layout, i);
@@ -56,7 +54,7 @@ CpuNeed cpu_need(const BatchShape& s, std::int64_t i, std::int64_t slots, bool m
     return {rows, padded, own + traced(tiles.instance), 0, true};
   }
   e.rows = on_lanes(rows);
-  return {rows, e.rows, LanesWorkspace<float>::size(e, s.optimizer_memory, s.shifts)};
+  return {rows, e.rows, LanesWorkspace<float>::size(e, s.optimizer_memory, s.watched)};
 }
 
 [[noreturn]] void refuse_workspace(const BatchShape& s, std::int64_t instance, std::int64_t bytes,
@@ -114,7 +112,7 @@ CpuPlan plan_reference(const BatchShape& s, std::int64_t memory_limit) {
   std::int64_t largest = 0;
   each_kind(s.layout, [&](std::int64_t i) {
     const std::int64_t values =
-        memory_solve_values<float>(extent_of(s.layout, i), s.optimizer_memory, s.shifts);
+        memory_solve_values<float>(extent_of(s.layout, i), s.optimizer_memory, s.watched);
     if (values > plan.workspace_values) largest = i;
     plan.workspace_values = std::max(plan.workspace_values, values);
   });

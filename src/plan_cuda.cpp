@@ -45,10 +45,8 @@ std::int64_t array_bytes(const BatchShape& s, const Amount& has) {
   if (s.weighted && !s.weights_shared) bytes += aligned(has.rows * v);
   if (s.started && !s.start_shared) bytes += aligned(n * d * v);
   if (l.begin2) bytes += aligned((n + 1) * 8) + 3 * aligned((has.blocks + 1) * 8);
-  if (s.shifts)
-    bytes += aligned(n * v) + aligned(n * with_type(s.value_bytes, [](auto t) {
-                                        return std::int64_t(sizeof(ShiftSummary<decltype(t)>));
-                                      }));
+  if (s.watched != Watched::nothing)
+    bytes += aligned(n * v) + aligned(n * watched_bytes(s)) + alignment;
   bytes += 3 * alignment + n * s.trace_values * v;
   if (s.describes)
     bytes += 2 * aligned(has.rows * v) + aligned(n * d * v) + aligned(has.rows1 * l.d2 * v) +
@@ -63,7 +61,7 @@ Chunk size_chunk(const BatchShape& s, std::int64_t shared, const DeviceInfo& dev
   const auto [values, shared_memory] = with_type(s.value_bytes, [&](auto t) {
     using T = decltype(t);
     const Extent& e = amount.largest;
-    return std::pair{kernel_workspace<T>(p, e, s.optimizer_memory, s.shifts),
+    return std::pair{kernel_workspace<T>(p, e, s.optimizer_memory, s.watched),
                      kernel_shared_bytes<T>(p, e, s.layout, s.optimizer_memory, s.weighted)};
   });
   const std::int64_t groups = last - first, per_block = p.groups_per_block();
@@ -120,9 +118,9 @@ std::vector<std::int64_t> sorted_by_policy(const BatchShape& s, std::span<const 
   std::int64_t counts[policy_count] = {};
   for (std::size_t k = 0; k < runs.size(); ++k) {
     const Extent e = extent_of(s.layout, runs[k]);
-    const int chosen =
-        choose_policy({e.rows, e.parameters, s.value_bytes, e.segments, s.layout.matrix,
-                       s.layout.matrix ? resident_bytes(s, runs[k], e) : 0});
+    const int chosen = choose_policy(
+        {e.rows, e.parameters, s.value_bytes, e.segments, s.layout.matrix,
+         s.layout.matrix ? resident_bytes(s, runs[k], e) : 0, s.watched == Watched::bounds});
     if (chosen < 0) refuse_shape(s, runs[k]);
     policy[k] = static_cast<std::int8_t>(chosen);
     ++counts[chosen];

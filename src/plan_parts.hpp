@@ -18,6 +18,9 @@ auto with_type(int value_bytes, F f) {
   return value_bytes == 4 ? f(float{}) : f(double{});
 }
 
+// Of what traces of shifts and bounds keep of one instance.
+std::int64_t watched_bytes(const BatchShape& shape);
+
 // "instance 3 (64 x 16, 4 bytes a number)"
 std::string describe(const BatchShape& shape, std::int64_t instance);
 

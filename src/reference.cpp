@@ -13,11 +13,11 @@ template <class LossT, class Opt, class T>
 void solve_one(const Batch<T>& batch, std::int64_t i, std::vector<T>& workspace) {
   const LaneGroup<1> lane;
   workspace.resize(static_cast<std::size_t>(
-      memory_solve_values<T>(extent_of(batch, i), Opt::memory, batch.shifts != nullptr)));
-  batch.outcome[i] =
-      batch.matrix ? solve_in_memory<Kronecker<T>, LossT, Opt>(lane, batch, i, workspace.data())
-                   : solve_in_memory<Dense<Matrix<const T>, T>, LossT, Opt>(lane, batch, i,
-                                                                            workspace.data());
+      memory_solve_values<T>(extent_of(batch, i), Opt::memory, batch.watched())));
+  batch.outcome[i] = batch.matrix ? solve_in_memory<Kronecker<T>, LossT, Opt, true>(
+                                        lane, batch, i, workspace.data())
+                                  : solve_in_memory<Dense<Matrix<const T>, T>, LossT, Opt, true>(
+                                        lane, batch, i, workspace.data());
 }
 
 template <class T>

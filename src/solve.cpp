@@ -69,6 +69,7 @@ struct LiveSolve<T>::State {
   AlignedVector<T> output, dlogits, gradient, attended, log_mass;
   std::vector<Outcome<T>> outcome;
   std::vector<ShiftSummary<T>> shifts;
+  std::vector<BoundSummary<T>> bounds;
 
   mutable std::mutex mutex;  // guards what follows
   bool allocated =
@@ -115,10 +116,14 @@ struct LiveSolve<T>::State {
     b.outcome = outcome.data();
     run.finished.assign(size(count()), 0);
     if (options.trace == TraceKind::loss) b.losses = make(losses, count() * b.tests);
-    if (run.shape.shifts) {
+    if (run.shape.watched != Watched::nothing) {
       shifts.assign(size(count()), {});
       b.shifts = shifts.data();
       b.operator_norm = make(norms, count());
+    }
+    if (run.shape.watched == Watched::bounds) {
+      bounds.assign(size(count()), {});
+      b.bounds = bounds.data();
     }
     if (options.trace_full) {
       b.shift_f = make(shift_f, count() * options.stop.max_steps);
@@ -137,7 +142,7 @@ struct LiveSolve<T>::State {
 
   // Screens the instances; those that cannot run are finished at once.
   void screen() {
-    Prepared<T> p = prepare(problem, options, run.shape.shifts);
+    Prepared<T> p = prepare(problem, options, run.shape.watched != Watched::nothing);
     run.fit.clear();
     for (std::int64_t i = 0; i < count(); ++i) {
       if (p.status[size(i)] == Status::not_run) {
@@ -223,6 +228,7 @@ struct LiveSolve<T>::State {
     if (!losses.empty())
       std::copy_n(losses.data() + i * tests, tests, r.trace_loss.data() + i * tests);
     if (!shifts.empty()) r.shifts[size(i)] = shifts[size(i)];
+    if (!bounds.empty()) r.bounds[size(i)] = bounds[size(i)];
     if (!shift_f.empty()) {
       std::copy_n(shift_f.data() + i * steps, o.steps, r.shift_f.data() + i * steps);
       std::copy_n(shift_x.data() + i * steps, o.steps, r.shift_x.data() + i * steps);
@@ -246,7 +252,8 @@ struct LiveSolve<T>::State {
         r.trace_step.push_back(static_cast<int>(std::min<std::int64_t>(
             std::int64_t{k} * options.stop.check_every, options.stop.max_steps)));
     }
-    if (run.shape.shifts) r.shifts.resize(size(count));
+    if (run.shape.watched != Watched::nothing) r.shifts.resize(size(count));
+    if (run.shape.watched == Watched::bounds) r.bounds.resize(size(count));
     if (options.trace_full) {
       r.shift_f.assign(size(count * options.stop.max_steps), quiet_nan<T>());
       r.shift_x = r.shift_f;

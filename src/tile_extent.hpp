@@ -3,6 +3,7 @@
 #pragma once
 #include <cstdint>
 
+#include "softreg/model/bound_pass.hpp"
 #include "softreg/model/layout.hpp"
 
 namespace softreg {
@@ -85,7 +86,7 @@ struct TileRows {
 
 template <class T>
 struct TileWorkspace {
-  static constexpr int totals = 4;
+  static constexpr int totals = all_totals;
   T *x, *point, *grad, *memory, *shift, *partial, *transposed, *copied, *attended;
   TileRows<T>* tiles;
   T* slots;  // slot_size numbers each

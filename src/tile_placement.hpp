@@ -25,6 +25,7 @@ struct TileSource {
 // One tile in the hands of one thread.
 template <class T>
 struct Tile {
+  static constexpr int lanes = tile_lanes;
   static constexpr LaneGroup<tile_lanes, true> g{};
   const TileSource<T>& p;
   const TileRows<T>& at;

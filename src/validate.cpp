@@ -205,8 +205,9 @@ void validate(const Options& o) {
                 fmt::format("logit_weight is {} but must be a finite number", o.logit_weight));
   check_int(o.threads, 0, "threads");
   check_int(o.memory_limit, 0, "memory_limit");
-  if (o.trace_full && o.trace != TraceKind::shifts)
-    throw Error(ErrorKind::usage, "a full trace was asked for but the trace is not 'shifts'");
+  if (o.trace_full && o.trace != TraceKind::shifts && o.trace != TraceKind::bounds)
+    throw Error(ErrorKind::usage,
+                "a full trace was asked for but the trace is not 'shifts' or 'bounds'");
 }
 
 template <class T>

@@ -45,7 +45,8 @@ std::vector<Case> cases(const Shapes& shapes, std::int64_t count, int steps) {
         if (k % 6 == 2) c.options.logit_weight = 0.25;
         if (k % 7 == 3) c.options.ball = 0.3;
         if (k % 2 == 1) c.options.trace = k % 4 == 1 ? TraceKind::loss : TraceKind::shifts;
-        c.options.trace_full = c.options.trace == TraceKind::shifts;
+        if (k % 8 == 3) c.options.trace = TraceKind::bounds;
+        c.options.trace_full = k % 4 == 3;
         all.push_back(c);
       }
   return all;
@@ -271,6 +272,7 @@ template <class T>
 std::int64_t expect_warp_bits(const Case& c) {
   const TestBatch<T> p = make_batch<T>(c.recipe);
   Options options = c.options;
+  if (options.trace == TraceKind::bounds) options.trace = TraceKind::shifts;  // that is a block's
   options.device = Device::cpu;
   const Result<T> cpu = solve(p.view(), options);
   options.device = Device::cuda;

@@ -200,7 +200,15 @@ std::string difference(const Result<T>& r, std::int64_t i, const Result<T>& s, s
                      same(a.x_max, b.x_max) && same(a.x_sum, b.x_sum) &&
                      same(a.ratio_max, b.ratio_max) && same_watch(a.sharp, b.sharp) &&
                      same_watch(a.paper, b.paper) && same_watch(a.paper_at_4, b.paper_at_4);
-  return equal ? "" : "shift summaries differ";
+  if (!equal || r.bounds.empty() != s.bounds.empty()) return "shift summaries differ";
+  if (r.bounds.empty()) return "";
+  const BoundSummary<T>&e = r.bounds[at(i)], &f = s.bounds[at(k)];
+  bool alike = e.updates == f.updates && e.small_steps == f.small_steps &&
+               same(e.target_shift, f.target_shift) && same(e.identity, f.identity) &&
+               same(e.data_shift, f.data_shift) && same(e.error_change, f.error_change);
+  for (int w = 0; w < bound_count; ++w)
+    alike = alike && same_watch(e.watch[w], f.watch[w]) && e.watch[w].judged == f.watch[w].judged;
+  return alike ? "" : "bound summaries differ";
 }
 
 // The first difference between two results of the same batch.

@@ -87,8 +87,9 @@ TEST(Bounds, NothingMeasuredIsNan) {
 template <class T, int Lanes, class LossT>
 class Watched {
  public:
-  Watched(int rows, int parameters, std::vector<T> a)
-      : a_(std::move(a)), target_(size(rows), T(1) / T(rows)), x_(size(parameters)), shift_f_(1) {
+  Watched(int rows, int parameters, std::vector<T> a, std::vector<T> b = {})
+      : a_(std::move(a)), target_(std::move(b)), x_(size(parameters)) {
+    target_.resize(size(rows), target_.empty() ? T(1) / T(rows) : T(0));
     const Matrix<const T> matrix{a_.data(), rows, parameters, parameters, 1};
     const double norm = operator_norm_bound(matrix);
     norm_ = static_cast<T>(norm);
@@ -97,10 +98,11 @@ class Watched {
     batch_.d2 = parameters;
     batch_.m = rows;
     batch_.shifts = &summary_;
+    batch_.bounds = &bounds_;
     batch_.operator_norm = &norm_;
     const Extent extent = extent_of(batch_, 0);
     workspace_.resize(size(MemoryWorkspace<T>::size(extent, 0)));
-    before_.resize(size(ShiftWorkspace<T>::size(extent)));
+    before_.resize(size(ShiftWorkspace<T>::size(extent, softreg::Watched::bounds)), quiet_nan<T>());
     evaluator_.emplace_back(Solver{{{{},
                                      {matrix},
                                      target_.data(),
@@ -111,7 +113,7 @@ class Watched {
                                      MemoryWorkspace<T>::carve(workspace_.data(), extent, 0)},
                                     batch_,
                                     0,
-                                    {before_.data(), static_cast<int>(extent.rows)}}});
+                                    ShiftWorkspace<T>::of(before_.data(), extent)}});
     evaluator_[0].p.load();
     evaluator_[0].init();
   }
@@ -123,26 +125,37 @@ class Watched {
     evaluator_[0].evaluate(step_++, false);
   }
   const ShiftSummary<T>& summary() const { return summary_; }
+  const BoundSummary<T>& bounds() const { return bounds_; }
   T norm() const { return norm_; }
 
  private:
   using Placement = MemoryPlacement<LaneGroup<Lanes>, Dense<Matrix<const T>, T>, 0, T>;
-  using Solver = Evaluator<Placement, LossT, GradientDescent, T>;
+  using Solver = softreg::Evaluator<Placement, LossT, GradientDescent, T, true>;
   static std::size_t size(std::int64_t n) { return static_cast<std::size_t>(n); }
 
-  std::vector<T> a_, target_, x_, shift_f_, workspace_, before_;
+  std::vector<T> a_, target_, x_, workspace_, before_;
   T norm_;
   Batch<T> batch_;
   ShiftSummary<T> summary_{};
+  BoundSummary<T> bounds_{};
   std::vector<Solver> evaluator_;
   int step_ = 0;
 };
 
 struct Tally {
-  std::int64_t updates = 0, violations = 0, above_rounding = 0;
-  double closest = HUGE_VAL;
-  template <class T>
-  void add(const ShiftSummary<T>& s) {
+  std::int64_t updates = 0, violations = 0, above_rounding = 0, judged[bound_count] = {};
+  double closest = HUGE_VAL, loose[bound_count];
+  Tally() { std::fill(std::begin(loose), std::end(loose), HUGE_VAL); }
+  template <class W>
+  void add(const W& watched) {
+    const auto& s = watched.summary();
+    using T = std::decay_t<decltype(s.f_max)>;
+    for (int k = 0; k < bound_count; ++k) {
+      const auto& watch = watched.bounds().watch[k];
+      judged[k] += watch.judged;
+      violations += watch.violations;
+      if (watch.measured > T(0)) loose[k] = std::min(loose[k], double(watch.margin));
+    }
     updates += s.updates;
     violations += s.sharp.violations + s.paper.violations + s.paper_at_4.violations;
     if (s.sharp.measured > T(0)) {
@@ -151,6 +164,21 @@ struct Tally {
     }
   }
 };
+
+// Targets in the simplex: flat, one-hot, sparse, dense.
+template <class T>
+std::vector<T> any_target(int rows, int kind, Rng& rng) {
+  std::vector<double> b(static_cast<std::size_t>(rows), 0);
+  std::exponential_distribution<double> part;
+  for (double& v : b)
+    v = kind % 5 == 0 ? 1 : kind % 5 == 1 ? 0 : kind % 5 == 2 && rng() % 4 ? 0 : part(rng);
+  b[rng() % b.size()] += 1e-3;
+  double sum = 0;
+  for (const double v : b) sum += v;
+  std::vector<T> rounded;
+  for (const double v : b) rounded.push_back(static_cast<T>(v / sum));
+  return rounded;
+}
 
 // Shapes of A (plain, near rank one, rows far from zero, one row apart), sizes of A and x from tiny
 // to far beyond exp's range, and steps from none over single roundings to all of x.
@@ -180,7 +208,7 @@ void random_updates(int instances, int steps, unsigned seed, Tally& tally) {
         a.push_back(static_cast<T>(scale * v / std::sqrt(double(parameters))));
       }
     }
-    Watched<T, Lanes, LossT> watched(rows, parameters, a);
+    Watched<T, Lanes, LossT> watched(rows, parameters, a, any_target<T>(rows, c, rng));
     for (T& v : x) v = static_cast<T>(normal(rng));
     watched.move_to(x);
     for (int s = 0; s < steps; ++s) {
@@ -189,13 +217,18 @@ void random_updates(int instances, int steps, unsigned seed, Tally& tally) {
       if (rng() % 16 == 0) x[0] = std::nextafter(x[0], infinity<T>());
       watched.move_to(x);
     }
-    tally.add(watched.summary());
+    tally.add(watched);
     ASSERT_EQ(watched.summary().sharp.violations, 0)
         << rows << " rows, " << parameters << " parameters, scale " << scale << ", family "
         << family << ", margin " << watched.summary().sharp.margin << ", measured "
         << watched.summary().sharp.measured;
     ASSERT_EQ(watched.summary().paper.violations, 0);
     ASSERT_EQ(watched.summary().paper_at_4.violations, 0);
+    for (int k = 0; k < bound_count; ++k)
+      ASSERT_EQ(watched.bounds().watch[k].violations, 0)
+          << "bound " << k << ", " << rows << " rows, " << parameters << " parameters, scale "
+          << scale << ", family " << family << ", margin " << watched.bounds().watch[k].margin
+          << ", measured " << watched.bounds().watch[k].measured;
   }
 }
 
@@ -232,7 +265,7 @@ void tight_updates(int count, unsigned seed, Tally& tally) {
     watched.move_to({t / 2, common});
     watched.move_to({T(0), common});
     watched.move_to({t / 3, common});
-    tally.add(watched.summary());
+    tally.add(watched);
     ASSERT_EQ(watched.summary().sharp.violations, 0)
         << "t " << t << ", common " << common << ", margin " << watched.summary().sharp.margin;
   }

@@ -300,7 +300,7 @@ TYPED_TEST(CudaBits, NeedNoMoreMemoryThanThePlanSays) {
       p.w = std::span<const TypeParam>(numbers.w).first(size(p.n) * (variant & 8 ? 1 : 2));
     Options options = on(Device::cuda, 1);  // one step: memory is the matter
     if (variant & 64) options.trace = TraceKind::loss;
-    if (variant & 128) options.trace = TraceKind::shifts;
+    if (variant & 128) options.trace = variant & 2 ? TraceKind::bounds : TraceKind::shifts;
     options.trace_full = (variant & 128) && (variant & 64);
     device.peak = 0;
     EXPECT_GE(solve(p, options).plan.workspace_bytes, std::int64_t(device.peak)) << variant;

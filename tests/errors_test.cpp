@@ -134,9 +134,9 @@ TEST(Errors, EverySentenceAboutOptions) {
   expect_option_error({.threads = -3}, "threads is -3 but must be at least 0");
   expect_option_error({.memory_limit = -1}, "memory_limit is -1 but must be at least 0");
   expect_option_error({.trace_full = true},
-                      "a full trace was asked for but the trace is not 'shifts'");
+                      "a full trace was asked for but the trace is not 'shifts' or 'bounds'");
   expect_option_error({.trace = TraceKind::loss, .trace_full = true},
-                      "a full trace was asked for but the trace is not 'shifts'");
+                      "a full trace was asked for but the trace is not 'shifts' or 'bounds'");
 }
 
 TEST(Errors, OptionsThatSinglePrecisionCannotHold) {

@@ -55,7 +55,7 @@ std::vector<Case> cases(std::int64_t count, const std::vector<std::array<std::in
         if (k % 4 == 3) c.options.ball = 0.75;
         if (k % 6 == 1) c.options.trace = TraceKind::loss;
         if (k % 6 == 4) {
-          c.options.trace = TraceKind::shifts;
+          c.options.trace = k % 12 == 4 ? TraceKind::shifts : TraceKind::bounds;
           c.options.trace_full = true;
         }
         all.push_back(c);

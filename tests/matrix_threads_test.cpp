@@ -16,7 +16,8 @@ void expect_the_bits_of_one_thread(const Problem& problem, std::size_t k, std::i
             .optimizer = optimizer_at(k % 2, automatic_step_size),
             .device = Device::cpu};
   o.stop = {.max_steps = 6, .gradient_norm = 0, .check_every = 2};
-  o.trace = k % 3 == 0 ? TraceKind::shifts : TraceKind::loss;
+  constexpr TraceKind kinds[] = {TraceKind::shifts, TraceKind::loss, TraceKind::bounds};
+  o.trace = kinds[k % 3];
   o.threads = 1;
   const Result<T> alone = solve(problem, o);
   for (const int threads : {2, 5, 8}) {

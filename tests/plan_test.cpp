@@ -48,6 +48,17 @@ TEST(Policy, IsTheRestatedOneAtEveryBoundary) {
   std::printf("[count] policies chosen: %lld\n", static_cast<long long>(choices));
 }
 
+TEST(Policy, BoundsHaveKernelsOfTheirOwn) {
+  for (const int bytes : {4, 8}) {
+    Shape vector{5, 2, bytes}, matrix{5, 2, bytes, 3, true, 100};
+    vector.bounds = matrix.bounds = true;
+    EXPECT_EQ(policies[choose_policy(vector)].name, "block_stream_bounds");
+    EXPECT_EQ(policies[choose_policy(matrix)].name, "block_tiles_bounds");
+    matrix.bounds = false;
+    EXPECT_EQ(policies[choose_policy(matrix)].name, "block_resident");
+  }
+}
+
 TEST(Policy, HoldsWhatAnIndexCanCountAndNoMore) {
   const std::int64_t most = policies[policy_count - 1].max_rows;
   for (const KernelPolicy& p : policies) {
@@ -114,11 +125,13 @@ void check_plan(const CudaPlan& plan, const BatchShape& s, std::span<const std::
       const std::int64_t i = plan.order[static_cast<std::size_t>(k)], n = s.layout.rows_of(i);
       // In parentheses: RapidCheck's own || would look before the first.
       RC_ASSERT((k == c.first || i > plan.order[static_cast<std::size_t>(k) - 1]));
-      RC_ASSERT(policies[c.policy].name == restated(n, s.layout.d2, s.value_bytes));
+      RC_ASSERT(policies[c.policy].name == (s.watched == Watched::bounds
+                                                ? "block_stream_bounds"
+                                                : restated(n, s.layout.d2, s.value_bytes)));
       rows += n;
       workspace =
           std::max(workspace, kernel_workspace<float>(policies[c.policy], extent_of(s.layout, i),
-                                                      s.optimizer_memory, s.shifts));
+                                                      s.optimizer_memory, s.watched));
     }
     RC_ASSERT(c.amount.rows == rows && c.amount.rows2 == rows);
     RC_ASSERT(c.amount.instances == c.last - c.first);
@@ -186,7 +199,7 @@ void draw(Drawn& d) {
   s.started = flag();
   s.start_shared = flag();
   s.weights_shared = flag();
-  s.shifts = flag();
+  s.watched = *rc::gen::element(Watched::nothing, Watched::shifts, Watched::bounds);
   s.describes = flag();
   s.trace_values = flag() ? *rc::gen::inRange<std::int64_t>(1, 2000) : 0;
   if (flag()) {
@@ -514,11 +527,14 @@ TEST(CpuPlan, HoldsTheLongestInstanceAndEverythingAskedFor) {
     for (std::int64_t i = 0; i < s.layout.count; ++i)
       longest = std::max(longest, (s.layout.all_rows_of(i) + 31) / 32 * 32);
     const std::int64_t dimension = s.layout.d2;
+    std::int64_t traced = 0;
+    if (s.watched != Watched::nothing) traced = 2 * longest + dimension;
+    // The gradient of the step before, nine numbers of its softmax, |f - b|; what is judged.
+    if (s.watched == Watched::bounds) traced += dimension + 9 + 1 + 6 * bound_count;
     // A, b, w, z, u; x, the point, the gradient and the optimizer's numbers; the shift; f, z and x
     // of the step before. What evaluate() describes goes straight to the results.
-    RC_ASSERT(plan.workspace_values == longest * (dimension + 4) +
-                                           (3 + s.optimizer_memory) * dimension + 1 +
-                                           (s.shifts ? 2 * longest + dimension : 0));
+    RC_ASSERT(plan.workspace_values ==
+              longest * (dimension + 4) + (3 + s.optimizer_memory) * dimension + 1 + traced);
     RC_ASSERT(!plan.team);
     RC_ASSERT(plan.bytes >= plan.threads * plan.workspace_values * s.value_bytes);
     RC_ASSERT(plan.padding >= 0 && plan.padding < 1);

@@ -1,5 +1,5 @@
 """What ptxas gave every CUDA kernel in the built objects: no stack frame and no local memory (so no
-spill), and no more registers than the policy's block can have. Prints one line per policy and
+spill), but for two traces; and no more registers than the policy's block can have. Prints one line per policy and
 number type. Needs no GPU."""
 import collections
 import os
@@ -13,6 +13,9 @@ BUILD = pathlib.Path(os.environ["SOFTREG_BUILD_DIR"])
 POLICIES = pathlib.Path(os.environ["SOFTREG_SOURCE_DIR"]) / "kernels/policy.hpp"
 REGISTER_FILE = 65536  # per multiprocessor; a block must fit, and ptxas hands out eights
 REGISTER_LIMIT = 255  # per thread: the instruction set names no more
+# Bytes of a thread's stack frame. The kernels of the trace `bounds` keep some thirty sums, which in
+# float64 are sixty registers; they spill a few of them once a step.
+STACK_LIMIT = collections.defaultdict(int, {("BlockStreamBounds", "double"): 128, ("BlockTilesBounds", "double"): 192})
 
 
 def register_ceilings():
@@ -45,9 +48,9 @@ def policy_and_type(name):
     return found.groups()
 
 
-def violations(rows, ceiling):
+def violations(rows, ceiling, stack_limit=lambda _: 0):
     for name, registers, stack, local in rows:
-        if stack or local:
+        if stack > stack_limit(name) or local:
             yield f"{stack} bytes of stack, {local} bytes of local memory: {name}"
         if registers > ceiling(name):
             yield f"{registers} registers, at most {ceiling(name)}: {name}"
@@ -64,13 +67,16 @@ def test_every_kernel_stays_in_registers():
         rows = kernels(path)
         assert rows, f"no kernel in {path.name}"
         sentences += [f"{path.name}: {sentence}" for sentence in
-                      violations(rows, lambda name: ceilings[policy_and_type(name)[0]])]
+                      violations(rows, lambda name: ceilings[policy_and_type(name)[0]],
+                                 lambda name: STACK_LIMIT[policy_and_type(name)])]
         for name, registers, _, _ in rows:
             table[policy_and_type(name)].append(registers)
     print(f"\n{'policy':24} {'type':8} {'kernels':>8} {'registers':>12} {'at most':>8}")
     for (policy, number), registers in sorted(table.items()):
         print(f"{policy:24} {number:8} {len(registers):8} {min(registers):6} ..{max(registers):4} {ceilings[policy]:8}")
-    print(f"[count] kernels without stack frame and spills: {sum(map(len, table.values()))}")
+    spilling = sum(len(v) for k, v in table.items() if k in STACK_LIMIT)
+    print(f"[count] kernels without stack frame and spills: {sum(map(len, table.values())) - spilling}, "
+          f"of traces with a small frame: {spilling}")
     assert sentences == []
 
 

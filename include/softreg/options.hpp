@@ -9,7 +9,8 @@
 namespace softreg {
 
 enum class Device { automatic, reference, cpu, cuda };
-enum class TraceKind { none, loss, shifts };
+// bounds: shifts and, of losses with a softmax, all other quantities of the theorems.
+enum class TraceKind { none, loss, shifts, bounds };
 
 struct Progress {
   std::int64_t finished = 0, count = 0;  // instances
@@ -26,7 +27,7 @@ struct Options {
       0;            // adds 1/2 |diag(w) A x|^2 with w = logit_weight, unless the problem has w
   double ball = 0;  // > 0: projects on |x| <= ball after every step
   TraceKind trace = TraceKind::none;
-  bool trace_full = false;  // shifts: also every update's |df| and |dx|
+  bool trace_full = false;  // shifts, bounds: also every update's |df| and |dx|
   Device device = Device::automatic;
   int threads = 0;                // CPU; 0: all cores
   std::int64_t memory_limit = 0;  // bytes of workspace; 0: what the device has

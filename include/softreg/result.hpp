@@ -41,6 +41,7 @@ struct Result {
   std::vector<T> trace_loss;                      // (count, tests), NaN after the end
   std::vector<std::int32_t> trace_step;           // (tests)
   std::vector<ShiftSummary<T>> shifts;            // (count)
+  std::vector<BoundSummary<T>> bounds;            // (count), trace bounds
   std::vector<T> shift_f, shift_x;                // (count, max_steps), NaN after the end
   std::vector<Message> messages;                  // at most 100: what was wrong with which instance
   std::vector<std::string> warnings;              // about the call

@@ -70,13 +70,15 @@ SolveFlags::SolveFlags(Flags& flags, const std::string& verb, bool can_trace)
       fail_on_(flags.value(
           {"--fail-on", "WHAT", "not-converged, bad-input or any: exit 3 if there is one"})),
       seed_(flags.value({"--seed", "N", "noted in the document; nothing here is random", "0"})),
-      trace_(can_trace ? flags.value(
-                             {"--trace", "none|loss|shifts", "what to note along the way", "none"})
-                       : flags.value({"--trace", "shifts", "what `check` needs", "shifts"})),
+      trace_(can_trace ? flags.value({"--trace", "none|loss|shifts|bounds",
+                                      "what to note along the way", "none"})
+                       : flags.value(
+                             {"--trace", "bounds|shifts", "all quantities, or f alone", "bounds"})),
       sequence_(flags.toggle("--sequence", "not available in this version")),
       dry_run_(flags.toggle("--dry-run", "print the plan and its memory, solve nothing")) {
   if (!can_trace) return;
-  trace_full_ = &flags.toggle("--trace-full", "with --trace shifts: also every update's shifts");
+  trace_full_ =
+      &flags.toggle("--trace-full", "with --trace shifts or bounds: also every update's shifts");
 }
 
 ProblemFile SolveFlags::read_problem(Terminal& terminal) const {
@@ -96,17 +98,20 @@ ProblemFile SolveFlags::read_problem(Terminal& terminal) const {
 }
 
 void SolveFlags::fill_trace(Options& options) const {
-  options.trace = TraceKind::shifts;
   if (trace_full_ == nullptr) {
-    parse_choice(trace_, {"shifts"});
+    options.trace =
+        parse_choice(trace_, {"bounds", "shifts"}) == 0 ? TraceKind::bounds : TraceKind::shifts;
     return;
   }
-  constexpr TraceKind kinds[] = {TraceKind::none, TraceKind::loss, TraceKind::shifts};
-  options.trace = kinds[parse_choice(trace_, {"none", "loss", "shifts"})];
+  constexpr TraceKind kinds[] = {TraceKind::none, TraceKind::loss, TraceKind::shifts,
+                                 TraceKind::bounds};
+  options.trace = kinds[parse_choice(trace_, {"none", "loss", "shifts", "bounds"})];
   options.trace_full = *trace_full_;
-  if (options.trace_full && options.trace != TraceKind::shifts) {
-    throw Error(ErrorKind::usage,
-                fmt::format("--trace-full needs --trace shifts, not --trace {}", trace_.text));
+  if (options.trace_full && options.trace != TraceKind::shifts &&
+      options.trace != TraceKind::bounds) {
+    throw Error(
+        ErrorKind::usage,
+        fmt::format("--trace-full needs --trace shifts or bounds, not --trace {}", trace_.text));
   }
 }
 

@@ -20,7 +20,7 @@ Stop parse_stop(const Setting& max_steps, const Setting& tol, const Setting& che
 
 class SolveFlags {
  public:
-  // can_trace: --trace is free and --trace-full exists; otherwise shifts are traced.
+  // can_trace: --trace is free and --trace-full exists; otherwise bounds or shifts are traced.
   SolveFlags(Flags& flags, const std::string& verb, bool can_trace);
 
   // Throws Error (usage).

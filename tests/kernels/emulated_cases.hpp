@@ -28,6 +28,7 @@ enum Feature : unsigned {
   has_tolerance = 1u << 12,
   has_bad_neighbours = 1u << 13,  // instances that diverge, overflow, stall or have large logits
   is_cancelled = 1u << 14,
+  traces_bounds = 1u << 16,  // besides shifts
   underflows =
       1u << 15,  // products of A with x0 and with b are -0: padding must not change its sign
 };
@@ -55,6 +56,7 @@ template <class T>
 struct Written {
   std::vector<Outcome<T>> outcome;
   std::vector<ShiftSummary<T>> shifts;
+  std::vector<BoundSummary<T>> bounds;
   std::vector<T> x, losses, shift_f, shift_x, output, dlogits, gradient, attended, log_mass;
 
   // Empty, or the first place where the two differ. Places that neither has written are equal.
@@ -78,13 +80,23 @@ struct Written {
     compare("shifts", shifts, other.shifts, &S::updates, &S::f_max, &S::f_sum, &S::x_max, &S::x_sum,
             &S::ratio_max);
     using W = BoundWatch<T>;
+    const auto watches = [&compare](const char* name, const std::vector<W>& a,
+                                    const std::vector<W>& b) {
+      compare(name, a, b, &W::margin, &W::measured, &W::log10_bound, &W::hypotheses_hold,
+              &W::violations);
+    };
     for (const auto bound : {&S::sharp, &S::paper, &S::paper_at_4}) {
       std::vector<W> mine, theirs;
       for (const S& s : shifts) mine.push_back(s.*bound);
       for (const S& s : other.shifts) theirs.push_back(s.*bound);
-      compare("bound", mine, theirs, &W::margin, &W::measured, &W::log10_bound, &W::hypotheses_hold,
-              &W::violations);
+      watches("bound", mine, theirs);
     }
+    using B = BoundSummary<T>;
+    compare("bounds", bounds, other.bounds, &B::updates, &B::small_steps, &B::target_shift,
+            &B::identity, &B::data_shift, &B::error_change);
+    for (std::size_t i = 0; i < bounds.size(); ++i)
+      watches("bound", {bounds[i].watch, bounds[i].watch + bound_count},
+              {other.bounds[i].watch, other.bounds[i].watch + bound_count});
     const auto arrays = [&d](const char* name, const std::vector<T>& a, const std::vector<T>& b) {
       if (a.size() != b.size()) d = std::string(name) + " differ in length";
       for (std::size_t i = 0; i < a.size() && d.empty(); ++i)
@@ -171,6 +183,10 @@ class Instances {
       to.shifts.assign(count, {});
       b.shifts = to.shifts.data();
       b.operator_norm = norm_.data();
+      if (has(traces_bounds)) {
+        to.bounds.assign(count, {});
+        b.bounds = to.bounds.data();
+      }
       b.shift_f = room(to.shift_f, count * steps);
       b.shift_x = room(to.shift_x, count * steps);
     }

@@ -145,6 +145,7 @@ class EmulatedGpu final : public Gpu {
       expect_on_device(batch.outcome, count, "outcomes");
       expect_on_device(batch.losses, count * batch.tests, "losses");
       expect_on_device(batch.shifts, count, "shifts");
+      expect_on_device(batch.bounds, count, "bounds");
       expect_on_device(batch.operator_norm, batch.shifts ? count : 1, "operator norms");
       expect_on_device(batch.shift_f, count * steps, "shifts of f");
       expect_on_device(batch.shift_x, count * steps, "shifts of x");

@@ -15,13 +15,15 @@ template <int Lanes, class LossT, class Opt, class T>
 void solve_batch(const Batch<T>& batch) {
   const LaneGroup<Lanes> lanes;
   for (std::int64_t i = 0; i < batch.count; ++i) {
-    const std::int64_t values = memory_solve_values<T>(extent_of(batch, i), Opt::memory, true);
+    const std::int64_t values =
+        memory_solve_values<T>(extent_of(batch, i), Opt::memory, batch.watched());
     std::vector<T> memory(static_cast<std::size_t>(values), quiet_nan<T>());
     if (!batch.matrix)
-      batch.outcome[i] =
-          solve_in_memory<Dense<Matrix<const T>, T>, LossT, Opt>(lanes, batch, i, memory.data());
+      batch.outcome[i] = solve_in_memory<Dense<Matrix<const T>, T>, LossT, Opt, true>(
+          lanes, batch, i, memory.data());
     else if constexpr (Lanes == 256)  // no kernel has a matrix problem on fewer
-      batch.outcome[i] = solve_in_memory<Kronecker<T>, LossT, Opt>(lanes, batch, i, memory.data());
+      batch.outcome[i] =
+          solve_in_memory<Kronecker<T>, LossT, Opt, true>(lanes, batch, i, memory.data());
     else
       throw std::logic_error("no yardstick for matrix problems on these lanes");
   }

@@ -25,16 +25,17 @@ void emulate_kernel(int loss, const Launch& launch, const Batch<T>& batch, simt:
                     unsigned seed) {
   if constexpr (L < std::variant_size_v<AnyLoss>) {
     if (loss != L) return emulate_kernel<T, L + 1>(loss, launch, batch, order, seed);
+    using LossT = std::variant_alternative_t<L, AnyLoss>;
     bool ran = false;
-    visit_kernel<T>(launch, [&]<class PolicyT, class Opt>(bool resident) {
+    visit_kernel<LossT, T>(launch, [&]<class PolicyT, class Opt>(bool resident) {
       constexpr KernelPolicy p = PolicyT::policy;
       stain_stacks(p.threads);
       simt::emulate(
           {launch.blocks, p.threads, static_cast<std::size_t>(launch.shared_bytes), order, seed},
           [&] {
-            solve_kernel<PolicyT, std::variant_alternative_t<L, AnyLoss>, Opt, T>(
-                batch, static_cast<T*>(launch.workspace), launch.workspace_stride,
-                shared_values<T>(launch), resident);
+            solve_kernel<PolicyT, LossT, Opt, T>(batch, static_cast<T*>(launch.workspace),
+                                                 launch.workspace_stride, shared_values<T>(launch),
+                                                 resident);
           });
       ran = true;
     });

@@ -95,7 +95,7 @@ Written<T> emulated(const Instances<T>& instances, int policy, int loss, int opt
   launch.optimizer = optimizer;
   launch.blocks = blocks;
   launch.workspace_stride =
-      kernel_workspace<T>(p, most, optimizers[optimizer].memory, batch.shifts != nullptr);
+      kernel_workspace<T>(p, most, optimizers[optimizer].memory, batch.watched());
   launch.shared_bytes = static_cast<int>(kernel_shared_bytes<T>(
       p, most, batch, optimizers[optimizer].memory, batch.weights != nullptr));
   const std::size_t groups = static_cast<std::size_t>(blocks * p.groups_per_block());
@@ -145,9 +145,10 @@ std::vector<Case> edge_cases(int R, int D, int lanes, int max_steps) {
       uniform(1, 1, has_tolerance),
       uniform(1, D, traces_loss | has_ball),
       uniform(R, D, has_bad_neighbours | traces_loss | has_tolerance),
-      uniform(R - 1, D - 1, has_weights | shares_w | traces_shifts),
+      uniform(R - 1, D - 1, has_weights | shares_w | traces_shifts | traces_bounds),
       uniform(half, 2, has_ridge | has_ball | has_tolerance | has_bad_neighbours),
-      uniform(half - 1, 3, shares_a | shares_x0 | traces_shifts | has_bad_neighbours),
+      uniform(half - 1, 3,
+              shares_a | shares_x0 | traces_shifts | traces_bounds | has_bad_neighbours),
       uniform(std::min(half + 1, R), 1, has_weights | has_ridge | column_major | traces_loss),
       uniform(2, std::min(D, 5), has_bad_neighbours | shares_b),
       uniform(3, D, is_cancelled),
@@ -194,9 +195,14 @@ void compare_kernels(const LossChoice& loss, int max_steps, int runs, Tally& tal
   for (int policy = 0; policy < policy_count; ++policy) {
     const KernelPolicy& p = policies[policy];
     if (p.max_value_bytes < int(sizeof(T)) || is_of_matrices(p)) continue;
+    if (p.watches_bounds && !loss.distribution) continue;
     const bool stream = p.placement == Placement::stream;
-    for (const Case& c :
-         edge_cases(stream ? 300 : p.max_rows, stream ? 6 : p.max_parameters, p.lanes, max_steps))
+    for (Case c :
+         edge_cases(stream ? 300 : p.max_rows, stream ? 6 : p.max_parameters, p.lanes, max_steps)) {
+      if (p.watches_bounds)
+        c.features |= traces_shifts | traces_bounds;
+      else
+        c.features &= ~unsigned{traces_bounds};
       for (int optimizer = 0; optimizer < 2; ++optimizer) {
         if (loss.stationary_at_zero && (c.features & starts_at_zero)) continue;
         const Instances<T> instances = make<T>(c, p.lanes, loss, optimizer);
@@ -215,6 +221,7 @@ void compare_kernels(const LossChoice& loss, int max_steps, int runs, Tally& tal
               << " blocks, case " << c.seed - 17 << ": " << c.rows[0] << " x " << c.parameters;
         }
       }
+    }
   }
 }
 
@@ -265,7 +272,7 @@ Written<T> on_cpu(const Instances<T>& instances, const CpuIsa& isa, int loss, in
     alone.layout.m = batch.rows_of(i);
     alone.value_bytes = int(sizeof(T));
     alone.optimizer_memory = optimizers[optimizer].memory;
-    alone.shifts = batch.shifts != nullptr;
+    alone.watched = batch.watched();
     alone.describes = batch.output != nullptr;
     std::vector<T> workspace(static_cast<std::size_t>(plan_cpu(alone, 1, 0).workspace_values),
                              quiet_nan<T>());

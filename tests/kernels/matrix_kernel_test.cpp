@@ -26,7 +26,8 @@ class Prepared {
     norms_.assign(step_size_.size(), T(5));
   }
 
-  Batch<T> batch(Written<T>& to) const {
+  // bounds: traced besides shifts.
+  Batch<T> batch(Written<T>& to, bool bounds) const {
     Batch<T> b = described_.batch;
     const auto count = at(b.count);
     const auto room = [](std::vector<T>& v, std::int64_t n) {
@@ -41,6 +42,10 @@ class Prepared {
     to.shifts.assign(count, {});
     b.shifts = to.shifts.data();
     b.operator_norm = norms_.data();
+    if (bounds) {
+      to.bounds.assign(count, {});
+      b.bounds = to.bounds.data();
+    }
     b.shift_f = room(to.shift_f, b.count * b.stop.max_steps);
     b.shift_x = room(to.shift_x, b.count * b.stop.max_steps);
     if (describes_) {
@@ -60,19 +65,21 @@ class Prepared {
 };
 
 template <class T>
-Written<T> emulated(const Prepared<T>& prepared, Placement placement, int loss, int optimizer,
-                    simt::Order order) {
+Written<T> emulated(const Prepared<T>& prepared, Placement placement, bool bounds, int loss,
+                    int optimizer, simt::Order order) {
   Written<T> w;
-  const Batch<T> batch = prepared.batch(w);
+  const Batch<T> batch = prepared.batch(w, bounds);
   Launch launch;
   launch.optimizer = optimizer;
   launch.blocks = 2;
   Extent most;
   for (std::int64_t i = 0; i < batch.count; ++i) most.cover(extent_of(batch, i));
-  while (policies[launch.policy].placement != placement) ++launch.policy;
+  while (policies[launch.policy].placement != placement ||
+         policies[launch.policy].watches_bounds != bounds)
+    ++launch.policy;
   EXPECT_EQ(policies[launch.policy].lanes, lanes);
   launch.workspace_stride =
-      kernel_workspace<T>(policies[launch.policy], most, optimizer == 0 ? 0 : 1, true);
+      kernel_workspace<T>(policies[launch.policy], most, optimizer == 0 ? 0 : 1, batch.watched());
   launch.shared_bytes = static_cast<int>(kernel_shared_bytes<T>(
       policies[launch.policy], most, batch, optimizer == 0 ? 0 : 1, batch.weights != nullptr));
   std::vector<unsigned char> workspace(2 * at(launch.workspace_stride) * sizeof(T), 0xff);  // NaN
@@ -90,15 +97,22 @@ void expect_bits(const Problem& problem, const std::vector<Placement>& placement
   o.ball = seed % 3 == 0 ? 0.6 : 0;
   o.logit_weight = seed % 4 == 1 ? 0.3 : 0;
   const Prepared<T> prepared(problem, o, seed % 2 == 1);
-  Written<T> expected;
-  solve_on_lanes(loss, optimizer, lanes, prepared.batch(expected));
-  for (const simt::Order order :
-       {simt::Order::ascending, simt::Order::descending, simt::Order::shuffled})
-    for (const Placement placement : placements) {
-      ASSERT_EQ(emulated(prepared, placement, loss, optimizer, order).difference(expected), "")
-          << "loss " << loss << ", optimizer " << optimizer << ", seed " << seed;
-      compared += problem.count;
-    }
+  bool softmax = false;
+  visit_alternative<AnyLoss>(loss, [&softmax]<class LossT>() { softmax = LossT::normalized; });
+  for (const bool bounds : {false, true}) {
+    if (bounds && !softmax) continue;
+    Written<T> expected;
+    solve_on_lanes(loss, optimizer, lanes, prepared.batch(expected, bounds));
+    for (const simt::Order order :
+         {simt::Order::ascending, simt::Order::descending, simt::Order::shuffled})
+      for (const Placement placement : placements) {
+        if (bounds && placement == Placement::resident) continue;
+        ASSERT_EQ(
+            emulated(prepared, placement, bounds, loss, optimizer, order).difference(expected), "")
+            << "loss " << loss << ", optimizer " << optimizer << ", seed " << seed;
+        compared += problem.count;
+      }
+  }
 }
 
 void report(std::int64_t compared) {

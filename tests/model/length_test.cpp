@@ -1,4 +1,4 @@
-// Length<T> against long double over the whole range of exponents: no overflow or underflow on the
+// length_of against long double over the whole range of exponents: no overflow or underflow on the
 // way, infinite only where the true length does not fit, NaN and infinity passed on.
 #include "softreg/model/length.hpp"
 
@@ -16,9 +16,12 @@ namespace {
 
 template <class T>
 T length_of(const std::vector<T>& v) {
-  Length<T> s;
-  for (const T e : v) s.add(e);
-  return s.value();
+  const auto squares = [&v](T scale) {
+    T s = 0;
+    for (const T e : v) s = fma_(e * scale, e * scale, s);
+    return s;
+  };
+  return softreg::length_of(squares(T(1)), squares);
 }
 // The squares of all floats and doubles fit into a long double, subnormal ones included.
 template <class T>

@@ -33,6 +33,7 @@ struct Batch : Layout {
   int tests = 0;                             // length of one instance's losses
   T* losses = nullptr;                       // (count, tests)
   ShiftSummary<T>* shifts = nullptr;         // (count)
+  BoundSummary<T>* bounds = nullptr;         // (count) or null; with shifts
   const T* operator_norm = nullptr;          // (count), with shifts
   T *shift_f = nullptr, *shift_x = nullptr;  // (count, max_steps)
 
@@ -63,6 +64,9 @@ struct Batch : Layout {
   SR_HD const T* weights_of(std::int64_t i) const {
     return weights ? weights + (weights_shared ? 0 : this->first_row(i)) : nullptr;
   }
+  SR_HD Watched watched() const {
+    return bounds ? Watched::bounds : shifts ? Watched::shifts : Watched::nothing;
+  }
   SR_HD bool weighted() const { return weights != nullptr || weight != T(0); }
   SR_HD const T* start_of(std::int64_t i) const {
     return start ? start + (start_shared ? 0 : i * this->parameters()) : nullptr;
@@ -87,6 +91,7 @@ struct Batch : Layout {
       shifts += i;
       operator_norm += i;
     }
+    if (bounds) bounds += i;
     if (shift_f) {
       shift_f += i * stop.max_steps;
       shift_x += i * stop.max_steps;

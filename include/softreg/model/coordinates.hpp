@@ -66,6 +66,11 @@ struct Coordinates {
   SR_HD void keep(Point at) const {
     g.exact().for_each(count, [=, *this](int j) { result[j] = at(x[j], memory + j * Memory); });
   }
+  // f(k) for k < n, shared by the lanes
+  template <class F>
+  SR_HD void each(int n, F f) const {
+    g.exact().for_each(n, f);
+  }
   template <class F>
   SR_HD void once(F f) const {
     g.once(f);

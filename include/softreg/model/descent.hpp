@@ -1,8 +1,8 @@
 // Descent: everything of an evaluator that does not depend on the loss: tests, updates, the ball,
 // the record of a trace. All lanes of the group run this code together and hold equal values.
 #pragma once
+#include "softreg/model/bound_judge.hpp"
 #include "softreg/model/length.hpp"
-#include "softreg/model/segment_pass.hpp"
 #include "softreg/model/trajectory.hpp"
 
 namespace softreg {
@@ -21,7 +21,11 @@ struct Descent {
       return false;
     });
     p.set_shifts(infinity<T>());  // the guard acts at step 0
-    if (batch.shifts) p.once([this] { batch.shifts[instance] = {}; });
+    if (batch.shifts)
+      p.once([this] {
+        batch.shifts[instance] = {};
+        if (batch.bounds) batch.bounds[instance] = {};
+      });
   }
 
   SR_HD bool cancelled() const { return p.stops(batch.cancelled); }
@@ -81,40 +85,83 @@ struct Descent {
     return reach > batch.ball ? batch.ball / reach : T(1);
   }
 
-  // |value(j, point, gradient)| over coordinates j.
+  // |v| over coordinates j of each of the K numbers v = values(j, point, gradient).
+  template <int K, class F>
+  SR_HD Sums<T, K> lengths(F values) const {
+    const auto squares = [=, this](T scale) {
+      return p.template serial<Sums<T, K>>(
+          [=](int j, const T& x, const T* m, T grad, Sums<T, K> s) {
+            const Sums<T, K> v = values(j, Opt::point(x, m), grad);
+            SR_UNROLL
+            for (int k = 0; k < K; ++k) s.v[k] = fma_(v[k] * scale, v[k] * scale, s[k]);
+            return s;
+          });
+    };
+    const Sums<T, K> plain = squares(T(1));
+    Sums<T, K> result;
+    SR_UNROLL
+    for (int k = 0; k < K; ++k)
+      result.v[k] = length_of(plain[k], [=](T scale) { return squares(scale)[k]; });
+    return result;
+  }
   template <class F>
   SR_HD T length(F value) const {
-    return p
-        .template serial<Length<T>>([value](int j, const T& x, const T* m, T grad, Length<T> s) {
-          s.add(value(j, Opt::point(x, m), grad));
-          return s;
-        })
-        .value();
+    return lengths<1>(
+        [=](int j, T point, T grad) { return Sums<T, 1>{{value(j, point, grad)}}; })[0];
   }
   SR_HD T point_length() const {
     return length([](int, T point, T) { return point; });
   }
 
-  // One more update of a shift trace, from the sums over segments. softmax: f is one.
-  SR_HD void note(const PassTotals<T>& sum, int step, bool softmax) {
+  // One more update of a trace, from the sums over segments.
+  template <class LossT, class Totals>
+  SR_HD void note(const Totals& sum, int step) {
     const ShiftWorkspace<T> w = before;
-    const T x_moved = length([=](int j, T point, T) { return point - w.x(j); });
-    const T x_before = length([=](int j, T, T) { return w.x(j); });
-    const T x_after = point_length();
+    const Sums<T, 3> x = lengths<3>([=](int j, T point, T) {
+      return Sums<T, 3>{{point - w.x(j), w.x(j), point}};
+    });
+    const Shift<T> shift{sqrt_(sum[total_df]), sqrt_(sum[total_dz]), x[0], x[1], x[2]};
     p.visit([=](int j, const T& v, const T* m) { w.x(j) = Opt::point(v, m); });
+    if constexpr (LossT::normalized && std::is_same_v<Totals, PassTotals<T, true>>)
+      if (batch.bounds) note_bounds<LossT>(sum, shift, step);
     if (step == 0) return;
     p.once([=, this] {
-      const Shift<T> shift{sqrt_(sum[2]), sqrt_(sum[3]), x_moved, x_before, x_after};
-      const Extent e = p.extent(batch, instance);
-      note_shift(
-          batch.shifts[instance], shift,
-          ShiftScale<T>{p.row_count(), static_cast<int>(e.segments), static_cast<int>(e.longest),
-                        p.parameters(), p.lanes, batch.operator_norm[instance]},
-          softmax);
+      note_shift(batch.shifts[instance], shift, scale(), LossT::normalized);
       if (batch.shift_f) {
         batch.shift_f[instance * batch.stop.max_steps + step - 1] = shift.f;
         batch.shift_x[instance * batch.stop.max_steps + step - 1] = shift.x;
       }
+    });
+  }
+
+  SR_HD ShiftScale<T> scale() const {
+    const Extent e = p.extent(batch, instance);
+    return {
+        p.row_count(), static_cast<int>(e.segments), static_cast<int>(e.longest), p.parameters(),
+        p.lanes,       batch.operator_norm[instance]};
+  }
+
+  // The same for the other quantities of the theorems.
+  template <class LossT>
+  SR_HD void note_bounds(const PassTotals<T, true>& sum, const Shift<T>& shift, int step) {
+    const ShiftWorkspace<T> w = before;
+    const T moved = length([=](int j, T, T grad) { return grad - w.gradient(j); });
+    const T error = sqrt_(sum[total_error]), error_before = w.error();
+    p.visit_gradient([=](int j, T grad) { w.gradient(j) = grad; });
+    const ShiftScale<T> c = scale();
+    p.once([=, this] {
+      w.error() = error;
+      if (step == 0) return;
+      const BoundLengths<T> lengths{sum, shift, moved, error, error_before, batch.weighted()};
+      BoundRows<LossT, T>{lengths, c, w}.write();
+      note_context<LossT>(batch.bounds[instance], lengths);
+    });
+    if (step == 0 || !is_finite(shift.f) || !is_finite(shift.z) || !is_finite(shift.x)) return;
+    const bool large = !(max_(c.operator_norm, max_(shift.before, shift.after)) < T(4));
+    const bool simplex = sum[total_strays] == T(0);
+    p.each(bound_count, [rows = &w.measured(0)](int k) { take_logarithms(rows, k); });
+    p.each(bound_count, [=, this](int k) {
+      judge_bound(batch.bounds[instance], w, k, sum_depth(c) + c.segments - 1, simplex, large);
     });
   }
 

@@ -17,31 +17,32 @@
 
 namespace softreg {
 
-template <class Placement, class LossT, class Opt, class T>
+// Watches: can trace bounds, as a placement with Coordinates can.
+template <class Placement, class LossT, class Opt, class T, bool Watches = false>
 struct Evaluator : Descent<Placement, Opt, T> {
   using Descent<Placement, Opt, T>::p;
   using Descent<Placement, Opt, T>::batch;
   using Descent<Placement, Opt, T>::instance;
   using Descent<Placement, Opt, T>::before;
-  using Totals = PassTotals<T>;
+  using Totals = PassTotals<T, Watches>;
 
   // Logits at the optimizer's point, then loss and gradient of the objective there. describing: f
   // and A^T f take the place of dL/dz and of the gradient, and are written down.
   SR_HD void evaluate(int step, bool describing) {
     if (describing) this->write_gradient();
-    const SegmentPass<LossT, T> pass{batch, instance, before, describing};
+    const SegmentPass<LossT, Watches, T> pass{batch, instance, before, describing, step == 0};
     const Totals sum = p.template tiles<Totals>(
         [](const T& x, const T* m) { return Opt::point(x, m); },
         [&pass](auto& tile, Totals t) {
           tile.each_segment([&](const Segment& s) { t = t + pass(tile, s); });
           return t;
         });
-    this->loss = sum[0];
-    this->penalty = sum[1];
+    this->loss = sum[total_loss];
+    this->penalty = sum[total_penalty];
     if (describing)
       p.attended(batch.attended + batch.first_segment(instance) * batch.d2);
     else if (batch.shifts)
-      this->note(sum, step, LossT::normalized);
+      this->template note<LossT>(sum, step);
     if (!describing && batch.ridge > T(0))
       p.add_to_gradient([this](const T& x, const T* m) { return batch.ridge * Opt::point(x, m); });
   }

@@ -60,6 +60,10 @@ SR_MATH T max_(T a, T b) {
   return a > b ? a : b;
 }
 template <class T>
+SR_MATH T min_(T a, T b) {
+  return a < b ? a : b;
+}
+template <class T>
 SR_MATH T infinity() {
   return T(__builtin_huge_val());
 }

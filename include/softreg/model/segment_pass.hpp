@@ -1,19 +1,15 @@
 // SegmentPass: what happens to one segment at one step, whatever the optimizer: the lagged shift
-// and its guard, the loss and dL/dz, logit weights, shift measurement. A tile owns the segment's
+// and its guard, the loss and dL/dz, logit weights, what traces measure. A tile owns the segment's
 // numbers and the loops over them.
 #pragma once
-#include "softreg/model/operators.hpp"
-#include "softreg/model/shifts.hpp"
-#include "softreg/model/sums.hpp"
+#include "softreg/model/bound_pass.hpp"
 
 namespace softreg {
 
-// Over segments: loss, penalty, |f' - f|^2, |z' - z|^2.
-template <class T>
-using PassTotals = Sums<T, 4>;
-
-template <class LossT, class T>
+// Watches: can trace bounds.
+template <class LossT, bool Watches, class T>
 struct SegmentPass {
+  using Totals = PassTotals<T, Watches>;
   using Head = typename LossT::template Head<T>;
   using Terms = typename LossT::template Terms<T>;
 
@@ -21,18 +17,24 @@ struct SegmentPass {
   std::int64_t instance;
   ShiftWorkspace<T> before;  // of shift traces
   bool describing;           // f takes the place of dL/dz
+  bool first;                // nothing was measured before
 
   // The logits become dL/dz of the objective, or f.
   template <class Tile>
-  SR_HD PassTotals<T> operator()(Tile& tile, const Segment& s) const {
+  SR_HD Totals operator()(Tile& tile, const Segment& s) const {
     T shift = LossT::normalized ? tile.shift(s) : T(0);
     const Head h = open(tile, s, shift);
-    PassTotals<T> t{{h.loss, T(0), T(0), T(0)}};
-    if (tile.weighted()) t.v[1] = weigh(tile, s);
+    T log_mass = T(0);
+    if constexpr (LossT::normalized) log_mass = shift + log_(h.mass);
+    Totals t{};
+    t.v[total_loss] = h.loss;
+    if (tile.weighted()) t.v[total_penalty] = weigh(tile, s);
     if (batch.shifts && !describing) {
+      if constexpr (LossT::normalized && Watches)
+        if (batch.bounds) BoundPass<LossT, T>{before, Tile::lanes}(tile, s, h, log_mass, first, t);
       const Sums<T, 2> moved = watch(tile, s, h);
-      t.v[2] = moved[0];
-      t.v[3] = moved[1];
+      t.v[total_df] = moved[0];
+      t.v[total_dz] = moved[1];
     }
     // Three loops, so that each vectorises: nothing is decided row by row.
     if (describing) {
@@ -46,14 +48,12 @@ struct SegmentPass {
     } else {
       tile.rows(s, [=](int, T& z, T u, T b) { z = LossT::dlogit(z - shift, u, b, h); });
     }
-    if constexpr (LossT::normalized) {
-      shift = shift + log_(h.mass);
-      tile.set_shift(s, shift);
-    }
+    if constexpr (LossT::normalized) tile.set_shift(s, log_mass);
     if (batch.output) {
       tile.store(s, (describing ? batch.output : batch.dlogits) + batch.first_row(instance));
       if (describing)
-        tile.once([=, this] { batch.log_mass[batch.first_segment(instance) + s.index] = shift; });
+        tile.once(
+            [=, this] { batch.log_mass[batch.first_segment(instance) + s.index] = log_mass; });
     }
     return t;
   }

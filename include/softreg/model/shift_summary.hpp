@@ -1,8 +1,12 @@
-// What a shift trace keeps of one trajectory.
+// What traces of shifts and of bounds keep of one trajectory.
 #pragma once
 #include "softreg/model/math.hpp"
 
 namespace softreg {
+
+// What is noted of every update: nothing; how far f, z and x moved, with the bounds on f (trace
+// `shifts`); or all quantities of the theorems with their bounds (trace `bounds`).
+enum class Watched { nothing, shifts, bounds };
 
 // One bound, watched over the updates of one instance. margin is log10(bound / (measured - slack))
 // of the update that came closest to its bound; measured and log10_bound belong to that update.
@@ -23,6 +27,44 @@ struct ShiftSummary {
   BoundWatch<T> sharp;       // D8: |df| <= 1/2 |A dx|
   BoundWatch<T> paper;       // P6: |df| <= M |dx|, M = n^1.5 exp(10 R^2), R as measured
   BoundWatch<T> paper_at_4;  // P6 with R >= 4, as the paper asks
+};
+
+// The bounds of the trace `bounds` besides the three above; src/bounds.cpp says what they state. At
+// most 32: the lanes of a warp judge one each.
+enum BoundIndex {
+  bound_u,
+  bound_mass,
+  bound_inverse_mass,
+  bound_h,
+  bound_q,
+  bound_dlogit,
+  bound_error,
+  bound_loss,
+  bound_gradient,
+  bound_rescaled_error,
+  bound_rescaled_loss,
+  bound_rescaled_gradient,
+  bound_paper_u,
+  bound_paper_mass,
+  bound_paper_inverse_mass,
+  bound_paper_f,
+  bound_count,
+};
+
+template <class T>
+struct BoundSummary {
+  struct Watch : BoundWatch<T> {
+    int judged;  // updates of which the bound speaks
+  };
+  Watch watch[bound_count];
+  int updates;      // judged
+  int small_steps;  // of them with |A dx|_2 < 0.01, so that |A dx|_inf is (the papers' smallness)
+  // The in-context theorem, the most over all updates. With the target b~ the residual at the old x
+  // is what b leaves at the new one; the same f comes of the old x on A + dA.
+  T target_shift;  // |b~ - b|
+  T identity;      // |(f' - b) - (f - b~)|: rounding
+  T data_shift;    // |dA| = |A dx| / |x|
+  T error_change;  // | |f' - b| - |f - b| |
 };
 
 }  // namespace softreg

@@ -13,15 +13,71 @@ namespace softreg {
 template <class T>
 inline constexpr T log10_of_e = T(0.434294481903251827651128918916605082L);
 
-// Where the step before is remembered: f (rows), z (rows), x (parameters).
+// Of one segment at one step, what its bounds need at the next. top: the largest logit; f, c, b:
+// |f|, |f - b|, |b|; rounding: what |f| may be off by; log_rows: log n; strays: 1 if b is not in
+// the simplex.
+template <class T>
+struct SegmentState {
+  T log_mass, q, top, f, c, rounding, b, log_rows, strays;
+};
+
+// Where the step before is remembered: f (rows), z (rows), x (parameters); for bounds also the
+// gradient (parameters), the segments' states, |f - b| and the numbers to be judged.
 template <class T>
 struct ShiftWorkspace {
   T* data;
-  int rows;  // padded as the placement's
-  static SR_HD constexpr std::int64_t size(const Extent& e) { return 2 * e.rows + e.parameters; }
+  int rows;                          // padded as the placement's
+  int parameters = 0, segments = 0;  // for bounds
+  static SR_HD ShiftWorkspace of(T* data, const Extent& e) {
+    return {data, int(e.rows), int(e.parameters), int(e.segments)};
+  }
+  static constexpr int state_size = int(sizeof(SegmentState<T>) / sizeof(T));
+
+  static SR_HD constexpr std::int64_t size(const Extent& e, Watched watched) {
+    switch (watched) {
+      case Watched::nothing:
+        break;
+      case Watched::shifts:
+        return 2 * e.rows + e.parameters;
+      case Watched::bounds:
+        return 2 * e.rows + 2 * e.parameters + state_size * e.segments + 1 +
+               6 * std::int64_t{bound_count};
+    }
+    return 0;
+  }
   SR_HD T& f(int i) const { return data[i]; }
   SR_HD T& z(int i) const { return data[std::int64_t(rows) + i]; }
   SR_HD T& x(int j) const { return data[2 * std::int64_t(rows) + j]; }
+
+  SR_HD T& gradient(int j) const { return (&x(parameters))[j]; }
+  SR_HD SegmentState<T> state(int s) const {
+    const T* const v = states() + std::int64_t(s) * state_size;
+    return {v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8]};
+  }
+  SR_HD void set_state(int s, const SegmentState<T>& is) const {
+    T* const v = states() + std::int64_t(s) * state_size;
+    v[0] = is.log_mass;
+    v[1] = is.q;
+    v[2] = is.top;
+    v[3] = is.f;
+    v[4] = is.c;
+    v[5] = is.rounding;
+    v[6] = is.b;
+    v[7] = is.log_rows;
+    v[8] = is.strays;
+  }
+  SR_HD T& error() const { return states()[std::int64_t(segments) * state_size]; }
+  // Of bound k: what was measured, what rounding may add to it, and the bound itself as factor
+  // 10^exponent; then both logarithms.
+  SR_HD T& measured(int k) const { return (&error())[1 + k]; }
+  SR_HD T& slack(int k) const { return measured(bound_count + k); }
+  SR_HD T& factor(int k) const { return measured(2 * bound_count + k); }
+  SR_HD T& exponent(int k) const { return measured(3 * bound_count + k); }
+  SR_HD T& log10_bound(int k) const { return measured(4 * bound_count + k); }
+  SR_HD T& log10_measured(int k) const { return measured(5 * bound_count + k); }
+
+ private:
+  SR_HD T* states() const { return &gradient(parameters); }
 };
 
 // Lengths of one update.
@@ -45,11 +101,14 @@ SR_HD constexpr T rounding_unit() {
 
 // How many roundings a term of a sum over a segment can pass (group.hpp: a lane's rows, then
 // lanes).
+SR_HD inline int sum_depth(int rows, int lanes) {
+  int depth = (rows + lanes - 1) / lanes;
+  for (int l = lanes; l > 1; l /= 2) ++depth;
+  return depth;
+}
 template <class T>
 SR_HD int sum_depth(const ShiftScale<T>& c) {
-  int depth = (c.longest + c.lanes - 1) / c.lanes;
-  for (int l = c.lanes; l > 1; l /= 2) ++depth;
-  return depth;
+  return sum_depth(c.longest, c.lanes);
 }
 
 // What rounding alone can add to a measured |f' - f|. One evaluation computes f_i = u_i / mass with
@@ -67,14 +126,22 @@ SR_HD T softmax_slack(const ShiftScale<T>& c, T reach) {
   return T(2) * unit * (T(sum_depth(c)) + T(9) + log_rows + coarse) * sqrt_(T(c.segments));
 }
 
+// Half of what rounding can add to a measured |z' - z|, which is as much as reaches f: z errs by at
+// most (d + 2) units times |A|_F |x|, |A|_F <= sqrt(min(n, d)) |A|, twice. (Through A1 X it errs by
+// d1 + d2 + 2 units, which is d1 d2 + 4 at most.)
+template <class T>
+SR_HD T z_slack(const ShiftScale<T>& c, T reach) {
+  const T rank = T(c.rows < c.parameters ? c.rows : c.parameters);
+  return T(c.parameters + 4) * rounding_unit<T>() * sqrt_(rank) * c.operator_norm * reach;
+}
+
 // depth: of the sums behind the lengths. A length errs by (depth + 4) / 2 units of itself, and each
 // of the two logarithms by 4.4 of its own, with what is done to it; near the bound they are equal.
 template <class T>
-SR_HD void watch_bound(BoundWatch<T>& w, T measured, T log10_bound, T slack, int depth,
-                       bool hypotheses) {
+SR_HD void watch_lengths(BoundWatch<T>& w, T measured, T slack, T log10_bound, T log10_measured,
+                         int depth, bool hypotheses) {
   w.hypotheses_hold += hypotheses ? 1 : 0;
   if (!(measured > slack)) return;  // indistinguishable from rounding: cannot violate, has no ratio
-  const T log10_measured = log_(measured - slack) * log10_of_e<T>;
   const T margin = log10_bound - log10_measured;
   if (w.measured == T(0) || margin < w.margin) {
     w.margin = margin;
@@ -83,6 +150,12 @@ SR_HD void watch_bound(BoundWatch<T>& w, T measured, T log10_bound, T slack, int
   }
   if (margin < -rounding_unit<T>() * (T(depth + 4) + T(9) * abs_(log10_measured))) ++w.violations;
 }
+template <class T>
+SR_HD void watch_bound(BoundWatch<T>& w, T measured, T log10_bound, T slack, int depth,
+                       bool hypotheses) {
+  watch_lengths(w, measured, slack, log10_bound, log_(measured - slack) * log10_of_e<T>, depth,
+                hypotheses);
+}
 
 // Against the bounds, which hold where f is a softmax.
 template <class T>
@@ -90,21 +163,17 @@ SR_HD void judge_shift(ShiftSummary<T>& s, const Shift<T>& m, const ShiftScale<T
   const int depth = sum_depth(c) + c.segments - 1;
   watch_bound(s.sharp, m.f, (log_(m.z) - log_(T(2))) * log10_of_e<T>, slack, depth, true);
 
-  // z itself errs by at most (d + 2) units times |A|_F |x|, |A|_F <= sqrt(min(n, d)) |A|, twice;
-  // half of it reaches f. (Through A1 X it errs by d1 + d2 + 2 units, which is d1 d2 + 4 at most.)
   const T longest = max_(m.before, m.after);
-  const T rank = T(c.rows < c.parameters ? c.rows : c.parameters);
-  const T z_slack =
-      T(c.parameters + 4) * rounding_unit<T>() * sqrt_(rank) * c.operator_norm * longest;
+  const T of_z = z_slack(c, longest);
   const T radius = max_(c.operator_norm, longest);
   const T log10_rows = T(1.5) * log_(T(c.rows)) * log10_of_e<T>;
   const T log10_dx = log_(m.x) * log10_of_e<T>;
   const T wide = max_(radius, T(4));
   const bool large = !(radius < T(4));
   watch_bound(s.paper, m.f, log10_rows + T(10) * radius * radius * log10_of_e<T> + log10_dx,
-              slack + z_slack, depth, large);
+              slack + of_z, depth, large);
   watch_bound(s.paper_at_4, m.f, log10_rows + T(10) * wide * wide * log10_of_e<T> + log10_dx,
-              slack + z_slack, depth, true);
+              slack + of_z, depth, true);
 }
 
 // One more update. softmax: f is one, so that the bounds hold and ratios of noise can be told

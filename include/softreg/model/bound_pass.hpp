@@ -1,0 +1,179 @@
+// What the trace `bounds` measures of one segment at one step. Every bound here is a statement
+// about z alone, between the step before (primes mark this one): with a = <exp z, 1>, f = exp(z) /
+// a, c = f - b, h = f o c, q = <f, c>, g = h - q f = dL/dz, e = a c, and D = |z' - z| of the
+// segment,
+//   |u' - u| <= max(u, u') D          each entry: the mean value of exp
+//   |a' - a| <= max(|u|, |u'|) D      da = <u, dz>; |u|^2 is convex along dz, so an end has its
+//   most |1/a' - 1/a| <= max(1/a, 1/a') D  1 - exp(-t) <= t with t = |log a' - log a| <= max |dz|
+//   |h' - h| <= D,  |q' - q| <= sqrt(5)/2 D,  |g' - g| <= 3/4 D      b in the simplex
+//   | |c'| - |c| | <= |f' - f| <= D/2
+//   |e' - e| <= max(u, u') (1 + sqrt(n) |b|) D,  | |e'| - |e| | likewise: the rescaled problem
+// (h and q are our definitions: the papers' could not be read.) What depends on the size of u is
+// divided by its factor here, so that nothing overflows; several segments add up as squares, as D
+// does.
+#pragma once
+#include "softreg/model/operators.hpp"
+#include "softreg/model/shifts.hpp"
+#include "softreg/model/sums.hpp"
+
+namespace softreg {
+
+// Over segments: the first four of every evaluation, the rest of the trace `bounds`.
+enum TotalIndex {
+  total_loss,
+  total_penalty,
+  total_df,  // |f' - f|^2
+  total_dz,  // |z' - z|^2
+  plain_totals,
+  total_du = plain_totals,  // (|u' - u| / max(u, u'))^2
+  total_dmass,              // (|a' - a| / max(|u|, |u'|))^2
+  total_dinverse,           // (|1/a' - 1/a| / max(1/a, 1/a'))^2
+  total_dh,
+  total_dq,
+  total_dg,
+  total_error,           // |c|^2
+  total_de,              // (|e' - e| / (max(u, u') (1 + sqrt(n) |b|)))^2
+  total_rescaled_error,  // (| |e'| - |e| | / the same)^2
+  total_rescaled_shift,  // (|e' - e| / a)^2: |b~ - b|^2 of the rescaled problem
+  total_identity,        // |(f' - b) - (f - b~)|^2
+  total_g,               // a bound on |g|^2 and |g'|^2
+  total_strays,          // segments whose b is not in the simplex
+  // Squares of what rounding can add to the measured u, a, 1/a, f, h, q, g, e:
+  slack_u,
+  slack_mass,
+  slack_inverse,
+  slack_f,
+  slack_h,
+  slack_q,
+  slack_g,
+  slack_e,
+  // Of use where there is one segment:
+  total_high,  // max(log a, log a')
+  total_low,   // min
+  total_top,   // max(z, z')
+  all_totals,
+};
+template <class T, bool Watches>
+using PassTotals = Sums<T, Watches ? int(all_totals) : int(plain_totals)>;
+
+template <class LossT, class T>
+struct BoundPass {
+  using Head = typename LossT::template Head<T>;
+  const ShiftWorkspace<T>& before;
+  int lanes;
+
+  // Adds to t what has changed since the step before; `before` still holds that step's f.
+  template <class Tile>
+  SR_HD void operator()(Tile& tile, const Segment& s, const Head& h, T log_mass, bool first,
+                        PassTotals<T, true>& t) const {
+    const SegmentState<T> was = before.state(s.index);
+    const SegmentState<T> now = state(tile, s, h, log_mass, first, was);
+    const T high = max_(now.log_mass, was.log_mass), top = max_(now.top, was.top);
+    const T a = exp_(now.log_mass - high), a_was = exp_(was.log_mass - high);  // by exp(high)
+    const T dmass = abs_(a - a_was), most = exp_(top - high);
+    const Sums<T, 5> d = changes(tile, s, h, {a, a_was, now.q, was.q});
+
+    const T factor = most * (T(1) + sqrt_(T(s.rows)) * now.b);
+    const T norm = max_(a * now.f, a_was * was.f);
+    const T error = (a * now.c - a_was * was.c) / factor, shift = sqrt_(d[3]) / a_was;
+    t.v[total_du] = d[2] / (most * most);
+    t.v[total_dmass] = square(dmass / norm);
+    t.v[total_dinverse] = square(dmass);
+    t.v[total_dh] = d[0];
+    t.v[total_dq] = square(now.q - was.q);
+    t.v[total_dg] = d[1];
+    t.v[total_error] = square(now.c);
+    t.v[total_de] = d[3] / (factor * factor);
+    t.v[total_rescaled_error] = square(error);
+    t.v[total_rescaled_shift] = square(shift);
+    t.v[total_identity] = d[4];
+    t.v[total_strays] = now.strays;
+    t.v[total_high] = high;
+    t.v[total_low] = min_(now.log_mass, was.log_mass);
+    t.v[total_top] = top;
+    slacks(now, was, s.rows, {most, factor, norm}, t);
+    tile.once([=, to = before] { to.set_state(s.index, now); });
+  }
+
+ private:
+  struct Scales {
+    T a, a_was, q, q_was;
+  };
+  struct Divisors {
+    T u, e, mass;
+  };
+  SR_HD static T square(T v) { return v * v; }
+
+  template <class Tile>
+  SR_HD SegmentState<T> state(Tile& tile, const Segment& s, const Head& h, T log_mass, bool first,
+                              const SegmentState<T>& was) const {
+    const auto sums =
+        tile.template sum_rows<Sums<T, 4>>(s, [=](int, T z, T& u, T b, const Sums<T, 4>& t) {
+          const T f = LossT::output(u, h), c = f - b, flog = f * (z - log_mass);
+          return Sums<T, 4>{
+              {fma_(f, c, t[0]), fma_(f, f, t[1]), fma_(c, c, t[2]), fma_(flog, flog, t[3])}};
+        });
+    SegmentState<T> now{log_mass, sums[0], tile.max_rows(s), sqrt_(sums[1]), sqrt_(sums[2]),
+                        T(0),     was.b,   was.log_rows,     was.strays};
+    if (first) {
+      now.log_rows = log_(T(s.rows));
+      const auto of_b =
+          tile.template sum_rows<Sums<T, 3>>(s, [](int, T, T&, T b, const Sums<T, 3>& t) {
+            return Sums<T, 3>{{fma_(b, b, t[0]), t[1] + b, t[2] + abs_(b)}};
+          });
+      // As for the automatic step size: shares are often rounded in float32.
+      const T most = T(1) + T(s.rows) * T(1.1920928955078125e-7);
+      now.b = sqrt_(of_b[0]);
+      now.strays = of_b[2] <= most && of_b[1] == of_b[2] ? T(0) : T(1);
+    }
+    now.rounding = rounding(now, sqrt_(sums[3]), s.rows);
+    return now;
+  }
+
+  // |h' - h|^2, |g' - g|^2, |u' - u|^2 and |e' - e|^2 by exp(2 high), |(f' - b) - (f - b~)|^2.
+  template <class Tile>
+  SR_HD Sums<T, 5> changes(Tile& tile, const Segment& s, const Head& h, const Scales& k) const {
+    return tile.template sum_rows<Sums<T, 5>>(
+        s, [=, w = before](int i, T, T& u, T b, const Sums<T, 5>& sum) {
+          const T f = LossT::output(u, h), f_was = w.f(i), c = f - b, c_was = f_was - b;
+          const T dh = f * c - f_was * c_was, dg = f * (c - k.q) - f_was * (c_was - k.q_was);
+          const T du = k.a * f - k.a_was * f_was, de = k.a * c - k.a_was * c_was;
+          const T shifted = b + (f_was - f), rest = c - (f_was - shifted);
+          return Sums<T, 5>{{fma_(dh, dh, sum[0]), fma_(dg, dg, sum[1]), fma_(du, du, sum[2]),
+                             fma_(de, de, sum[3]), fma_(rest, rest, sum[4])}};
+        });
+  }
+
+  // |error of f| of one evaluation, as in softmax_slack, here with the segment's own |f| and |f log
+  // f| in place of their largest values: |f e| + |f| (sum f_i e_i + depth) + 2 |f|, e_i <= 2 + m +
+  // |log f_i|, sum f_i |log f_i| <= log n.
+  SR_HD T rounding(const SegmentState<T>& is, T flog, int rows) const {
+    const T coarse = rounding_unit<T>() * abs_(is.log_mass);
+    return rounding_unit<T>() *
+           (flog + is.f * (T(sum_depth(rows, lanes)) + T(8) + is.log_rows + coarse));
+  }
+
+  // From |df|: dh = (2 f - b) o df; dq = <2 f - b, df>; dg = dh - dq f - q df, |q| <= |f| |c|. Of
+  // log a = shift + log(mass): a unit of itself, twice, and the sum's.
+  SR_HD void slacks(const SegmentState<T>& now, const SegmentState<T>& was, int rows,
+                    const Divisors& by, PassTotals<T, true>& t) const {
+    const T f = max_(now.f, was.f), c = max_(now.c, was.c), b = now.b;
+    const T largest = exp_(max_(now.top - now.log_mass, was.top - was.log_mass));  // of all f
+    const T df = now.rounding + was.rounding;
+    const T log_a = max_(abs_(now.log_mass), abs_(was.log_mass));
+    const T da = T(2) * rounding_unit<T>() *
+                 (T(2) * log_a + T(sum_depth(rows, lanes)) + T(8) + now.log_rows);
+    const T dh = (T(2) * largest + b) * df, dq = (T(2) * f + b) * df;
+    t.v[slack_u] = square((df + f * da) / by.u);
+    t.v[slack_mass] = square(da / by.mass);
+    t.v[slack_inverse] = square(da);
+    t.v[slack_f] = square(df);
+    t.v[slack_h] = square(dh);
+    t.v[slack_q] = square(dq);
+    t.v[slack_g] = square(dh + f * dq + f * c * df);
+    t.v[slack_e] = square((df + c * da) / by.e);
+    t.v[total_g] = square(min_(T(0.5), T(2) * largest) * c);  // |J| <= 2 max f
+  }
+};
+
+}  // namespace softreg
