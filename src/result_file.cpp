@@ -6,6 +6,7 @@
 #include <span>
 
 #include "npz.hpp"
+#include "softreg/bounds.hpp"
 #include "softreg/gradients.hpp"
 
 namespace softreg {
@@ -43,17 +44,21 @@ bool has_begun(Status status) {
   return !is_bad(status) && status != Status::not_run && status != Status::device_error;
 }
 
+// value(i) of every instance i, NaN where it never began.
+template <class T, class F>
+void add_where_begun(NpzWriter& writer, const char* name, const Result<T>& result, F value) {
+  std::vector<T> values;
+  values.reserve(result.status.size());
+  for (std::size_t i = 0; i < result.status.size(); ++i)
+    values.push_back(has_begun(result.status[i]) ? value(i) : std::numeric_limits<T>::quiet_NaN());
+  add(writer, name, values, {result.count});
+}
+
 template <class T>
 void add_shifts(NpzWriter& writer, const Result<T>& result, bool full) {
   if (result.shifts.empty()) return;
   const auto column = [&](const char* name, T ShiftSummary<T>::*member) {
-    std::vector<T> values;
-    values.reserve(result.shifts.size());
-    for (std::size_t i = 0; i < result.shifts.size(); ++i) {
-      values.push_back(has_begun(result.status[i]) ? result.shifts[i].*member
-                                                   : std::numeric_limits<T>::quiet_NaN());
-    }
-    add(writer, name, values, {result.count});
+    add_where_begun(writer, name, result, [&](std::size_t i) { return result.shifts[i].*member; });
   };
   column("shift_f_max", &ShiftSummary<T>::f_max);
   column("shift_f_sum", &ShiftSummary<T>::f_sum);
@@ -64,6 +69,26 @@ void add_shifts(NpzWriter& writer, const Result<T>& result, bool full) {
   const Shape per_step{result.count, extent(result.shift_f) / result.count};
   add(writer, "shift_f", result.shift_f, per_step);
   add(writer, "shift_x", result.shift_x, per_step);
+}
+
+// One column for each bound that was judged for any instance.
+template <class T>
+void add_bounds(NpzWriter& writer, const Result<T>& result) {
+  if (result.bounds.empty()) return;
+  std::vector<std::string> ids;
+  std::vector<T> ratios;
+  const std::vector<InstanceBound<T>> bounds = instance_bounds(result);
+  for (const InstanceBound<T>& bound : bounds) ids.push_back(bound.id);
+  for (std::size_t i = 0; i < result.bounds.size(); ++i)
+    for (const InstanceBound<T>& bound : bounds) ratios.push_back(bound.log10_ratio[i]);
+  writer.add_strings("bound_id", ids);
+  add(writer, "bound_log10_ratio", ratios, {result.count, extent(ids)});
+  const auto column = [&](const char* name, T BoundSummary<T>::*member) {
+    add_where_begun(writer, name, result, [&](std::size_t i) { return result.bounds[i].*member; });
+  };
+  column("target_shift_max", &BoundSummary<T>::target_shift);
+  column("data_shift_max", &BoundSummary<T>::data_shift);
+  column("error_change_max", &BoundSummary<T>::error_change);
 }
 
 void finish(NpzWriter& writer, const ResultFile& file) {
@@ -88,6 +113,7 @@ void write_result(const ResultFile& file, const Result<T>& result) {
   add(writer, "grad_norm", result.gradient_norm, {result.count});
   add_loss_trace(writer, result);
   add_shifts(writer, result, file.trace_full);
+  add_bounds(writer, result);
   finish(writer, file);
 }
 

@@ -374,6 +374,10 @@ def test_shifts_of_an_instance_that_did_not_run_are_not_numbers(tmp_path):
     got = solved(save(tmp_path / "p.npz", A=a, b=b), "--trace", "shifts")
     for name in ("shift_f_max", "shift_f_sum", "shift_x_max", "shift_x_sum", "shift_ratio_max"):
         assert list(np.isnan(got[name])) == [False, True, False]
+    got = solved(save(tmp_path / "p.npz", A=a, b=b), "--trace", "bounds")
+    for name in ("target_shift_max", "data_shift_max", "error_change_max", "shift_f_max"):
+        assert list(np.isnan(got[name])) == [False, True, False]
+    assert np.isnan(got["bound_log10_ratio"][1]).all() and not np.isnan(got["bound_log10_ratio"][0]).all()
 
 
 def test_time_limit(tmp_path):
@@ -671,9 +675,10 @@ def test_evaluate_at_an_earlier_result(problem, tmp_path):
 def test_check(tmp_path):
     ok("gen", tmp_path / "p.npz", "--n", 16, "--d", 4, "--count", 20, "--radius", 4, "--dtype", "f64")
     doc = document("check", tmp_path / "p.npz", "-o", tmp_path / "r.npz", "--max-steps", 50)
-    assert doc["verb"] == "check" and [b["id"] for b in doc["bounds"]] == ["D8", "P6", "P6@4"]
+    assert doc["verb"] == "check" and [b["id"] for b in doc["bounds"]] == [
+        "D8", "P6", "P6@4", "D5", "D6", "D7", "D9", "D10", "D12z", "D8e", "D8l", "D12", "P1", "P2", "P3", "P4"]
     for bound in doc["bounds"]:
-        assert {"id", "statement", "provenance", "measured", "bound", "log10_ratio", "instances",
+        assert {"id", "quantity", "statement", "provenance", "measured", "bound", "log10_ratio", "instances",
                 "hypotheses_hold", "violations"} <= set(bound)
         assert bound["violations"] == 0 and bound["log10_ratio"] > 0 and bound["instances"] == 20
     sharp = doc["bounds"][0]
@@ -681,6 +686,15 @@ def test_check(tmp_path):
     assert np.isclose(sharp["log10_ratio"], np.log10(sharp["bound"] / sharp["measured"]), rtol=1e-6)
     got = arrays(tmp_path / "r.npz")
     assert {"x", "shift_f_max", "shift_f_sum", "shift_x_max", "shift_x_sum", "shift_ratio_max"} <= set(got)
+    assert list(got["bound_id"]) == [b["id"] for b in doc["bounds"]]
+    assert got["bound_log10_ratio"].shape == (20, 16)
+    np.testing.assert_allclose(np.nanmin(got["bound_log10_ratio"], axis=0),
+                               [b["log10_ratio"] for b in doc["bounds"]], rtol=1e-12)
+    context = doc["in_context"]
+    assert context["updates"] == sharp["updates"] and 0 < context["small_steps"] <= context["updates"]
+    assert np.isclose(context["target_shift"], got["shift_f_max"].max()) and context["identity"] < 1e-15
+    assert np.isclose(context["data_shift"], got["data_shift_max"].max()) and context["data_shift"] > 0
+    assert context["error_change"] == got["error_change_max"].max() <= context["target_shift"]
     assert json.loads(str(got["meta"])) == doc
     text = ok("check", tmp_path / "p.npz", "--max-steps", 50)
     assert "P6@4" in text and "none" in text
@@ -691,10 +705,60 @@ def test_what_no_bound_speaks_of_is_not_judged(problem):
     assert text.count("not judged") == 3 and "none" not in text
 
 
-def test_check_traces_shifts_and_nothing_else(problem):
-    ok("check", problem, "--trace", "shifts")
+def test_check_traces_bounds_or_shifts(problem):
+    doc = document("check", problem, "--trace", "shifts")
+    assert [b["id"] for b in doc["bounds"]] == ["D8", "P6", "P6@4"] and "in_context" not in doc
     for kind in ("loss", "none"):
-        assert "expected shifts" in refused(2, "check", problem, "--trace", kind)
+        assert "expected bounds, shifts" in refused(2, "check", problem, "--trace", kind)
+
+
+def test_check_of_the_rescaled_problem(problem):
+    doc = document("check", problem, "--loss", "rescaled_l2", "--step-size", "1e-4", "--max-steps", 8)
+    ids = [b["id"] for b in doc["bounds"]]
+    assert {"D18", "D18l", "D19"} <= set(ids) and not {"D8l", "D12"} & set(ids)
+    assert all(b["violations"] == 0 for b in doc["bounds"])
+
+
+def test_check_shows_violations_of_smaller_bounds(problem):
+    text = run("check", problem, "--max-steps", 8, "--bound-factor", "1e-3")
+    assert text.returncode == 7 and "none" in text.stdout
+    doc = json.loads(run("check", problem, "--max-steps", 8, "--bound-factor", "1e-3", "--json").stdout)
+    whole = document("check", problem, "--max-steps", 8)
+    for small, bound in zip(doc["bounds"], whole["bounds"]):
+        assert np.isclose(small["log10_ratio"], bound["log10_ratio"] - 3, atol=1e-6)
+        assert (small["violations"] > 0) == (small["log10_ratio"] < 0)
+    assert "positive finite" in refused(2, "check", problem, "--bound-factor", 0)
+
+
+def test_check_moves_the_data(problem, tmp_path):
+    doc = document("check", problem, "--max-steps", 8, "--perturb", 0.01, "--seed", 3)
+    assert [b["id"] for b in doc["data_shift"]] == [
+        "D8A", "D5A", "D6A", "D7A", "D9A", "D10A", "D12zA", "D8eA", "D8lA"]
+    assert all(b["violations"] == 0 and b["measured"] > 0 for b in doc["data_shift"])
+    assert "After moving the data by 0.01" in ok("check", problem, "--max-steps", 8, "--perturb", 0.01)
+    ok("gen", tmp_path / "m.npz", "--problem", "matrix", "--n", 5, "--m", 4, "--d", 2, "--count", 3)
+    assert document("check", tmp_path / "m.npz", "--perturb", 1)["data_shift"][0]["updates"] == 3
+    assert run("check", problem, "--perturb", 1, "--bound-factor", "1e-3").returncode == 7
+    assert "softmax" in refused(2, "check", problem, "--perturb", 1, "--loss", "exp_l2", "--step-size", "1e-3",
+                                "-o", tmp_path / "r.npz")
+
+
+def test_check_attacks(tmp_path):
+    ok("gen", tmp_path / "p.npz", "--n", 2, "--d", 2, "--count", 170, "--dtype", "f64")
+    doc = document("check", tmp_path / "p.npz", "--attack", 200)
+    sharp = doc["bounds"][0]
+    assert sharp["id"] == "D8" and 0.999 < sharp["measured"] / sharp["bound"] <= 1 + 1e-9
+    assert all(b["violations"] == 0 for b in doc["bounds"]) and doc["attack_steps"] == 200
+    text = ok("check", tmp_path / "p.npz", "--attack", 20)
+    assert "170 climbs of 20 steps" in text and "never" in text
+    assert run("check", tmp_path / "p.npz", "--attack", 20, "--bound-factor", "0.1").returncode == 7
+    assert "do not go together" in refused(2, "check", tmp_path / "p.npz", "--attack", 20, "--perturb", 1)
+    assert "--dry-run" in refused(2, "check", tmp_path / "p.npz", "--attack", 20, "--dry-run")
+    assert "softmax" in refused(2, "check", tmp_path / "p.npz", "--attack", 2, "--loss", "exp_l2", "--step-size", 1)
+    ok("gen", tmp_path / "s.npz", "--n", 2, "--d", 2, "--count", 3)
+    assert "float64" in refused(2, "check", tmp_path / "s.npz", "--attack", 2)
+    ok("gen", tmp_path / "m.npz", "--problem", "matrix", "--n", 2, "--d", 2, "--count", 3, "--dtype", "f64")
+    assert "vector problem" in refused(2, "check", tmp_path / "m.npz", "--attack", 2)
 
 
 def test_check_says_how_many_updates_were_judged(tmp_path):

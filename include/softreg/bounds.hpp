@@ -1,24 +1,25 @@
-// What the theorems promise about a solve, beside what was measured (trace `shifts`).
+// What the theorems promise about a solve, beside what was measured (traces `shifts` and `bounds`).
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
+#include "softreg/bound_constants.hpp"
+#include "softreg/options.hpp"
+#include "softreg/problem.hpp"
 #include "softreg/result.hpp"
 
 namespace softreg {
 
-// log10 of M = n^1.5 exp(10 R^2), the constant into which Li-Song-Xia-Yu-Zhou (arXiv 2304.13276)
-// absorb every Lipschitz constant of f. M itself overflows double beyond R = 8.42.
-double log10_paper_constant(std::int64_t n, double radius);
-
 // One bound over all updates of all instances. measured and bound are those of the update that came
 // closest to its bound; NaN if no update moved f by more than rounding can.
 struct BoundReport {
-  std::string id;          // "D8", "P6", "P6@4"
+  std::string id;          // "D8", "P6", "P6@4", ...
+  std::string quantity;    // what it is about: "f", "u", "h", "gradient", ...
   std::string statement;   // for people
   std::string provenance;  // "derived" here, "found" in the paper, "recalled" of it
-  double measured;         // |f(x') - f(x)|
+  double measured;         // the shift, divided by what the statement divides it by
   double bound;            // inf where log10_bound is above 308
   double log10_bound;
   double log10_ratio;            // log10(bound / measured): how loose; negative is a violation
@@ -29,8 +30,59 @@ struct BoundReport {
   std::int64_t violations;
 };
 
-// D8, P6 and P6@4, in this order, from result.shifts; empty without a shift trace.
+// D8, P6 and P6@4, in this order, from result.shifts; then those of result.bounds that speak of the
+// loss. Empty without a trace of either. factor: of every bound, to see what a violation looks
+// like.
 template <class T>
-std::vector<BoundReport> bound_reports(const Result<T>& result);
+std::vector<BoundReport> bound_reports(const Result<T>& result, double factor = 1);
+
+// One bound, instance by instance: log10(bound / measured) of the update that came closest, NaN
+// where none was judged.
+template <class T>
+struct InstanceBound {
+  std::string id;
+  std::vector<T> log10_ratio;  // (count)
+};
+
+// In the order of bound_reports.
+template <class T>
+std::vector<InstanceBound<T>> instance_bounds(const Result<T>& result);
+
+// Moves the data instead of x, or both: shifts from `problem` at its x0 to `changed` at its own,
+// and their bounds in z, which hold for any change: |z' - z| <= |A' - A| |x| + |A'| |x' - x|. Only
+// shifts and bounds of the result are filled, as by the trace `bounds`; instances with a number
+// that is not finite are left out. Both problems must have the same shapes. Throws Error (usage)
+// for a loss without a softmax.
+template <class T>
+Result<T> measure_data_shift(const VectorProblem<T>& problem, const VectorProblem<T>& changed,
+                             const Options& options);
+template <class T>
+Result<T> measure_data_shift(const MatrixProblem<T>& problem, const MatrixProblem<T>& changed,
+                             const Options& options);
+
+// Adversarial search: from the A and x0 of every instance, and a random step dx (seed), up to
+// `steps` steps of projected gradient ascent (finite differences) on measured / bound over A, x and
+// dx, with |A|_F, |x| and |dx| at most max(1, |A|). Instance i climbs D8 or one of the trace
+// `bounds`, in turn by i. Returns what every bound was where the climb ended, as measure_data_shift
+// does. finished(i) is called from any thread after each instance; may be empty. Throws Error
+// (usage) for a loss without a softmax or an instance of several.
+Result<double> attack_bounds(const VectorProblem<double>& problem, const Options& options,
+                             int steps, std::uint64_t seed,
+                             const std::function<void(std::int64_t)>& finished = {});
+
+// The in-context theorem (Li-Song-Xia-Yu-Zhou, arXiv 2304.13276), the most over all updates of all
+// instances: a step from x to x' is a change of the target, or of the data.
+struct ContextReport {
+  std::int64_t updates = 0, small_steps = 0;  // small: |A (x' - x)| < 0.01
+  double target_shift = 0;  // |b~ - b|: with b~ the residual at x is what b leaves at x'
+  double identity = 0;      // |(f(x') - b) - (f(x) - b~)|: rounding
+  double weight_shift = 0;  // |x' - x|
+  double data_shift = 0;    // |dA| of dA = A (x' - x) x^T / |x|^2, with which f(x) is f(x')
+  double error_change = 0;  // | |f(x') - b| - |f(x) - b| |
+};
+
+// From result.bounds; nothing but zeros without that trace.
+template <class T>
+ContextReport context_report(const Result<T>& result);
 
 }  // namespace softreg

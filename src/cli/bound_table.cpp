@@ -22,6 +22,13 @@ std::string bound_text(const BoundReport& report) {
   return number_text(report.bound, "{:.4g}");
 }
 
+std::string statements_text(const std::vector<BoundReport>& reports) {
+  std::string text;
+  for (const BoundReport& report : reports)
+    text += fmt::format("  {}: {} ({})\n", report.id, report.statement, report.provenance);
+  return text;
+}
+
 }  // namespace
 
 template <class T>
@@ -47,6 +54,7 @@ Json bounds_json(const std::vector<BoundReport>& reports) {
   Json result = Json::array();
   for (const BoundReport& report : reports) {
     result.push_back({{"id", report.id},
+                      {"quantity", report.quantity},
                       {"statement", report.statement},
                       {"provenance", report.provenance},
                       {"measured", report.measured},
@@ -63,20 +71,48 @@ Json bounds_json(const std::vector<BoundReport>& reports) {
 
 std::string bounds_table(const std::vector<BoundReport>& reports) {
   std::vector<std::vector<std::string>> rows{
-      {"", "measured", "bound", "log10 ratio", "updates", "hypotheses hold", "violations"}};
+      {"", "of", "measured", "bound", "log10 ratio", "updates", "hypotheses hold", "violations"}};
   for (const BoundReport& report : reports) {
-    rows.push_back({report.id, number_text(report.measured, "{:.4g}"), bound_text(report),
-                    number_text(report.log10_ratio, "{:.2f}"), count_text(report.updates),
-                    count_text(report.hypotheses_hold),
+    rows.push_back({report.id, report.quantity, number_text(report.measured, "{:.4g}"),
+                    bound_text(report), number_text(report.log10_ratio, "{:.2f}"),
+                    count_text(report.updates), count_text(report.hypotheses_hold),
                     report.violations > 0         ? count_text(report.violations)
                     : std::isnan(report.measured) ? "not judged"
                                                   : "none"});
   }
-  std::string text = table_text(rows);
+  return table_text(rows) + statements_text(reports);
+}
+
+std::string attack_table(const std::vector<BoundReport>& reports) {
+  std::vector<std::vector<std::string>> rows{
+      {"", "of", "measured / bound", "measured", "bound", "exceeded"}};
   for (const BoundReport& report : reports) {
-    text += fmt::format("  {}: {} ({})\n", report.id, report.statement, report.provenance);
+    const double ratio = std::pow(10, -report.log10_ratio);
+    rows.push_back({report.id, report.quantity,
+                    number_text(ratio, ratio > 0.001 ? "{:.6f}" : "{:.1e}"),
+                    number_text(report.measured, "{:.4g}"), bound_text(report),
+                    report.violations > 0 ? count_text(report.violations) : "never"});
   }
-  return text;
+  return table_text(rows) + statements_text(reports);
+}
+
+Json context_json(const ContextReport& report) {
+  return {{"updates", report.updates},           {"small_steps", report.small_steps},
+          {"target_shift", report.target_shift}, {"identity", report.identity},
+          {"weight_shift", report.weight_shift}, {"data_shift", report.data_shift},
+          {"error_change", report.error_change}};
+}
+
+std::string context_table(const ContextReport& report) {
+  if (report.updates == 0) return "";
+  return fmt::format(
+      "In context, the most over {} updates (in {} of them |A dx| < 0.01):\n"
+      "  a step is the target shift |b~ - b|    {:.4g}   (residuals agree within {:.1g})\n"
+      "  the step itself |x' - x|               {:.4g}\n"
+      "  the data shift of the same effect |dA| {:.4g}\n"
+      "  change of the error |f - b|            {:.4g}\n",
+      count_text(report.updates), count_text(report.small_steps), report.target_shift,
+      report.identity, report.weight_shift, report.data_shift, report.error_change);
 }
 
 bool any_violation(const std::vector<BoundReport>& reports) {

@@ -15,7 +15,11 @@ template <class T>
 std::int64_t updates_tried(const Result<T>& result, const Stop& stop);
 
 Json bounds_json(const std::vector<BoundReport>& reports);
+// The same after an attack: how close to 1 measured / bound was driven.
+std::string attack_table(const std::vector<BoundReport>& reports);
 std::string bounds_table(const std::vector<BoundReport>& reports);
+Json context_json(const ContextReport& report);
+std::string context_table(const ContextReport& report);
 
 // A bound that is derived or found was exceeded where its hypotheses hold.
 bool any_violation(const std::vector<BoundReport>& reports);

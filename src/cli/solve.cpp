@@ -21,6 +21,7 @@ Arrays of RESULT.npz:
   --trace loss: trace_loss (count,tests), trace_step (tests)
   --trace shifts: shift_f_max, shift_f_sum, shift_x_max, shift_x_sum, shift_ratio_max (count);
   with --trace-full also shift_f, shift_x (count,max_steps)
+  --trace bounds: those and bound_id, bound_log10_ratio, ... as `softreg check` writes
 
 Example:
   softreg gen problem.npz --n 64 --d 16 --count 1000

@@ -11,6 +11,7 @@
 #include "result_file.hpp"
 #include "solve.hpp"
 #include "summary.hpp"
+#include "theory.hpp"
 
 namespace softreg {
 namespace {
@@ -44,6 +45,8 @@ class SolveRun {
     if (job_.dry_run) return show_plan(live.plan());
     refuse_beyond_memory("the results", live.plan().result_bytes,
                          "solve fewer instances at once, or ask for a smaller trace");
+    if (job_.perturb > 0)
+      refuse_beyond_memory("the moved data", moved_data_bytes(problem_), "leave out --perturb");
     session_.terminal.note(fmt::format("{} on {}, {} chunks, {} bytes of workspace",
                                        live.plan().size_class, place_text(live.plan()),
                                        count_text(live.plan().chunks),
@@ -73,12 +76,18 @@ class SolveRun {
   int finish(const Result<T>& result) {
     progress_.end();
     Json document = solve_document(job_.verb, problem_, job_.options, result, job_.seed);
-    std::vector<BoundReport> reports;
+    std::vector<BoundReport> reports, moved;
     std::vector<std::string> warnings = result.warnings;
     if (job_.judge_bounds) {
-      reports = bound_reports(result);
+      reports = bound_reports(result, job_.bound_factor);
       document["updates_tried"] = updates_tried(result, job_.options.stop);
       document["bounds"] = bounds_json(reports);
+      if (!result.bounds.empty()) document["in_context"] = context_json(context_report(result));
+      if (job_.perturb > 0 && !result.interrupted) {
+        moved = perturbed_reports(problem_, result.x, job_.options, job_.perturb, job_.seed,
+                                  job_.bound_factor);
+        document["data_shift"] = bounds_json(moved);
+      }
       warn_of_unjudged(document["updates_tried"], reports, warnings);
     }
     document["warnings"] = warnings_json(file_, warnings);
@@ -87,10 +96,16 @@ class SolveRun {
     const bool saved = save(result, text);
     show_warnings(session_.terminal, warnings, result.messages);
     std::string shown = job_.json ? text : solve_table(document, result, saved ? job_.output : "");
-    if (!job_.json && job_.judge_bounds) shown += bounds_table(reports);
+    if (!job_.json && job_.judge_bounds) {
+      shown += bounds_table(reports);
+      if (!result.bounds.empty()) shown += context_table(context_report(result));
+      if (!moved.empty())
+        shown += fmt::format("After moving the data by {} of their length:\n", job_.perturb) +
+                 bounds_table(moved);
+    }
     session_.terminal.print(shown);
     if (session_.interruption.requested()) return session_.interruption.exit_code();
-    if (any_violation(reports)) return bound_violated;
+    if (any_violation(reports) || any_violation(moved)) return bound_violated;
     const bool failed = std::any_of(result.status.begin(), result.status.end(),
                                     [&](Status s) { return fails(job_.fail_on, s); });
     return failed ? fail_on_met : 0;

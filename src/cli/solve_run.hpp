@@ -20,7 +20,9 @@ struct SolveJob {
   bool force = false;
   bool json = false;
   bool dry_run = false;
-  bool judge_bounds = false;  // `check`: compare the measured shifts with their bounds
+  bool judge_bounds = false;  // `check`: compare the measured shifts with their bounds,
+  double bound_factor = 1;    // each multiplied by this;
+  double perturb = 0;         // and again after moving the data by so much of their length
 };
 
 // The job that the flags describe; checks that its output can be written. Throws Error.

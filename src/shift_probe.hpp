@@ -1,0 +1,59 @@
+// ShiftProbe: what the traces measure between two steps, between any two points: another x, other
+// data, another context. Plain loops of one lane, as the reference.
+#pragma once
+#include <vector>
+
+#include "softreg/model/memory_solve.hpp"
+#include "softreg/model/optimizers/gradient_descent.hpp"
+
+namespace softreg {
+
+// Op: Dense<Matrix<const T>, T> or Kronecker<T>. Keeps its arrays from one comparison to the next.
+template <class Op, class LossT, class T>
+class ShiftProbe {
+ public:
+  // From instance i of one batch, at its start, to instance k of another or the same one at its
+  // own: both with as many rows, softmaxes and parameters, and an operator norm (of the larger).
+  void compare(const Batch<T>& from, std::int64_t i, const Batch<T>& to, std::int64_t k) {
+    shifts_ = {};
+    bounds_ = {};
+    evaluate(from, i, 0);
+    evaluate(to, k, 1);
+  }
+  const ShiftSummary<T>& shifts() const { return shifts_; }
+  const BoundSummary<T>& bounds() const { return bounds_; }
+
+ private:
+  void evaluate(Batch<T> batch, std::int64_t i, int step) {
+    const Extent e = extent_of(batch, i);
+    batch.shifts = &shifts_ - i;
+    batch.bounds = &bounds_ - i;
+    batch.shift_f = batch.shift_x = nullptr;
+    x_.resize(static_cast<std::size_t>(e.parameters));
+    workspace_.resize(static_cast<std::size_t>(MemoryWorkspace<T>::size(e, 0)));
+    before_.resize(static_cast<std::size_t>(ShiftWorkspace<T>::size(e, Watched::bounds)));
+    const auto arrays = MemoryWorkspace<T>::carve(workspace_.data(), e, 0);
+    using Memory = MemoryPlacement<LaneGroup<1>, Op, 0, T>;
+    Evaluator<Memory, LossT, GradientDescent, T, true> evaluator{
+        {{{},
+          Op::of(batch, i, arrays.attended),
+          batch.target_of(i),
+          batch.weights_of(i),
+          batch.weight,
+          batch.start_of(i),
+          x_.data(),
+          arrays},
+         batch,
+         i,
+         ShiftWorkspace<T>::of(before_.data(), e)}};
+    evaluator.p.load();
+    evaluator.p.set_shifts(infinity<T>());
+    evaluator.evaluate(step, false);
+  }
+
+  ShiftSummary<T> shifts_{};
+  BoundSummary<T> bounds_{};
+  std::vector<T> x_, workspace_, before_;
+};
+
+}  // namespace softreg
