@@ -96,6 +96,57 @@ def test_the_table_has_the_quantiles_of_the_shards(tmp_path):
         assert "of the sweep itself" in refused(2, "sweep", "export", directory, "--csv", directory / own, "--force")
 
 
+BOUNDS = {"D8": "d8", "P6": "p6", "P6@4": "p6_at_4", "D5": "d5", "D6": "d6", "D7": "d7", "D9": "d9", "D10": "d10", "D12z": "d12z",
+          "D8e": "d8e", "D8l": "d8l", "D12": "d12", "D18": "d18", "D18l": "d18l", "D19": "d19", "P1": "p1", "P2": "p2", "P3": "p3",
+          "P4": "p4"}
+
+
+@pytest.mark.parametrize("generate, descend", [
+    ({"n": 9, "d": 3, "radius": 2}, {"loss": "softmax_l2", "step_multiple": 4}),
+    ({"n": "3:9", "d": 3, "dtype": "f64"}, {"loss": "rescaled_l2", "step_size": 0.01}),
+    ({"problem": "matrix", "n": 5, "d": 3, "dtype": "f64"}, {"loss": "softmax_l2", "optimizer": "nesterov"}),
+    ({"problem": "matrix", "n": 5, "d": 3}, {"loss": "rescaled_l2", "step_size": 0.01}),
+    ({"n": 9, "d": 3}, {"loss": "cross_entropy", "logit_weight": 0.1}),
+    ({"n": 9, "d": 3}, {"loss": "least_squares"}),
+])
+def test_bounds_are_those_of_check(tmp_path, generate, descend):
+    generate, descend = {"count": 30, "radius": 1, **generate}, {"max_steps": 30, **descend}
+    ok("gen", tmp_path / "p.npz", *flags(**generate))
+    reports = document("check", tmp_path / "p.npz", "-o", tmp_path / "r.npz", *flags(**descend))["bounds"]
+    checked = arrays(tmp_path / "r.npz")
+    text = "".join(f"{key} = {json.dumps(str(value))}\n" for key, value in {**generate, **descend}.items())
+    directory, _ = sweep(tmp_path, text + 'chunk = 11\ntrace = "bounds"\n')
+    got = columns(directory)
+    row, = document("sweep", "export", directory)["cells"]
+    if descend["loss"] == "least_squares":  # has no softmax, of which the theorems speak
+        checked["bound_id"] = []
+        assert np.isnan(got.pop("d8_log10_ratio")).all() and not got.pop("d8_violations").any()
+    for k, name in enumerate(checked["bound_id"]):
+        column = BOUNDS[str(name)]
+        ratios = got.pop(f"{column}_log10_ratio")
+        assert ratios.tobytes() == np.ascontiguousarray(checked["bound_log10_ratio"][:, k]).tobytes(), name
+        found = [report["violations"] for report in reports if report["id"] == name]
+        assert [got.pop(f"{column}_violations").sum()] == [row[f"{column}_violations"]] == found
+        if not np.isnan(ratios).all():
+            assert row[f"{column}_log10_ratio_min"] == ratios[~np.isnan(ratios)].min()
+    # What check did not judge is not a number.
+    assert all(np.isnan(values).all() for name, values in got.items() if name.endswith("_log10_ratio"))
+
+
+def test_cells_of_any_loss_have_the_columns_of_a_table(tmp_path):
+    text = SMALL + 'trace = "bounds"\nloss = ["softmax_l2", "rescaled_l2"]\nproblem = ["vector", "matrix"]\nstep_size = 0.01\ndtype = "f64"\n'
+    directory, doc = sweep(tmp_path, text)
+    again, once_more = sweep(tmp_path, text, "--threads", 1, name="again")
+    assert doc["result_hash"] == once_more["result_hash"] and shards(directory) == shards(again)
+    assert document("sweep", "resume", directory)["shards"]["made"] == 0
+    rows = document("sweep", "export", directory)["cells"]
+    assert len({tuple(row) for row in rows}) == 1
+    for row in rows:
+        rescaled, vector = row["loss"] == "rescaled_l2", row["problem"] == "vector"
+        for column, there in {"d5": True, "d12": not rescaled, "d18": rescaled, "d19": rescaled and vector, "p4": vector}.items():
+            assert (row[f"{column}_log10_ratio_median"] is not None) == (row[f"{column}_violations"] is not None) == there, column
+
+
 def test_the_numbers_do_not_depend_on_chunks_threads_or_the_run(tmp_path):
     one, doc = sweep(tmp_path, SMALL, name="one")
     two, again = sweep(tmp_path, SMALL, "--threads", 1, name="two")
@@ -124,7 +175,7 @@ def test_dry_run_does_nothing(tmp_path):
 
 def test_the_bytes_of_a_dry_run_are_those_that_come(tmp_path):
     for words in ([], ["--arrays"]):
-        text = SMALL + 'trace = "shifts"\ndtype = ["f32", "f64"]\n'
+        text = SMALL + 'trace = "bounds"\ndtype = ["f32", "f64"]\n'
         promised = document("sweep", "run", grid(tmp_path, text), "--dry-run", *words)["bytes"]
         directory, _ = sweep(tmp_path, text, *words, name=f"d{len(words)}")
         assert abs(sum(map(len, shards(directory).values())) - promised) < 0.1 * promised
@@ -181,7 +232,7 @@ BAD_GRIDS = [
     ("optimizer = 'adam'", "nesterov"), ("step_size = 0", "'0'"), ("step_size = 1e-60", "1e-60 (0 in float32)"), ("step_multiple = -1", "'-1'"),
     ("step_size = 0.1\nstep_multiple = 2", "only one of them can hold"), ("max_steps = -1", "'-1'"),
     ("tol = 'nan'", "'nan'"), ("ball = 0", "'0'"), ("chunk = 0", "'0'"), ("chunk = [1, 2]", "has 2 values"),
-    ("trace = 'loss'", "none, shifts"), ("arrays = 1", "false, true"), ("max-steps = 3\nmax_steps = 4", "the same as"),
+    ("trace = 'loss'", "none, shifts, bounds"), ("arrays = 1", "false, true"), ("max-steps = 3\nmax_steps = 4", "the same as"),
     ("seed = -1", "'-1'"), ("count = 9_000_000_000_000_000_000", "more than"), ("chunk = 1\ncount = 2_000_000", "shards"),
     (f"seed = {list(range(1000))}\nmax_steps = {list(range(1000))}", "more than 100000 cells"),
     ("ball = 1e300", "1e+300"), ("[n]\nx = 3", "table"),

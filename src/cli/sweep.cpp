@@ -18,7 +18,8 @@ constexpr std::string_view run_help =
     as in `softreg gen`; instance i of a cell is instance i of that file
   loss, optimizer, step_size, step_multiple, max_steps, tol, check_every, ridge, logit_weight, ball
     as in `softreg solve`
-One value: trace (none, shifts), arrays (true: shards hold x too), chunk (instances per shard)
+One value: trace (none, shifts, bounds: as in `softreg solve`), arrays (true: shards hold x too),
+  chunk (instances per shard)
 DIR gets manifest.json and, in shards/, an .npz per chunk of a cell with arrays of its instances.
 Exit code 75 when interrupted; what is done stays.
 

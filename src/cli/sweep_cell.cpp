@@ -46,7 +46,16 @@ void check_numbers_of(const Options& options) {
   check_rounded_step_size<T>(options);
 }
 
+std::string trace_name(TraceKind trace) {
+  return trace == TraceKind::bounds ? "bounds" : trace == TraceKind::shifts ? "shifts" : "none";
+}
+
 }  // namespace
+
+TraceKind parse_trace(const Setting& setting) {
+  constexpr TraceKind traces[] = {TraceKind::none, TraceKind::shifts, TraceKind::bounds};
+  return traces[parse_choice(setting, {"none", "shifts", "bounds"})];
+}
 
 std::size_t cell_key(std::string_view name) {
   const auto found = std::find_if(cell_keys.begin(), cell_keys.end(),
@@ -104,7 +113,7 @@ Json document_of(const Cell& cell) {
   document["logit_weight"] = options.logit_weight;
   document["ball"] = options.ball > 0 ? Json(options.ball) : Json();
   document["chunk"] = cell.chunk;
-  document["trace"] = options.trace == TraceKind::shifts ? "shifts" : "none";
+  document["trace"] = trace_name(options.trace);
   document["arrays"] = cell.arrays;
   return document;
 }

@@ -63,9 +63,12 @@ struct Cell {
 
 // What all cells of a sweep keep of an instance besides its outcome.
 struct Keeping {
-  TraceKind trace = TraceKind::none;  // or shifts
+  TraceKind trace = TraceKind::none;  // or shifts, bounds
   bool arrays = false;
 };
+
+// By name. Throws Error (usage).
+TraceKind parse_trace(const Setting& setting);
 
 // chunk: not given, about 64 MiB of arrays and at most 10,000 instances. Throws Error (usage).
 Cell parse_cell(const CellSettings& settings, const Setting& chunk, const Keeping& keeping);

@@ -160,8 +160,7 @@ Sweep read_grid(const std::string& path, bool arrays) {
   const GridFile file(path);
   Sweep sweep;
   Keeping keeping;
-  constexpr TraceKind traces[] = {TraceKind::none, TraceKind::shifts};
-  keeping.trace = traces[parse_choice(file.single("trace", "none"), {"none", "shifts"})];
+  keeping.trace = parse_trace(file.single("trace", "none"));
   const bool also = parse_choice(file.single("arrays", "false"), {"false", "true"}) == 1;
   keeping.arrays = also || arrays;
   const Setting chunk = file.single("chunk", "");

@@ -36,7 +36,7 @@ Sweep parse_manifest(const Json& manifest) {
   Sweep sweep;
   for (const Json& document : manifest.at("cells")) {
     Keeping keeping;
-    keeping.trace = document.at("trace") == "shifts" ? TraceKind::shifts : TraceKind::none;
+    keeping.trace = parse_trace({document.at("trace").get<std::string>(), "trace", true});
     keeping.arrays = document.at("arrays").get<bool>();
     const Setting chunk{document.at("chunk").dump(), "chunk", true};
     sweep.cells.push_back(parse_cell(settings_of(document), chunk, keeping));

@@ -24,8 +24,10 @@ Example:
 
 constexpr std::string_view export_help =
     R"(One row per cell: its keys, how many instances have each status, and of loss, steps and grad_norm,
-with trace = "shifts" also of shift_f_max, shift_x_max, shift_ratio_max and d8_log10_ratio, the
-columns NAME_min, NAME_q05, NAME_q25, NAME_median, NAME_q75, NAME_q95 and NAME_max.
+with trace = "shifts" also of shift_f_max, shift_x_max, shift_ratio_max and d8_log10_ratio, with
+trace = "bounds" also of dN_log10_ratio and pN_log10_ratio of every bound of `softreg check`, the
+columns NAME_min, NAME_q05, NAME_q25, NAME_median, NAME_q75, NAME_q95 and NAME_max; of each bound
+also how often it was violated.
 
 Example:
   softreg sweep export sweep --csv sweep.csv

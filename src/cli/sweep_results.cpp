@@ -75,6 +75,20 @@ void add_quantiles(Json& row, const std::string& name, std::vector<T> values) {
   }
 }
 
+void add_column(Json& row, const CellShards& shards, const TableColumn& column) {
+  const std::string& name = column.name;
+  if (column.sum) {
+    Json& total = row[name];
+    if (!column.there) return;
+    const std::vector<std::int32_t> counts = shards.column<std::int32_t>(name);
+    total = std::accumulate(counts.begin(), counts.end(), std::int64_t{0});
+  } else if (name == "steps") {
+    add_quantiles(row, name, shards.column<std::int32_t>(name));
+  } else {
+    add_quantiles(row, name, column.there ? shards.column<double>(name) : std::vector<double>{});
+  }
+}
+
 // The keys of a cell, in the order of the grid; the same ones for vector and matrix problems.
 Json keys_of(const Cell& cell) {
   const Json document = document_of(cell);
@@ -109,17 +123,7 @@ Json results_of(const SweepDirectory& directory, const Cell& cell,
   for (const Status status : statuses)
     row[fmt::format("status_{}", status_name(status))] = tally[static_cast<std::size_t>(status)];
   row["steps_total"] = std::accumulate(taken.begin(), taken.end(), std::int64_t{0});
-  for (const std::string& name : measured_columns(cell)) {
-    if (name == "steps") {
-      add_quantiles(row, name, taken);
-    } else {
-      add_quantiles(row, name, shards.column<double>(name));
-    }
-  }
-  if (cell.options.trace == TraceKind::shifts) {
-    const std::vector<std::int32_t> beyond = shards.column<std::int32_t>("d8_violations");
-    row["d8_violations"] = std::accumulate(beyond.begin(), beyond.end(), std::int64_t{0});
-  }
+  for (const TableColumn& column : table_columns(cell)) add_column(row, shards, column);
   return row;
 }
 
