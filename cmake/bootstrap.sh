@@ -127,7 +127,7 @@ run_unit_tests() {
   # shellcheck disable=SC2086
   install_packages $program_packages $test_packages $more_packages
   install_python demo 'numpy==2.4.*'
-  install_python test 'scipy==1.17.*' 'pytest==9.*'
+  install_python test 'scipy==1.17.*' 'pytest==9.*' 'matplotlib==3.*'
   install_cuda
   timed build release ON all
   timed run_tests release

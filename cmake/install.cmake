@@ -6,6 +6,7 @@ set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/softreg)
 
 install(TARGETS softreg softreg_model EXPORT softreg)
 install(TARGETS softreg_cli)
+install(FILES src/report.py DESTINATION ${CMAKE_INSTALL_DATADIR}/softreg)
 install(DIRECTORY include/softreg DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(EXPORT softreg NAMESPACE softreg:: DESTINATION ${package_dir}
         FILE softregConfig.cmake)

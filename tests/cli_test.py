@@ -845,7 +845,7 @@ def test_options_of_later_versions_are_refused(problem, words):
 
 
 def test_verbs_and_problems_of_later_versions_are_refused(tmp_path):
-    for verb in ("bench", "report", "lab"):
+    for verb in ("bench", "lab"):
         assert "not available" in refused(2, verb)
     for words in (["--m", 3], ["--d2", 3]):
         assert "belongs to --problem matrix" in refused(2, "gen", tmp_path / "p.npz", "--n", 3, "--d", 2, "--count", 1,

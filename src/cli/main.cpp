@@ -26,6 +26,7 @@ const std::vector<VerbEntry>& verbs() {
       {"sweep status", "how much of a sweep is done, and whether it is sound", make_sweep_status},
       {"sweep resume", "do what is left of a sweep, and what is damaged", make_sweep_resume},
       {"sweep export", "a table of a sweep, one row per cell", make_sweep_export},
+      {"report", "figures, tables and a page of a sweep", make_report},
       {"doctor", "what this machine offers, and whether it computes rightly", make_doctor},
       {"completion", "completion for bash or zsh", make_completion},
   };
@@ -89,7 +90,7 @@ const VerbEntry* find_verb(const std::string& name) {
                 fmt::format("{} needs one of {}", name, fmt::join(parts_of(name), ", ")),
                 fmt::format("`softreg {} {} --help` shows an example", name, parts_of(name)[0]));
   }
-  for (const char* later : {"bench", "report", "lab"}) {
+  for (const char* later : {"bench", "lab"}) {
     if (name == later) {
       throw Error(ErrorKind::usage,
                   fmt::format("the verb {} is not available in this version of softreg", name));

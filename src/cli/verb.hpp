@@ -35,6 +35,7 @@ std::unique_ptr<Verb> make_sweep_run();
 std::unique_ptr<Verb> make_sweep_status();
 std::unique_ptr<Verb> make_sweep_resume();
 std::unique_ptr<Verb> make_sweep_export();
+std::unique_ptr<Verb> make_report();
 std::unique_ptr<Verb> make_doctor();
 std::unique_ptr<Verb> make_completion();
 
