@@ -44,10 +44,16 @@ constexpr Statement statements[] = {
      "derived"},
     {"D19", "gradient", "|grad L' - grad L| <= (2 n + 2 sqrt(n) + 2) max(u, u')^2 |A| |z' - z|",
      "derived"},
-    {"P1", "u", "|u' - u| / max(u, u') <= 2 sqrt(n) R exp(R^2) |x' - x| / max(u, u')", "found"},
-    {"P2", "a", "|a' - a| / max(u, u') <= sqrt(n) |u' - u| / max(u, u')", "recalled"},
-    {"P3", "1/a", "|1/a' - 1/a| min(a, a') <= exp(2 R^2) |a' - a| min(a, a')", "recalled"},
-    {"P4", "f", "|f' - f| <= n^1.5 exp(5 R^2) |x' - x|", "recalled"},
+    {"P1", "u",
+     "|u' - u| / max(u, u') <= 2 sqrt(n) R exp(R^2) |x' - x| / max(u, u'), R = max(|A|, |x|, "
+     "|x'|); "
+     "hypothesis R >= 4",
+     "found"},
+    {"P2", "a", "|a' - a| / max(u, u') <= sqrt(n) |u' - u| / max(u, u'); hypothesis R >= 4",
+     "recalled"},
+    {"P3", "1/a", "|1/a' - 1/a| min(a, a') <= exp(2 R^2) |a' - a| min(a, a'); hypothesis R >= 4",
+     "recalled"},
+    {"P4", "f", "|f' - f| <= n^1.5 exp(5 R^2) |x' - x|; hypothesis R >= 4", "recalled"},
 };
 static_assert(std::size(statements) == bound_count);
 

@@ -25,13 +25,13 @@ Exit code 7 when a bound is violated where its hypotheses hold, unless it is rec
   and not found in it.
 Arrays of REPORT.npz: those of `softreg solve`, and shift_f_max, shift_f_sum, shift_x_max,
   shift_x_sum, shift_ratio_max (count); unless --trace shifts also bound_id (bounds),
-  bound_log10_ratio (count, bounds; NaN where nothing was judged), target_shift_max,
-  data_shift_max, error_change_max (count)
+  bound_log10_ratio (count, bounds; NaN where nothing was judged) of the bounds that were judged for
+  any instance, target_shift_max, data_shift_max, error_change_max (count; of a loss with a softmax)
 
 Example:
   softreg gen problem.npz --n 64 --d 16 --count 1000 --radius 2
   softreg check problem.npz -o report.npz
-  softreg gen small.npz --n 4 --d 3 --count 1000 --radius 3
+  softreg gen small.npz --n 4 --d 3 --count 1000 --radius 3 --dtype f64
   softreg check small.npz --attack 300
 )";
 
@@ -61,6 +61,9 @@ class Check : public Verb {
       if (other->given)
         throw Error(ErrorKind::usage,
                     fmt::format("{} and {} do not go together", attack_.origin, other->origin));
+    if (const Setting* other = solve_.given_for_solving())
+      throw Error(ErrorKind::usage, fmt::format("{} solves nothing, and {} does not go with it",
+                                                attack_.origin, other->origin));
     if (solve_.dry_run())
       throw Error(ErrorKind::usage,
                   fmt::format("{} has no --dry-run: it plans nothing", attack_.origin));
@@ -82,7 +85,8 @@ class Check : public Verb {
   const Setting& perturb_ = flags_.value(
       {"--perturb", "DELTA", "afterwards move A (A1 and A2) by DELTA |A|, at random (--seed)"});
   const Setting& attack_ = flags_.value(
-      {"--attack", "STEPS", "solve nothing: climb measured / bound from every instance"});
+      {"--attack", "STEPS",
+       "solve nothing: climb measured / bound from every instance (float64, one softmax each)"});
   OutputFlags output_{flags_, "-o,--output", "where to write the report"};
   ReportFlags report_{flags_};
 };

@@ -69,7 +69,10 @@ SolveFlags::SolveFlags(Flags& flags, const std::string& verb, bool can_trace)
           flags.value({"--time-limit", "SECONDS", "what is not finished then ends as not_run"})),
       fail_on_(flags.value(
           {"--fail-on", "WHAT", "not-converged, bad-input or any: exit 3 if there is one"})),
-      seed_(flags.value({"--seed", "N", "noted in the document; nothing here is random", "0"})),
+      seed_(flags.value({"--seed", "N",
+                         can_trace ? "noted in the document; nothing here is random"
+                                   : "of what --perturb and --attack draw",
+                         "0"})),
       trace_(can_trace ? flags.value({"--trace", "none|loss|shifts|bounds",
                                       "what to note along the way", "none"})
                        : flags.value(
@@ -127,6 +130,13 @@ Options SolveFlags::options() const {
   if (time_limit_.given) options.time_limit = parse_positive(time_limit_);
   fill_trace(options);
   return options;
+}
+
+const Setting* SolveFlags::given_for_solving() const {
+  for (const Setting* setting : {&optimizer_, &step_size_, &step_multiple_, &max_steps_, &tol_,
+                                 &check_every_, &ball_, &time_limit_, &fail_on_, &trace_})
+    if (setting->given) return setting;
+  return nullptr;
 }
 
 FailOn SolveFlags::fail_on() const {

@@ -29,6 +29,9 @@ class SolveFlags {
   std::uint64_t seed() const { return parse_seed(seed_); }
   bool dry_run() const { return dry_run_; }
 
+  // One that is given and says how to solve, or null.
+  const Setting* given_for_solving() const;
+
   // The files that are read, for OutputFlags::check.
   std::vector<const Setting*> inputs() const { return problem_.inputs(); }
 

@@ -87,6 +87,13 @@ class SolveRun {
         moved = perturbed_reports(problem_, result.x, job_.options, job_.perturb, job_.seed,
                                   job_.bound_factor);
         document["data_shift"] = bounds_json(moved);
+        if (std::all_of(moved.begin(), moved.end(),
+                        [](const BoundReport& r) { return std::isnan(r.measured); }))
+          warnings.push_back(
+              fmt::format("moving the data by {} put no bound to the test: what moved is not a "
+                          "finite number, or "
+                          "no more than rounding",
+                          job_.perturb));
       }
       warn_of_unjudged(document["updates_tried"], reports, warnings);
     }
