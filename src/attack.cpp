@@ -1,7 +1,10 @@
 // Adversarial search: projected gradient ascent of measured / bound over A, x and the step dx.
 #include <algorithm>
 #include <cmath>
-#include <variant>
+#include <functional>
+#include <limits>
+#include <string>
+#include <vector>
 
 #include "described.hpp"
 #include "matrix_norm.hpp"
@@ -54,23 +57,28 @@ class Climber {
     batch_.m = n_;
     batch_.blocks = batch_.begin1 = batch_.begin2 = batch_.begin_z = nullptr;
     batch_.a2_shared = batch_.target_shared = batch_.start_shared = false;
+    batch_.shifts = &shifts_;
+    batch_.bounds = &bounds_;
   }
+  Climber(const Climber&) = delete;
+  Climber& operator=(const Climber&) = delete;
 
-  // Watch number k: that of D8, then those of BoundIndex.
+  // Watch number k where the climb ended: that of D8, then those of BoundIndex.
   BoundWatch<double> watch(int k) const {
-    return k == 0 ? probe_.shifts().sharp : BoundWatch<double>(probe_.bounds().watch[k - 1]);
+    return k == 0 ? shifts_.sharp : BoundWatch<double>(bounds_.watch[k - 1]);
   }
 
   void climb(int k, int steps) {
     double length_of_step = radius_ / 8, margin = margin_at(v_, k);
     std::vector<double> slope(v_.size()), next;
     for (int step = 0; step < steps && length_of_step > 1e-9; ++step) {
+      next = v_;
       for (std::size_t p = 0; p < v_.size(); ++p) {
         const double h = 1e-6 * (1 + std::abs(v_[p]));
-        next = v_;
-        next[p] += h;
+        next[p] = v_[p] + h;
         slope[p] = (margin_at(next, k) - margin) / h;
         if (!std::isfinite(slope[p])) slope[p] = 0;
+        next[p] = v_[p];
       }
       halve_step(k, margin);
       const double steep = length(slope.data(), std::int64_t(slope.size()));
@@ -84,7 +92,7 @@ class Climber {
       margin = reached;
       v_ = next;
     }
-    margin_at(v_, k);
+    margin_at(v_, k);  // the last that was tried may have been refused
   }
 
  private:
@@ -121,7 +129,7 @@ class Climber {
     from.start = v.data() + size;
     to.start = moved_.data();
     from.operator_norm = to.operator_norm = &norm;
-    probe_.compare(from, 0, to, 0);
+    probe_.compare(from, to, 0);
     const BoundWatch<double> w = watch(k);
     return w.measured > 0 ? w.margin : std::numeric_limits<double>::infinity();
   }
@@ -131,6 +139,8 @@ class Climber {
   int n_, d_;
   double radius_;
   std::vector<double> v_, moved_;
+  ShiftSummary<double> shifts_{};
+  BoundSummary<double> bounds_{};
   ShiftProbe<Dense<Matrix<const double>, double>, LossT, double> probe_;
 };
 

@@ -1,7 +1,8 @@
 // The theorems' bounds between two problems: the same parameters and other data, or both changed.
 #include <algorithm>
 #include <cmath>
-#include <variant>
+#include <string>
+#include <vector>
 
 #include "described.hpp"
 #include "matrix_norm.hpp"
@@ -21,31 +22,58 @@ bool speaks_of_data(int k) {
   return k < bound_paper_u && k != bound_gradient && k != bound_rescaled_gradient;
 }
 
-template <class T>
-T larger_norm(double a, double b) {
-  const double most = std::max(a, b);
-  const T rounded = static_cast<T>(most);
-  return static_cast<double>(rounded) < most ? std::nextafter(rounded, infinity<T>()) : rounded;
+[[noreturn]] void refuse(const std::string& what, std::int64_t changed, std::int64_t has) {
+  throw Error(ErrorKind::usage, what + " is " + std::to_string(changed) +
+                                    " in the changed problem but " + std::to_string(has) +
+                                    " in the problem");
+}
+void demand_equal(const std::string& what, std::int64_t changed, std::int64_t has) {
+  if (changed != has) refuse(what, changed, has);
+}
+
+// What stands at the same place must be the same softmax.
+void check_shapes(const Layout& to, const Layout& from) {
+  demand_equal("the number of instances", to.count, from.count);
+  demand_equal("d1", to.d1, from.d1);
+  demand_equal("d2", to.d2, from.d2);
+  for (std::int64_t i = 0; i < from.count; ++i)
+    demand_equal("the end of instance " + std::to_string(i), to.first_block(i + 1),
+                 from.first_block(i + 1));
+  for (std::int64_t k = 0; k < from.first_block(from.count); ++k) {
+    demand_equal("the number of softmaxes of block " + std::to_string(k), to.rows1(k),
+                 from.rows1(k));
+    demand_equal("the length of the softmaxes of block " + std::to_string(k), to.rows2(k),
+                 from.rows2(k));
+  }
 }
 
 template <class Op, class LossT, class T>
-void probe_all(const Batch<T>& from, const Batch<T>& to, const std::vector<double>& norms_from,
-               const std::vector<double>& norms_to, int threads, Result<T>& r) {
+void probe_all(Batch<T> from, Batch<T> to, const std::vector<T>& norms, int threads, Result<T>& r) {
+  from.shifts = to.shifts = r.shifts.data();
+  from.bounds = to.bounds = r.bounds.data();
+  from.operator_norm = to.operator_norm = norms.data();
   std::vector<ShiftProbe<Op, LossT, T>> probes(static_cast<std::size_t>(worker_slots(threads)));
   parallel_for(from.count, threads, [&](std::int64_t i, int slot) {
     const auto at = static_cast<std::size_t>(i);
-    if (std::isnan(norms_from[at]) || std::isnan(norms_to[at])) return;
-    const T norm = larger_norm<T>(norms_from[at], norms_to[at]);
-    Batch<T> a = from, b = to;
-    a.operator_norm = b.operator_norm = &norm - i;
-    ShiftProbe<Op, LossT, T>& probe = probes[static_cast<std::size_t>(slot)];
-    probe.compare(a, i, b, i);
-    r.shifts[at] = probe.shifts();
-    r.bounds[at] = probe.bounds();
+    if (std::isnan(norms[at])) return;
+    probes[static_cast<std::size_t>(slot)].compare(from, to, i);
     r.shifts[at].paper = r.shifts[at].paper_at_4 = {};
     for (int k = 0; k < bound_count; ++k)
       if (!speaks_of_data(k)) r.bounds[at].watch[k] = {};
   });
+}
+
+// The larger of both; NaN where one of the instances cannot be measured.
+template <class T>
+std::vector<T> larger_norms(const Described<T>& from, const Described<T>& to,
+                            const Options& options) {
+  const std::vector<double> one = prepare(from, options, true).operator_norm;
+  const std::vector<double> two = prepare(to, options, true).operator_norm;
+  std::vector<T> norms;
+  for (std::size_t i = 0; i < one.size(); ++i)
+    norms.push_back(std::isnan(one[i] + two[i]) ? quiet_nan<T>()
+                                                : rounded_up<T>(std::max(one[i], two[i])));
+  return norms;
 }
 
 template <class T, class Problem>
@@ -53,18 +81,12 @@ Result<T> measure(const Problem& problem, const Problem& changed, const Options&
   validate(problem);
   validate(changed);
   validate(options);
-  Options plain = options;
-  std::visit([](auto& o) { o.step_size = 1; }, plain.optimizer);
-  plain.stop.max_steps = 0;
+  const Options plain = without_steps(options);
   const Described<T> from(problem, plain), to(changed, plain);
   validate(from.batch);
   validate(to.batch);
-  if (problem.count != changed.count)
-    throw Error(ErrorKind::usage, "the changed problem has " + std::to_string(changed.count) +
-                                      " instances but the problem has " +
-                                      std::to_string(problem.count));
-  const auto norms_from = prepare(from, plain, true).operator_norm;
-  const auto norms_to = prepare(to, plain, true).operator_norm;
+  check_shapes(to.batch, from.batch);
+  const std::vector<T> norms = larger_norms(from, to, plain);
   Result<T> r;
   r.count = problem.count;
   r.shifts.resize(static_cast<std::size_t>(r.count));
@@ -74,11 +96,9 @@ Result<T> measure(const Problem& problem, const Problem& changed, const Options&
       throw Error(ErrorKind::usage, "the bounds speak of a softmax, which the loss '" +
                                         std::string(LossT::name) + "' does not have");
     else if (from.batch.matrix)
-      probe_all<Kronecker<T>, LossT>(from.batch, to.batch, norms_from, norms_to, options.threads,
-                                     r);
+      probe_all<Kronecker<T>, LossT>(from.batch, to.batch, norms, options.threads, r);
     else
-      probe_all<Dense<Matrix<const T>, T>, LossT>(from.batch, to.batch, norms_from, norms_to,
-                                                  options.threads, r);
+      probe_all<Dense<Matrix<const T>, T>, LossT>(from.batch, to.batch, norms, options.threads, r);
   });
   return r;
 }

@@ -1,6 +1,9 @@
 // A certified upper bound on the spectral norm of a matrix, from which step sizes and the theorems'
 // bounds are made. An estimate from below (a power iteration) would report false violations.
 #pragma once
+#include <cmath>
+
+#include "softreg/model/math.hpp"
 #include "softreg/model/matrix.hpp"
 
 namespace softreg {
@@ -14,5 +17,12 @@ inline constexpr int gram_limit = 256;
 // double). 0 for an empty matrix, NaN if an entry is not finite.
 template <class T>
 double operator_norm_bound(const Matrix<const T>& a);
+
+// A bound as a number of T: it must stay one.
+template <class T>
+T rounded_up(double bound) {
+  const T rounded = static_cast<T>(bound);
+  return static_cast<double>(rounded) < bound ? std::nextafter(rounded, infinity<T>()) : rounded;
+}
 
 }  // namespace softreg

@@ -220,6 +220,19 @@ void check_rounded_step_size(const Options& options) {
 template void check_rounded_step_size<float>(const Options&);
 template void check_rounded_step_size<double>(const Options&);
 
+Options without_steps(Options options) {
+  options.stop = {.max_steps = 0, .gradient_norm = 0, .check_every = 1};
+  options.trace = TraceKind::none;
+  options.trace_full = false;
+  options.step_multiple = 1;
+  std::visit(
+      [](auto& o) {
+        if (o.step_size == automatic_step_size) o.step_size = 1;
+      },
+      options.optimizer);
+  return options;
+}
+
 template Prepared<float> prepare(const Described<float>&, const Options&, bool);
 template Prepared<double> prepare(const Described<double>&, const Options&, bool);
 

@@ -29,4 +29,7 @@ struct Prepared {
 template <class T>
 Prepared<T> prepare(const Described<T>& problem, const Options& options, bool need_operator_norm);
 
+// What of the options holds where no step is made, so that no step size need be proven.
+Options without_steps(Options options);
+
 }  // namespace softreg

@@ -12,23 +12,19 @@ namespace softreg {
 template <class Op, class LossT, class T>
 class ShiftProbe {
  public:
-  // From instance i of one batch, at its start, to instance k of another or the same one at its
-  // own: both with as many rows, softmaxes and parameters, and an operator norm (of the larger).
-  void compare(const Batch<T>& from, std::int64_t i, const Batch<T>& to, std::int64_t k) {
-    shifts_ = {};
-    bounds_ = {};
+  // From instance i of one batch, at its start, to instance i of another, at its own. Both have as
+  // many rows, softmaxes and parameters, and share the arrays `shifts` and `bounds`, where the
+  // instance's are written, and `operator_norm`, where the larger of both norms stands.
+  void compare(const Batch<T>& from, const Batch<T>& to, std::int64_t i) {
+    to.shifts[i] = {};
+    to.bounds[i] = {};
     evaluate(from, i, 0);
-    evaluate(to, k, 1);
+    evaluate(to, i, 1);
   }
-  const ShiftSummary<T>& shifts() const { return shifts_; }
-  const BoundSummary<T>& bounds() const { return bounds_; }
 
  private:
-  void evaluate(Batch<T> batch, std::int64_t i, int step) {
+  void evaluate(const Batch<T>& batch, std::int64_t i, int step) {
     const Extent e = extent_of(batch, i);
-    batch.shifts = &shifts_ - i;
-    batch.bounds = &bounds_ - i;
-    batch.shift_f = batch.shift_x = nullptr;
     x_.resize(static_cast<std::size_t>(e.parameters));
     workspace_.resize(static_cast<std::size_t>(MemoryWorkspace<T>::size(e, 0)));
     before_.resize(static_cast<std::size_t>(ShiftWorkspace<T>::size(e, Watched::bounds)));
@@ -51,8 +47,6 @@ class ShiftProbe {
     evaluator.evaluate(step, false);
   }
 
-  ShiftSummary<T> shifts_{};
-  BoundSummary<T> bounds_{};
   std::vector<T> x_, workspace_, before_;
 };
 

@@ -13,6 +13,7 @@
 #include "aligned.hpp"
 #include "backend.hpp"
 #include "described.hpp"
+#include "matrix_norm.hpp"
 #include "parallel.hpp"
 #include "prepare.hpp"
 #include "softreg/error.hpp"
@@ -29,20 +30,6 @@ double seconds_since(Clock::time_point start) {
 }
 
 std::size_t size(std::int64_t n) { return static_cast<std::size_t>(n); }
-
-// What evaluate() does of a solve: the test at step 0.
-Options without_steps(Options options) {
-  options.stop = {.max_steps = 0, .gradient_norm = 0, .check_every = 1};
-  options.trace = TraceKind::none;
-  options.trace_full = false;
-  options.step_multiple = 1;
-  std::visit(
-      [](auto& o) {
-        if (o.step_size == automatic_step_size) o.step_size = 1;
-      },
-      options.optimizer);
-  return options;
-}
 
 // No step is made; only on a ball, where the gradient norm depends on it, its size means something.
 template <class Problem>
@@ -153,12 +140,7 @@ struct LiveSolve<T>::State {
         run.publish(i);
       }
     }
-    // |A| is rounded up: a bound must stay one in T.
-    for (std::size_t i = 0; i < norms.size(); ++i) {
-      norms[i] = static_cast<T>(p.operator_norm[i]);
-      if (static_cast<double>(norms[i]) < p.operator_norm[i])
-        norms[i] = std::nextafter(norms[i], std::numeric_limits<T>::infinity());
-    }
+    for (std::size_t i = 0; i < norms.size(); ++i) norms[i] = rounded_up<T>(p.operator_norm[i]);
     const std::lock_guard lock(mutex);
     prepared = std::move(p);
     run.batch.step_size = prepared.step_size.data();

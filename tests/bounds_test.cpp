@@ -91,9 +91,7 @@ class Watched {
       : a_(std::move(a)), target_(std::move(b)), x_(size(parameters)) {
     target_.resize(size(rows), target_.empty() ? T(1) / T(rows) : T(0));
     const Matrix<const T> matrix{a_.data(), rows, parameters, parameters, 1};
-    const double norm = operator_norm_bound(matrix);
-    norm_ = static_cast<T>(norm);
-    if (norm_ < norm) norm_ = std::nextafter(norm_, infinity<T>());
+    norm_ = rounded_up<T>(operator_norm_bound(matrix));
     batch_.count = 1;
     batch_.d2 = parameters;
     batch_.m = rows;

@@ -735,6 +735,7 @@ def test_check_moves_the_data(problem, tmp_path):
     assert [b["id"] for b in doc["data_shift"]] == [
         "D8A", "D5A", "D6A", "D7A", "D9A", "D10A", "D12zA", "D8eA", "D8lA"]
     assert all(b["violations"] == 0 and b["measured"] > 0 for b in doc["data_shift"])
+    document("check", problem, "--max-steps", 8, "--perturb", 0.01, "--step-multiple", 2)
     for delta in ("1e-30", "1e300"):
         assert "put no bound to the test" in run("check", problem, "--max-steps", 8, "--perturb", delta).stderr
     assert "After moving the data by 0.01" in ok("check", problem, "--max-steps", 8, "--perturb", 0.01)
@@ -756,7 +757,8 @@ def test_check_attacks(tmp_path):
     assert run("check", tmp_path / "p.npz", "--attack", 20, "--bound-factor", "0.1").returncode == 7
     assert "do not go together" in refused(2, "check", tmp_path / "p.npz", "--attack", 20, "--perturb", 1)
     assert "--dry-run" in refused(2, "check", tmp_path / "p.npz", "--attack", 20, "--dry-run")
-    for words in (["--trace", "shifts"], ["--max-steps", 5], ["--optimizer", "nesterov"], ["--fail-on", "any"]):
+    for words in (["--trace", "shifts"], ["--max-steps", 5], ["--optimizer", "nesterov"], ["--fail-on", "any"],
+                  ["--ridge", 1], ["--logit-weight", 1], ["--step-multiple", 2]):
         assert f"{words[0]} does not go with it" in refused(2, "check", tmp_path / "p.npz", "--attack", 20, *words)
     assert "softmax" in refused(2, "check", tmp_path / "p.npz", "--attack", 2, "--loss", "exp_l2")
     ok("gen", tmp_path / "s.npz", "--n", 2, "--d", 2, "--count", 3)

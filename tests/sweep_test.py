@@ -119,8 +119,8 @@ def test_bounds_are_those_of_check(tmp_path, generate, descend):
     got = columns(directory)
     row, = document("sweep", "export", directory)["cells"]
     if descend["loss"] == "least_squares":  # has no softmax, of which the theorems speak
+        assert not [name for name in got if name.endswith("_log10_ratio") or name.endswith("_violations")]
         checked["bound_id"] = []
-        assert np.isnan(got.pop("d8_log10_ratio")).all() and not got.pop("d8_violations").any()
     for k, name in enumerate(checked["bound_id"]):
         column = BOUNDS[str(name)]
         ratios = got.pop(f"{column}_log10_ratio")

@@ -38,10 +38,12 @@ class Pair {
     const Matrix<const double> one{from.a.data(), from.n, from.d, from.d, 1};
     const Matrix<const double> two{to.a.data(), to.n, to.d, to.d, 1};
     norm_ = std::max(operator_norm_bound(one), operator_norm_bound(two));
-    probe_.compare(batch(from, b), 0, batch(to, b), 0);
+    probe_.compare(batch(from, b), batch(to, b), 0);
   }
-  const BoundSummary<double>& bounds() const { return probe_.bounds(); }
-  const ShiftSummary<double>& shifts() const { return probe_.shifts(); }
+  Pair(const Pair&) = delete;
+  Pair& operator=(const Pair&) = delete;
+  const BoundSummary<double>& bounds() const { return bounds_; }
+  const ShiftSummary<double>& shifts() const { return shifts_; }
   double norm() const { return norm_; }
   int violations() const {
     int v = shifts().sharp.violations + shifts().paper.violations + shifts().paper_at_4.violations;
@@ -50,8 +52,10 @@ class Pair {
   }
 
  private:
-  Batch<double> batch(const Point& p, const Vector& b) const {
+  Batch<double> batch(const Point& p, const Vector& b) {
     Batch<double> batch;
+    batch.shifts = &shifts_;
+    batch.bounds = &bounds_;
     batch.count = 1;
     batch.d2 = p.d;
     batch.m = p.n;
@@ -62,6 +66,8 @@ class Pair {
     return batch;
   }
   double norm_ = 0;
+  ShiftSummary<double> shifts_{};
+  BoundSummary<double> bounds_{};
   ShiftProbe<Dense<Matrix<const double>, double>, LossT, double> probe_;
 };
 
@@ -380,7 +386,14 @@ TEST(Theory, RefusesWhatItDoesNotSpeakOf) {
   EXPECT_EQ(sentence([&] { measure_data_shift(p, p, {.loss = LeastSquares{}}); }),
             "the bounds speak of a softmax, which the loss 'least_squares' does not have");
   EXPECT_EQ(sentence([&] { measure_data_shift(p, more, {}); }),
-            "the changed problem has 2 instances but the problem has 1");
+            "the number of instances is 2 in the changed problem but 1 in the problem");
+  const VectorProblem<double> longer{.count = 1, .n = 2, .d = 1, .a = two, .b = two},
+      wider{.count = 1, .n = 1, .d = 2, .a = two, .b = one};
+  EXPECT_EQ(
+      sentence([&] { measure_data_shift(p, longer, {}); }),
+      "the length of the softmaxes of block 0 is 2 in the changed problem but 1 in the problem");
+  EXPECT_EQ(sentence([&] { measure_data_shift(p, wider, {}); }),
+            "d2 is 2 in the changed problem but 1 in the problem");
   const std::vector<std::int64_t> segments{0, 1, 2}, instances{0, 2};
   const VectorProblem<double> several{
       .count = 1, .d = 1, .a = two, .b = two, .segments = segments, .instances = instances};

@@ -13,7 +13,7 @@
 namespace softreg {
 
 // One bound over all updates of all instances. measured and bound are those of the update that came
-// closest to its bound; NaN if no update moved f by more than rounding can.
+// closest to its bound; NaN if no update moved the quantity by more than rounding can.
 struct BoundReport {
   std::string id;          // "D8", "P6", "P6@4", ...
   std::string quantity;    // what it is about: "f", "u", "h", "gradient", ...
@@ -26,12 +26,13 @@ struct BoundReport {
   std::int64_t instances;        // with at least one measured update
   std::int64_t hypotheses_hold;  // updates whose hypotheses hold
   std::int64_t updates;
-  // Updates beyond bound plus rounding slack, whether hypotheses hold or not.
+  // Updates beyond bound plus rounding slack, whether hypotheses hold or not; of scaled bounds the
+  // instances that have one, as only their closest updates are known.
   std::int64_t violations;
 };
 
-// D8, P6 and P6@4, in this order, from result.shifts; then those of result.bounds that speak of the
-// loss. Empty without a trace of either. factor: of every bound, to see what a violation looks
+// D8, P6 and P6@4, in this order, from result.shifts; then those of result.bounds that judged an
+// update. Empty without a trace of either. factor: of every bound, to see what a violation looks
 // like.
 template <class T>
 std::vector<BoundReport> bound_reports(const Result<T>& result, double factor = 1);
@@ -51,8 +52,8 @@ std::vector<InstanceBound<T>> instance_bounds(const Result<T>& result);
 // Moves the data instead of x, or both: shifts from `problem` at its x0 to `changed` at its own,
 // and their bounds in z, which hold for any change: |z' - z| <= |A' - A| |x| + |A'| |x' - x|. Only
 // shifts and bounds of the result are filled, as by the trace `bounds`; instances with a number
-// that is not finite are left out. Both problems must have the same shapes. Throws Error (usage)
-// for a loss without a softmax.
+// that is not finite are left out. Throws Error (usage) where the two have other shapes, and for a
+// loss without a softmax.
 template <class T>
 Result<T> measure_data_shift(const VectorProblem<T>& problem, const VectorProblem<T>& changed,
                              const Options& options);
@@ -62,10 +63,11 @@ Result<T> measure_data_shift(const MatrixProblem<T>& problem, const MatrixProble
 
 // Adversarial search: from the A and x0 of every instance, and a random step dx (seed), up to
 // `steps` steps of projected gradient ascent (finite differences) on measured / bound over A, x and
-// dx, with |A|_F, |x| and |dx| at most max(1, |A|). Instance i climbs D8 or one of the trace
-// `bounds`, in turn by i. Returns what every bound was where the climb ended, as measure_data_shift
-// does. finished(i) is called from any thread after each instance; may be empty. Throws Error
-// (usage) for a loss without a softmax or an instance of several.
+// dx, with |A|_F, |x| and |dx| at most max(1, |A|), of the loss alone: logit weights, ridge and
+// ball are left out. Instance i climbs D8 or one of the trace `bounds`, in turn by i. Returns what
+// every bound was where the climb ended, as measure_data_shift does. finished(i) is called from any
+// thread after each instance; may be empty. Throws Error (usage) for a loss without a softmax or an
+// instance of several.
 Result<double> attack_bounds(const VectorProblem<double>& problem, const Options& options,
                              int steps, std::uint64_t seed,
                              const std::function<void(std::int64_t)>& finished = {});

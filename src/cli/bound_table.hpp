@@ -21,7 +21,8 @@ std::string bounds_table(const std::vector<BoundReport>& reports);
 Json context_json(const ContextReport& report);
 std::string context_table(const ContextReport& report);
 
-// A bound that is derived or found was exceeded where its hypotheses hold.
+// A bound that is derived or found was exceeded where its hypotheses hold; and the exit code then.
 bool any_violation(const std::vector<BoundReport>& reports);
+inline constexpr int bound_violated = 7;
 
 }  // namespace softreg

@@ -85,6 +85,8 @@ class ModelFlags {
 
   // Throws Error (usage).
   void fill(Options& options) const;
+  // Those that add to the loss.
+  std::vector<const Setting*> regularisers() const { return {&ridge_, &logit_weight_}; }
   // That the file does not say what a flag says too. Throws Error (usage).
   void check_against(const ProblemFile& file) const;
 

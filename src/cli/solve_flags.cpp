@@ -133,8 +133,10 @@ Options SolveFlags::options() const {
 }
 
 const Setting* SolveFlags::given_for_solving() const {
-  for (const Setting* setting : {&optimizer_, &step_size_, &step_multiple_, &max_steps_, &tol_,
-                                 &check_every_, &ball_, &time_limit_, &fail_on_, &trace_})
+  std::vector<const Setting*> settings = model_.regularisers();
+  settings.insert(settings.end(), {&optimizer_, &step_size_, &step_multiple_, &max_steps_, &tol_,
+                                   &check_every_, &ball_, &time_limit_, &fail_on_, &trace_});
+  for (const Setting* setting : settings)
     if (setting->given) return setting;
   return nullptr;
 }

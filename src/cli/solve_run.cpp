@@ -17,7 +17,6 @@ namespace softreg {
 namespace {
 
 constexpr int fail_on_met = 3;
-constexpr int bound_violated = 7;
 
 // One solve of one dtype, from the plan to the exit code.
 template <class T>

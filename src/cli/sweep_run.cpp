@@ -23,8 +23,6 @@
 namespace softreg {
 namespace {
 
-constexpr int interrupted_resumable = 75;
-
 // f(problem) of what was generated.
 template <class T, class F>
 auto visit_problem(const GenerateOptions& options, const GeneratedBatch<T>& batch, const F& f) {
@@ -246,7 +244,7 @@ class SweepRun {
     session_.terminal.interrupted(fmt::format(
         "{} of {} shards were made and stay; `softreg sweep resume {}` goes on",
         count_text(done_.shards), count_text(std::ssize(todo_)), printable(job_.directory)));
-    return interrupted_resumable;
+    return session_.interruption.exit_code();
   }
 
   const SweepJob& job_;

@@ -26,7 +26,7 @@ void check_machine(const Sweep& sweep, const Options& machine);
 // the exit code; throws Error.
 int run_sweep(const SweepJob& job, const Sweep& sweep, Session& session);
 
-// What it would do. Reads nothing but the list of shards, writes nothing.
+// What it would do: reads the shards that are there, writes nothing.
 int show_sweep(const SweepJob& job, const Sweep& sweep, Session& session);
 
 }  // namespace softreg

@@ -1,10 +1,10 @@
 #include "sweep_shard.hpp"
 
-#include <iterator>
 #include <limits>
 #include <span>
-#include <variant>
+#include <string_view>
 
+#include "bound_catalog.hpp"
 #include "npz.hpp"
 #include "softreg/version.hpp"
 
@@ -22,90 +22,25 @@ constexpr ShiftColumn<T> shift_columns[] = {{"shift_f_max", &ShiftSummary<T>::f_
                                             {"shift_x_max", &ShiftSummary<T>::x_max},
                                             {"shift_ratio_max", &ShiftSummary<T>::ratio_max}};
 
-// Of which instances a bound can speak.
-enum class Speaks {
-  always,
-  of_softmax,
-  of_softmax_l2,
-  of_rescaled_l2,
-  of_one_softmax,
-  of_one_rescaled
-};
-constexpr int sharp = -1, paper = -2, paper_at_4 = -3;  // beside BoundIndex
-
-struct BoundColumn {
-  const char* name;
-  int index;
-  Speaks speaks;
-};
-constexpr BoundColumn bound_columns[] = {{"d8", sharp, Speaks::always},
-                                         {"p6", paper, Speaks::of_softmax},
-                                         {"p6_at_4", paper_at_4, Speaks::of_softmax},
-                                         {"d5", bound_u, Speaks::of_softmax},
-                                         {"d6", bound_mass, Speaks::of_softmax},
-                                         {"d7", bound_inverse_mass, Speaks::of_softmax},
-                                         {"d9", bound_h, Speaks::of_softmax},
-                                         {"d10", bound_q, Speaks::of_softmax},
-                                         {"d12z", bound_dlogit, Speaks::of_softmax},
-                                         {"d8e", bound_error, Speaks::of_softmax},
-                                         {"d8l", bound_loss, Speaks::of_softmax_l2},
-                                         {"d12", bound_gradient, Speaks::of_softmax_l2},
-                                         {"d18", bound_rescaled_error, Speaks::of_rescaled_l2},
-                                         {"d18l", bound_rescaled_loss, Speaks::of_rescaled_l2},
-                                         {"d19", bound_rescaled_gradient, Speaks::of_one_rescaled},
-                                         {"p1", bound_paper_u, Speaks::of_one_softmax},
-                                         {"p2", bound_paper_mass, Speaks::of_one_softmax},
-                                         {"p3", bound_paper_inverse_mass, Speaks::of_one_softmax},
-                                         {"p4", bound_paper_f, Speaks::of_one_softmax}};
-static_assert(std::size(bound_columns) == bound_count + 3);
-
-bool speaks(Speaks whom, const Cell& cell) {
-  const AnyLoss& loss = cell.options.loss;
-  const bool rescaled = std::holds_alternative<RescaledL2>(loss), one = !cell.generate.matrix;
-  switch (whom) {
-    case Speaks::always:
-      return true;
-    case Speaks::of_softmax_l2:
-      return std::holds_alternative<SoftmaxL2>(loss);
-    case Speaks::of_rescaled_l2:
-      return rescaled;
-    case Speaks::of_one_rescaled:
-      return rescaled && one;
-    case Speaks::of_one_softmax:
-      if (!one) return false;
-      [[fallthrough]];
-    case Speaks::of_softmax:
-      return std::visit([](const auto& l) { return l.normalized; }, loss);
-  }
-  return false;
+bool speaks(const BoundEntry& bound, const Cell& cell) {
+  return speaks_of(bound, cell.options.loss, !cell.generate.matrix);
 }
 
 // Those that a table has, whatever the loss of a cell.
-std::span<const BoundColumn> bounds_of(TraceKind trace) {
-  const std::span<const BoundColumn> all(bound_columns);
+std::span<const BoundEntry> bounds_of(TraceKind trace) {
+  const std::span<const BoundEntry> all(bound_catalog);
   return all.first(trace == TraceKind::bounds ? all.size() : trace == TraceKind::shifts ? 1 : 0);
 }
 
-std::string ratio_name(const BoundColumn& bound) {
-  return std::string(bound.name) + "_log10_ratio";
+// "P6@4": "p6_at_4" and what is kept of it.
+std::string column_name(const BoundEntry& bound, const char* what) {
+  std::string name;
+  for (const char c : std::string_view(bound.id))
+    name += c == '@' ? "_at_" : std::string(1, c == 'D' || c == 'P' ? char(c - 'A' + 'a') : c);
+  return name + what;
 }
-std::string violations_name(const BoundColumn& bound) {
-  return std::string(bound.name) + "_violations";
-}
-
-template <class T>
-BoundWatch<T> watch_of(const Result<T>& result, std::size_t i, int index) {
-  switch (index) {
-    case sharp:
-      return result.shifts[i].sharp;
-    case paper:
-      return result.shifts[i].paper;
-    case paper_at_4:
-      return result.shifts[i].paper_at_4;
-    default:
-      return result.bounds[i].watch[index];
-  }
-}
+std::string ratio_name(const BoundEntry& bound) { return column_name(bound, "_log10_ratio"); }
+std::string violations_name(const BoundEntry& bound) { return column_name(bound, "_violations"); }
 
 // add(name, values). NaN where no update was measured, or judged.
 template <class T, class F>
@@ -117,14 +52,16 @@ void add_trace(const Cell& cell, const Result<T>& result, F add) {
       values.push_back(s.updates > 0 ? s.*column.value : none);
     add(column.name, values);
   }
-  for (const BoundColumn& bound : bounds_of(cell.options.trace)) {
-    if (!speaks(bound.speaks, cell)) continue;
+  const std::span<const BoundEntry> bounds = bounds_of(cell.options.trace);
+  for (std::size_t k = 0; k < bounds.size(); ++k) {
+    const BoundEntry& bound = bounds[k];
+    if (!speaks(bound, cell)) continue;
     std::vector<T> ratios;
     std::vector<std::int32_t> violations;
     for (std::size_t i = 0; i < result.shifts.size(); ++i) {
-      const BoundWatch<T> watch = watch_of(result, i, bound.index);
-      ratios.push_back(watch.measured > T(0) ? watch.margin : none);
-      violations.push_back(watch.violations);
+      const JudgedBound<T> judged = judged_bound(result, k, i);
+      ratios.push_back(judged.log10_ratio());
+      violations.push_back(judged.watch.violations);
     }
     add(ratio_name(bound), ratios);
     add(violations_name(bound), violations);
@@ -176,8 +113,8 @@ std::vector<TableColumn> table_columns(const Cell& cell) {
   std::vector<TableColumn> columns{{"loss"}, {"steps"}, {"grad_norm"}};
   if (cell.options.trace == TraceKind::none) return columns;
   for (const ShiftColumn<float>& column : shift_columns<float>) columns.push_back({column.name});
-  for (const BoundColumn& bound : bounds_of(cell.options.trace)) {
-    const bool there = speaks(bound.speaks, cell);
+  for (const BoundEntry& bound : bounds_of(cell.options.trace)) {
+    const bool there = speaks(bound, cell);
     columns.push_back({ratio_name(bound), false, there});
     columns.push_back({violations_name(bound), true, there});
   }

@@ -16,8 +16,6 @@
 namespace softreg {
 namespace {
 
-constexpr int bound_violated = 7;
-
 // v + delta |v| e: e is normal numbers of about the length of 1.
 void perturb(AlignedVector<double>& v, double delta, std::uint64_t seed, std::uint8_t array) {
   double squares = 0;

@@ -128,7 +128,6 @@ struct BoundRows {
 // that the new one has with b; and with A + dA, dA = (A dx) x^T / |x|^2, it has the new one's f.
 template <class LossT, class T>
 SR_HD void note_context(BoundSummary<T>& s, const BoundLengths<T>& m) {
-  if (!is_finite(m.shift.f) || !is_finite(m.shift.z) || !is_finite(m.shift.x)) return;
   ++s.updates;
   s.small_steps += m.shift.z < T(0.01) ? 1 : 0;
   const T rescaled = sqrt_(m.sum[total_rescaled_shift]);

@@ -76,21 +76,21 @@ struct BoundPass {
     const T factor = most * (T(1) + sqrt_(T(s.rows)) * now.b);
     const T norm = max_(a * now.f, a_was * was.f);
     const T error = (a * now.c - a_was * was.c) / factor, shift = sqrt_(d[3]) / a_was;
-    t.v[total_du] = d[2] / (most * most);
-    t.v[total_dmass] = square(dmass / norm);
-    t.v[total_dinverse] = square(dmass);
-    t.v[total_dh] = d[0];
-    t.v[total_dq] = square(now.q - was.q);
-    t.v[total_dg] = d[1];
-    t.v[total_error] = square(now.c);
-    t.v[total_de] = d[3] / (factor * factor);
-    t.v[total_rescaled_error] = square(error);
-    t.v[total_rescaled_shift] = square(shift);
-    t.v[total_identity] = d[4];
-    t.v[total_strays] = now.strays;
-    t.v[total_high] = high;
-    t.v[total_low] = min_(now.log_mass, was.log_mass);
-    t.v[total_top] = top;
+    add(t, total_du, d[2] / (most * most));
+    add(t, total_dmass, square(dmass / norm));
+    add(t, total_dinverse, square(dmass));
+    add(t, total_dh, d[0]);
+    add(t, total_dq, square(now.q - was.q));
+    add(t, total_dg, d[1]);
+    add(t, total_error, square(now.c));
+    add(t, total_de, d[3] / (factor * factor));
+    add(t, total_rescaled_error, square(error));
+    add(t, total_rescaled_shift, square(shift));
+    add(t, total_identity, d[4]);
+    add(t, total_strays, now.strays);
+    add(t, total_high, high);
+    add(t, total_low, min_(now.log_mass, was.log_mass));
+    add(t, total_top, top);
     slacks(now, was, s.rows, {most, factor, norm}, t);
     tile.once([=, to = before] { to.set_state(s.index, now); });
   }
@@ -103,6 +103,7 @@ struct BoundPass {
     T u, e, mass;
   };
   SR_HD static T square(T v) { return v * v; }
+  SR_HD static void add(PassTotals<T, true>& t, int k, T value) { t.v[k] = t[k] + value; }
 
   template <class Tile>
   SR_HD SegmentState<T> state(Tile& tile, const Segment& s, const Head& h, T log_mass, bool first,
@@ -164,15 +165,15 @@ struct BoundPass {
     const T da = T(2) * rounding_unit<T>() *
                  (T(2) * log_a + T(sum_depth(rows, lanes)) + T(8) + now.log_rows);
     const T dh = (T(2) * largest + b) * df, dq = (T(2) * f + b) * df;
-    t.v[slack_u] = square((df + f * da) / by.u);
-    t.v[slack_mass] = square(da / by.mass);
-    t.v[slack_inverse] = square(da);
-    t.v[slack_f] = square(df);
-    t.v[slack_h] = square(dh);
-    t.v[slack_q] = square(dq);
-    t.v[slack_g] = square(dh + f * dq + f * c * df);
-    t.v[slack_e] = square((df + c * da) / by.e);
-    t.v[total_g] = square(min_(T(0.5), T(2) * largest) * c);  // |J| <= 2 max f
+    add(t, slack_u, square((df + f * da) / by.u));
+    add(t, slack_mass, square(da / by.mass));
+    add(t, slack_inverse, square(da));
+    add(t, slack_f, square(df));
+    add(t, slack_h, square(dh));
+    add(t, slack_q, square(dq));
+    add(t, slack_g, square(dh + f * dq + f * c * df));
+    add(t, slack_e, square((df + c * da) / by.e));
+    add(t, total_g, square(min_(T(0.5), T(2) * largest) * c));  // |J| <= 2 max f
   }
 };
 

@@ -149,14 +149,15 @@ struct Descent {
     const T error = sqrt_(sum[total_error]), error_before = w.error();
     p.visit_gradient([=](int j, T grad) { w.gradient(j) = grad; });
     const ShiftScale<T> c = scale();
+    const bool judged = step > 0 && is_finite(shift.f) && is_finite(shift.z) && is_finite(shift.x);
     p.once([=, this] {
       w.error() = error;
-      if (step == 0) return;
+      if (!judged) return;
       const BoundLengths<T> lengths{sum, shift, moved, error, error_before, batch.weighted()};
       BoundRows<LossT, T>{lengths, c, w}.write();
       note_context<LossT>(batch.bounds[instance], lengths);
     });
-    if (step == 0 || !is_finite(shift.f) || !is_finite(shift.z) || !is_finite(shift.x)) return;
+    if (!judged) return;
     const bool large = !(max_(c.operator_norm, max_(shift.before, shift.after)) < T(4));
     const bool simplex = sum[total_strays] == T(0);
     p.each(bound_count, [rows = &w.measured(0)](int k) { take_logarithms(rows, k); });

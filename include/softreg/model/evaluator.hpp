@@ -31,12 +31,12 @@ struct Evaluator : Descent<Placement, Opt, T> {
   SR_HD void evaluate(int step, bool describing) {
     if (describing) this->write_gradient();
     const SegmentPass<LossT, Watches, T> pass{batch, instance, before, describing, step == 0};
-    const Totals sum = p.template tiles<Totals>(
-        [](const T& x, const T* m) { return Opt::point(x, m); },
-        [&pass](auto& tile, Totals t) {
-          tile.each_segment([&](const Segment& s) { t = t + pass(tile, s); });
-          return t;
-        });
+    const Totals sum =
+        p.template tiles<Totals>([](const T& x, const T* m) { return Opt::point(x, m); },
+                                 [&pass](auto& tile, Totals t) {
+                                   tile.each_segment([&](const Segment& s) { pass(tile, s, t); });
+                                   return t;
+                                 });
     this->loss = sum[total_loss];
     this->penalty = sum[total_penalty];
     if (describing)

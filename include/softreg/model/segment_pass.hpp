@@ -19,22 +19,21 @@ struct SegmentPass {
   bool describing;           // f takes the place of dL/dz
   bool first;                // nothing was measured before
 
-  // The logits become dL/dz of the objective, or f.
+  // The logits become dL/dz of the objective, or f; what the segment adds is added to t.
   template <class Tile>
-  SR_HD Totals operator()(Tile& tile, const Segment& s) const {
+  SR_HD void operator()(Tile& tile, const Segment& s, Totals& t) const {
     T shift = LossT::normalized ? tile.shift(s) : T(0);
     const Head h = open(tile, s, shift);
     T log_mass = T(0);
     if constexpr (LossT::normalized) log_mass = shift + log_(h.mass);
-    Totals t{};
-    t.v[total_loss] = h.loss;
-    if (tile.weighted()) t.v[total_penalty] = weigh(tile, s);
+    t.v[total_loss] = t[total_loss] + h.loss;
+    if (tile.weighted()) t.v[total_penalty] = t[total_penalty] + weigh(tile, s);
     if (batch.shifts && !describing) {
       if constexpr (LossT::normalized && Watches)
         if (batch.bounds) BoundPass<LossT, T>{before, Tile::lanes}(tile, s, h, log_mass, first, t);
       const Sums<T, 2> moved = watch(tile, s, h);
-      t.v[total_df] = moved[0];
-      t.v[total_dz] = moved[1];
+      t.v[total_df] = t[total_df] + moved[0];
+      t.v[total_dz] = t[total_dz] + moved[1];
     }
     // Three loops, so that each vectorises: nothing is decided row by row.
     if (describing) {
@@ -55,7 +54,6 @@ struct SegmentPass {
         tile.once(
             [=, this] { batch.log_mass[batch.first_segment(instance) + s.index] = log_mass; });
     }
-    return t;
   }
 
  private:

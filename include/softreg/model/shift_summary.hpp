@@ -29,8 +29,8 @@ struct ShiftSummary {
   BoundWatch<T> paper_at_4;  // P6 with R >= 4, as the paper asks
 };
 
-// The bounds of the trace `bounds` besides the three above; src/bounds.cpp says what they state. At
-// most 32: the lanes of a warp judge one each.
+// The bounds of the trace `bounds` besides the three above; src/bound_catalog.hpp says what they
+// state. At most 32: the lanes of a warp judge one each.
 enum BoundIndex {
   bound_u,
   bound_mass,
