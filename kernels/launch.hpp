@@ -10,8 +10,7 @@ namespace softreg {
 
 // Everything about a launch but the batch.
 struct Launch {
-  int policy = 0;     // index into policies
-  int optimizer = 0;  // index into AnyOptimizer
+  int policy = 0;  // index into policies
   int blocks = 1;
   int shared_bytes = 0;  // of each block
   void* workspace = nullptr;
@@ -19,17 +18,21 @@ struct Launch {
   void* stream = nullptr;
 };
 
-// Calls f.operator()<Policy, Opt>(resident) for the launch's policy and optimizer; a policy that
-// cannot hold numbers of T does not exist for T, nor one for bounds for a loss without a softmax.
+// Calls f.operator()<Policy, Opt>(resident) for the launch's policy and the batch's optimizer; a
+// policy that cannot hold numbers of T does not exist for T, nor one for bounds for a loss without
+// a softmax.
 template <class LossT, class T, class F>
-void visit_kernel(const Launch& launch, F&& f) {
+void visit_kernel(const Launch& launch, int optimizer, F&& f) {
   visit_policy(launch.policy, [&]<class PolicyT>() {
     if constexpr (sizeof(T) <= PolicyT::policy.max_value_bytes &&
-                  (LossT::normalized || !PolicyT::policy.watches_bounds))
-      visit_alternative<AnyOptimizer>(launch.optimizer, [&]<class Opt>() {
-        f.template operator()<typename KernelOf<PolicyT>::Policy, Opt>(PolicyT::policy.placement ==
-                                                                       Placement::resident);
-      });
+                  (LossT::normalized || !PolicyT::policy.watches_bounds)) {
+      if constexpr (PolicyT::policy.placement == Placement::registers)
+        visit_alternative<AnyOptimizer>(
+            optimizer, [&]<class Opt>() { f.template operator()<PolicyT, Opt>(false); });
+      else
+        f.template operator()<typename KernelOf<PolicyT>::Policy, AnyFirstOrder>(
+            PolicyT::policy.placement == Placement::resident);
+    }
   });
 }
 

@@ -7,7 +7,7 @@ namespace softreg {
 template <class LossT, class T>
 cudaError_t start(const Launch& launch, const Batch<T>& batch) {
   cudaError_t allowed = cudaSuccess;
-  visit_kernel<LossT, T>(launch, [&]<class PolicyT, class Opt>(bool resident) {
+  visit_kernel<LossT, T>(launch, batch.optimizer, [&]<class PolicyT, class Opt>(bool resident) {
     const auto kernel = solve_kernel<PolicyT, LossT, Opt, T>;
     if (launch.shared_bytes > 48 * 1024) {  // CUDA wants to be asked first
       allowed = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,

@@ -24,10 +24,9 @@ SR_HD constexpr bool fits_shared(std::int64_t values) {
 // Numbers of a resident instance: A1, A2, B, w, and all that a solve in memory needs. e: of the
 // instance, or the most of each of several.
 template <class T>
-SR_HD constexpr std::int64_t resident_values(const Extent& e, const Layout& l, std::int64_t memory,
-                                             bool weighted) {
+SR_HD constexpr std::int64_t resident_values(const Extent& e, const Layout& l, bool weighted) {
   return e.segments * l.d1 + e.longest * l.d2 + (weighted ? 2 : 1) * e.rows +
-         MemoryWorkspace<T>::size(e, memory);
+         MemoryWorkspace<T>::size(e);
 }
 
 // from (values) copied to `next`, which goes on behind it.
@@ -41,7 +40,7 @@ SR_DEVICE const T* brought(const G& g, const T* from, std::int64_t values, T*& n
 
 // Instance i. shared: behind the group's scratch; values: numbers of T that it has behind the
 // Batch; workspace: the block's own.
-template <class LossT, class Opt, bool Watches, class G, class T>
+template <class LossT, bool Watches, class G, class T>
 SR_DEVICE Outcome<T> solve_matrix(const G& g, const Batch<T>& batch, std::int64_t i, bool resident,
                                   unsigned char* shared, std::int64_t values, T* workspace) {
   static_assert(G::lanes == BlockTiles::policy.lanes, "shared memory is counted for its lanes");
@@ -74,9 +73,9 @@ SR_DEVICE Outcome<T> solve_matrix(const G& g, const Batch<T>& batch, std::int64_
     tile = workspace;
     kept = workspace + MemoryWorkspace<T>::tile_size(e);
   }
-  const auto arrays = MemoryWorkspace<T>::carve(tile, kept, e, Opt::memory);
-  T* const before = resident ? workspace : kept + MemoryWorkspace<T>::kept_size(e, Opt::memory);
-  return solve_in_memory<Kronecker<T>, LossT, Opt, Watches>(g, own, at, arrays, before);
+  const auto arrays = MemoryWorkspace<T>::carve(tile, kept, e);
+  T* const before = resident ? workspace : kept + MemoryWorkspace<T>::kept_size(e);
+  return solve_in_memory<Kronecker<T>, LossT, Watches>(g, own, at, arrays, before);
 }
 
 }  // namespace softreg

@@ -9,21 +9,23 @@
 
 namespace softreg {
 
-template <int Lanes, int Rows, int D, int Memory, class T>
+// LooksAhead: the optimizer's point is not x, and takes registers of its own.
+template <int Lanes, int Rows, int D, bool LooksAhead, class T>
 struct RegisterPlacement {
   static constexpr int lanes = Lanes;
-  static constexpr int slots = Memory > 0 ? Memory : 1;
   SimtGroup<Lanes> g;
   const Batch<T>& batch;  // in constant memory: what is rarely used costs no register
   std::int64_t instance;
   int n = 0;
   T a[Rows][D], b[Rows], z[Rows], u[Rows];
-  T x[D], m[D][slots], grad[D], lagged_shift;
+  T x[D], ahead[LooksAhead ? D : 1], grad[D], lagged_shift;
 
   SR_DEVICE RegisterPlacement(SimtGroup<Lanes> group, const Batch<T>& of, std::int64_t i)
       : g(group), batch(of), instance(i) {}
 
   SR_DEVICE int row(int r) const { return g.rank() + r * Lanes; }
+  SR_DEVICE T& point(int j) { return LooksAhead ? ahead[LooksAhead ? j : 0] : x[j]; }
+  SR_DEVICE const T& point(int j) const { return LooksAhead ? ahead[LooksAhead ? j : 0] : x[j]; }
 
   // Padding adds nothing, not even to the sign of a zero: columns are -0 (times x = +0 is -0), rows
   // have a = +0 and are multiplied by -0 in transpose().
@@ -48,8 +50,7 @@ struct RegisterPlacement {
     SR_UNROLL
     for (int j = 0; j < D; ++j) {
       x[j] = start && j < d ? start[j] : T(0);
-      SR_UNROLL
-      for (int k = 0; k < slots; ++k) m[j][k] = T(0);
+      point(j) = x[j];
       grad[j] = T(0);
     }
   }
@@ -67,9 +68,9 @@ struct RegisterPlacement {
   SR_DEVICE bool stops(const int* cancelled) const { return g.stops(cancelled); }
 
   // One tile holds everything, and its rows are one segment.
-  template <class S, class Point, class F>
-  SR_DEVICE S tiles(Point at, F f) {
-    logits(at);
+  template <class S, class F>
+  SR_DEVICE S tiles(F f) {
+    logits();
     const S total = f(*this, S{});
     transpose();
     return total;
@@ -116,7 +117,7 @@ struct RegisterPlacement {
     S s{};
     SR_UNROLL
     for (int j = 0; j < D; ++j)
-      if (j < parameters()) s = f(j, x[j], m[j], grad[j], s);
+      if (j < parameters()) s = f(j, point(j), grad[j], s);
     return s;
   }
   // Returns whether f said of any coordinate that it moved; says yes unless asked. Every lane has
@@ -126,14 +127,14 @@ struct RegisterPlacement {
     bool moved = !ask;
     SR_UNROLL
     for (int j = 0; j < D; ++j)
-      if (j < parameters()) moved = f(x[j], m[j], grad[j]) || moved;
+      if (j < parameters()) moved = f(x[j], point(j), grad[j]) || moved;
     return moved;
   }
   template <class F>
   SR_DEVICE void add_to_gradient(F f) {
     SR_UNROLL
     for (int j = 0; j < D; ++j)
-      if (j < parameters()) grad[j] = grad[j] + f(x[j], m[j]);
+      if (j < parameters()) grad[j] = grad[j] + f(point(j));
   }
 
   // Memory outside the lanes: each coordinate is handled by one lane, after all have read what it
@@ -143,7 +144,7 @@ struct RegisterPlacement {
     g.sync();
     SR_UNROLL
     for (int j = 0; j < D; ++j)
-      if (j < parameters() && g.rank() == j % Lanes) f(j, x[j], m[j]);
+      if (j < parameters() && g.rank() == j % Lanes) f(j, point(j));
     g.sync();
   }
   template <class F>
@@ -153,10 +154,9 @@ struct RegisterPlacement {
       if (j < parameters() && g.rank() == j % Lanes) f(j, grad[j]);
     g.sync();
   }
-  template <class Point>
-  SR_DEVICE void keep(Point at) const {
+  SR_DEVICE void keep() const {
     T* const result = batch.x_of(instance);
-    visit([=](int j, const T& v, const T* w) { result[j] = at(v, w); });
+    visit([=](int j, T at) { result[j] = at; });
   }
   template <class F>
   SR_DEVICE void once(F f) const {
@@ -164,15 +164,14 @@ struct RegisterPlacement {
   }
 
  private:
-  template <class Point>
-  SR_DEVICE void logits(Point at) {
+  SR_DEVICE void logits() {
     SR_UNROLL
     for (int r = 0; r < Rows; ++r) z[r] = T(0);
     SR_UNROLL
     for (int j = 0; j < D; ++j) {
-      const T point = at(x[j], m[j]);
+      const T at = point(j);
       SR_UNROLL
-      for (int r = 0; r < Rows; ++r) z[r] = fma_(a[r][j], point, z[r]);
+      for (int r = 0; r < Rows; ++r) z[r] = fma_(a[r][j], at, z[r]);
     }
   }
   SR_DEVICE void transpose() {

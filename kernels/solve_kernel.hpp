@@ -12,8 +12,7 @@ namespace softreg {
 // Numbers of T in global memory that one group needs: what the placement keeps there, and the
 // memory of a shift trace.
 template <class T>
-constexpr std::int64_t kernel_workspace(const KernelPolicy& p, const Extent& e, std::int64_t memory,
-                                        Watched watched) {
+constexpr std::int64_t kernel_workspace(const KernelPolicy& p, const Extent& e, Watched watched) {
   const std::int64_t trace = ShiftWorkspace<T>::size(e, watched);
   using Workspace = MemoryWorkspace<T>;
   switch (p.placement) {
@@ -21,26 +20,26 @@ constexpr std::int64_t kernel_workspace(const KernelPolicy& p, const Extent& e, 
     case Placement::resident:
       return trace;
     case Placement::stream:
-      return memory_solve_values<T>(e, memory, watched);
+      return memory_solve_values<T>(e, watched);
     case Placement::tiles:
       break;
   }
   const bool shared = fits_shared<T>(Workspace::tile_size(e));  // for all instances, or for none
-  return (shared ? 0 : Workspace::tile_size(e)) + Workspace::kept_size(e, memory) + trace;
+  return (shared ? 0 : Workspace::tile_size(e)) + Workspace::kept_size(e) + trace;
 }
 
 // Shared memory of one block. e: the most of each of its instances, which together may be more than
 // any of those that fit.
 template <class T>
 constexpr std::int64_t kernel_shared_bytes(const KernelPolicy& p, const Extent& e, const Layout& l,
-                                           std::int64_t memory, bool weighted) {
+                                           bool weighted) {
   const std::int64_t tile = MemoryWorkspace<T>::tile_size(e);
   switch (p.placement) {
     case Placement::registers:
     case Placement::stream:
       break;
     case Placement::resident: {
-      const std::int64_t most = matrix_shared_bytes<T>(resident_values<T>(e, l, memory, weighted));
+      const std::int64_t most = matrix_shared_bytes<T>(resident_values<T>(e, l, weighted));
       return most < max_shared_bytes ? most : max_shared_bytes;
     }
     case Placement::tiles:
@@ -69,17 +68,17 @@ SR_KERNEL void solve_kernel(Batch<T> batch, T* workspace, std::int64_t stride,
     Outcome<T> outcome;
     if constexpr (P.placement == Placement::registers) {
       using Registers =
-          RegisterPlacement<P.lanes, P.rows_per_lane(), P.max_parameters, Opt::memory, T>;
+          RegisterPlacement<P.lanes, P.rows_per_lane(), P.max_parameters, Opt::looks_ahead, T>;
       Evaluator<Registers, LossT, Opt, T> e{{{g, batch, i}, batch, i, {own, batch.rows_of(i)}}};
       e.p.load();
       outcome = trajectory<T>(e, batch.stop);
     } else if constexpr (P.placement == Placement::tiles) {
-      outcome = solve_matrix<LossT, Opt, P.watches_bounds>(g, batch, i, resident, shared + scratch,
-                                                           shared_values, own);
+      outcome = solve_matrix<LossT, P.watches_bounds>(g, batch, i, resident, shared + scratch,
+                                                      shared_values, own);
     } else {
       static_assert(P.placement == Placement::stream);
-      outcome = solve_in_memory<Dense<Matrix<const T>, T>, LossT, Opt, P.watches_bounds>(g, batch,
-                                                                                         i, own);
+      outcome =
+          solve_in_memory<Dense<Matrix<const T>, T>, LossT, P.watches_bounds>(g, batch, i, own);
     }
     g.once([&] { batch.outcome[i] = outcome; });
   }

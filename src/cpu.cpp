@@ -83,8 +83,7 @@ void run_all(Run<T>& run, PlanSummary& summary) {
     if (slot.workspace.empty()) slot.workspace.resize(static_cast<std::size_t>(p.workspace_values));
     const std::int64_t i = run.fit[static_cast<std::size_t>(k)];
     const auto call = [&](const Batch<T>& batch, std::int64_t item) {
-      chosen_isa().solve(int(sizeof(T)), run.loss, run.optimizer, &batch, item,
-                         slot.workspace.data(), &team);
+      chosen_isa().solve(int(sizeof(T)), run.loss, &batch, item, slot.workspace.data(), &team);
     };
     const Batch<T>* const reduced =
         reduces(run.shape, i) ? slot.reduction.take(run.batch, i) : nullptr;

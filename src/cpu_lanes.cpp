@@ -26,29 +26,29 @@ ColumnMatrix<const T> fill_up(const Matrix<const T>& from, int padded, T* to) {
   return {to, from.rows, from.cols, padded};
 }
 
-template <class LossT, class Opt, class T>
+template <class LossT, class T>
 void solve_tiles(const Batch<T>& batch, std::int64_t i, T* workspace, const Team& team) {
-  using Placement = TilePlacement<Opt::memory, T>;
+  using Placement = TilePlacement<T>;
   const TileExtent e = tile_extent(batch, i, sizeof(T));
-  const auto arrays = TileWorkspace<T>::carve(workspace, e, Opt::memory);
+  const auto arrays = TileWorkspace<T>::carve(workspace, e);
   T* const before = arrays.slots + team.slots * arrays.slot_size;
-  Evaluator<Placement, LossT, Opt, T, true> evaluator{
+  Evaluator<Placement, LossT, AnyFirstOrder, T, true> evaluator{
       {{batch, i, e, arrays, team}, batch, i, ShiftWorkspace<T>::of(before, e.instance)}};
   evaluator.p.load();
   batch.outcome[i] = trajectory<T>(evaluator, batch.stop);
 }
 
-template <class LossT, class Opt, class T>
+template <class LossT, class T>
 void solve_lanes(const Batch<T>& batch, std::int64_t i, T* workspace) {
   using Op = Dense<ColumnMatrix<const T>, T>;
-  using Placement = MemoryPlacement<Lanes, Op, Opt::memory, T>;
+  using Placement = MemoryPlacement<Lanes, Op, T>;
   const int n = batch.rows_of(i), padded = Placement::padded_rows(n);
   Extent e = extent_of(batch, i);
   e.rows = padded;
   const auto own = LanesWorkspace<T>::carve(workspace, e);
   const T* const w = batch.weights_of(i);
-  T* const before = own.solve + MemoryWorkspace<T>::size(e, Opt::memory);
-  Evaluator<Placement, LossT, Opt, T, true> evaluator{
+  T* const before = own.solve + MemoryWorkspace<T>::size(e);
+  Evaluator<Placement, LossT, AnyFirstOrder, T, true> evaluator{
       {{{},
         Op{fill_up(batch.a_of(i), padded, own.a)},
         fill_up(batch.target_of(i), n, padded, own.target),
@@ -56,7 +56,7 @@ void solve_lanes(const Batch<T>& batch, std::int64_t i, T* workspace) {
         batch.weight,
         batch.start_of(i),
         batch.x_of(i),
-        MemoryWorkspace<T>::carve(own.solve, e, Opt::memory)},
+        MemoryWorkspace<T>::carve(own.solve, e)},
        batch,
        i,
        ShiftWorkspace<T>::of(before, e)}};
@@ -65,15 +65,12 @@ void solve_lanes(const Batch<T>& batch, std::int64_t i, T* workspace) {
 }
 
 template <class T>
-void visit(int loss, int optimizer, const Batch<T>& batch, std::int64_t i, T* workspace,
-           const Team& team) {
+void visit(int loss, const Batch<T>& batch, std::int64_t i, T* workspace, const Team& team) {
   visit_alternative<AnyLoss>(loss, [&]<class LossT>() {
-    visit_alternative<AnyOptimizer>(optimizer, [&]<class Opt>() {
-      if (takes_tiles(batch, i))
-        solve_tiles<LossT, Opt>(batch, i, workspace, team);
-      else
-        solve_lanes<LossT, Opt>(batch, i, workspace);
-    });
+    if (takes_tiles(batch, i))
+      solve_tiles<LossT>(batch, i, workspace, team);
+    else
+      solve_lanes<LossT>(batch, i, workspace);
   });
 }
 
@@ -83,11 +80,11 @@ void visit(int loss, int optimizer, const Batch<T>& batch, std::int64_t i, T* wo
 #define SR_JOIN_(a, b) a##b
 #define SR_JOIN(a, b) SR_JOIN_(a, b)
 
-extern "C" void SR_JOIN(softreg_cpu_solve_, SOFTREG_ISA)(int value_bytes, int loss, int optimizer,
+extern "C" void SR_JOIN(softreg_cpu_solve_, SOFTREG_ISA)(int value_bytes, int loss,
                                                          const void* batch, std::int64_t i,
                                                          void* workspace, const void* team) {
   const auto run = [&]<class T>(T* numbers) {
-    softreg::visit<T>(loss, optimizer, *static_cast<const softreg::Batch<T>*>(batch), i, numbers,
+    softreg::visit<T>(loss, *static_cast<const softreg::Batch<T>*>(batch), i, numbers,
                       *static_cast<const softreg::Team*>(team));
   };
   if (value_bytes == 4)

@@ -18,8 +18,8 @@ constexpr std::int64_t on_lanes(std::int64_t rows) {
 template <class T>
 struct LanesWorkspace {
   T *a, *target, *weights, *solve;
-  static std::int64_t size(const Extent& padded, std::int64_t memory, Watched watched) {
-    return padded.rows * (padded.parameters + 2) + memory_solve_values<T>(padded, memory, watched);
+  static std::int64_t size(const Extent& padded, Watched watched) {
+    return padded.rows * (padded.parameters + 2) + memory_solve_values<T>(padded, watched);
   }
   static LanesWorkspace carve(T* p, const Extent& padded) {
     T *const target = p + padded.rows * padded.parameters, *const weights = target + padded.rows;
@@ -29,10 +29,9 @@ struct LanesWorkspace {
 
 extern "C" {
 // Solves instance i of the Batch<float or double> at batch; the workspace holds the numbers that
-// plan_cpu counts. loss, optimizer: indexes into AnyLoss, AnyOptimizer. team: the Team of threads
-// that share the instance.
-using CpuSolve = void(int value_bytes, int loss, int optimizer, const void* batch, std::int64_t i,
-                      void* workspace, const void* team);
+// plan_cpu counts. loss: index into AnyLoss. team: the Team of threads that share the instance.
+using CpuSolve = void(int value_bytes, int loss, const void* batch, std::int64_t i, void* workspace,
+                      const void* team);
 CpuSolve softreg_cpu_solve_x86_64, softreg_cpu_solve_x86_64_v3, softreg_cpu_solve_x86_64_v4;
 }
 

@@ -68,7 +68,6 @@ class Transfer {
                                                   chunk_.workspace_values);
     Launch launch;
     launch.policy = chunk_.policy;
-    launch.optimizer = run_.optimizer;
     launch.blocks = chunk_.blocks;
     launch.shared_bytes = chunk_.shared_bytes;
     launch.workspace = workspace;

@@ -70,6 +70,7 @@ void Described<T>::fill(const Options& options, std::span<const T> b, std::span<
       batch.count != 1 && static_cast<std::int64_t>(x0.size()) == batch.parameters();
   batch.ridge = static_cast<T>(options.ridge);
   batch.ball = static_cast<T>(options.ball);
+  batch.optimizer = static_cast<int>(options.optimizer.index());
   batch.stop = options.stop;
   batch.tests = options.stop.tests(options.stop.max_steps);
 }
@@ -79,7 +80,6 @@ BatchShape shape_of(const Batch<T>& b, const Options& options, bool describing) 
   BatchShape s;
   s.layout = b;
   s.value_bytes = sizeof(T);
-  s.optimizer_memory = std::visit([](const auto& o) { return o.memory; }, options.optimizer);
   s.a1_shared = b.a1_shared;
   s.a2_shared = b.a2_shared;
   s.target_shared = b.target_shared;

@@ -23,7 +23,6 @@ struct DeviceInfo {
 struct BatchShape {
   Layout layout;
   int value_bytes = 4;
-  int optimizer_memory = 0;  // numbers per coordinate besides x
   bool a1_shared = false, a2_shared = false;
   bool target_shared = false, weights_shared = false, start_shared = false;
   bool weighted = false, started = false;  // there is an array

@@ -48,13 +48,12 @@ CpuNeed cpu_need(const BatchShape& s, std::int64_t i, std::int64_t slots, bool m
                   fmt::format("{} takes {} logits on the CPU, where rows are padded to {}, but at "
                               "most {} are supported",
                               describe(s, i), padded, tile_lanes, most));
-    const std::int64_t own = with_type(s.value_bytes, [&](auto t) {
-      return TileWorkspace<decltype(t)>::size(tiles, s.optimizer_memory, slots);
-    });
+    const std::int64_t own = with_type(
+        s.value_bytes, [&](auto t) { return TileWorkspace<decltype(t)>::size(tiles, slots); });
     return {rows, padded, own + traced(tiles.instance), 0, true};
   }
   e.rows = on_lanes(rows);
-  return {rows, e.rows, LanesWorkspace<float>::size(e, s.optimizer_memory, s.watched)};
+  return {rows, e.rows, LanesWorkspace<float>::size(e, s.watched)};
 }
 
 [[noreturn]] void refuse_workspace(const BatchShape& s, std::int64_t instance, std::int64_t bytes,
@@ -111,8 +110,7 @@ CpuPlan plan_reference(const BatchShape& s, std::int64_t memory_limit) {
   CpuPlan plan;
   std::int64_t largest = 0;
   each_kind(s.layout, [&](std::int64_t i) {
-    const std::int64_t values =
-        memory_solve_values<float>(extent_of(s.layout, i), s.optimizer_memory, s.watched);
+    const std::int64_t values = memory_solve_values<float>(extent_of(s.layout, i), s.watched);
     if (values > plan.workspace_values) largest = i;
     plan.workspace_values = std::max(plan.workspace_values, values);
   });

@@ -61,8 +61,8 @@ Chunk size_chunk(const BatchShape& s, std::int64_t shared, const DeviceInfo& dev
   const auto [values, shared_memory] = with_type(s.value_bytes, [&](auto t) {
     using T = decltype(t);
     const Extent& e = amount.largest;
-    return std::pair{kernel_workspace<T>(p, e, s.optimizer_memory, s.watched),
-                     kernel_shared_bytes<T>(p, e, s.layout, s.optimizer_memory, s.weighted)};
+    return std::pair{kernel_workspace<T>(p, e, s.watched),
+                     kernel_shared_bytes<T>(p, e, s.layout, s.weighted)};
   });
   const std::int64_t groups = last - first, per_block = p.groups_per_block();
   std::int64_t blocks = (groups + per_block - 1) / per_block;
@@ -106,7 +106,7 @@ std::int64_t resident_bytes(const BatchShape& s, std::int64_t i, const Extent& e
     return std::numeric_limits<std::int64_t>::max();
   return with_type(s.value_bytes, [&](auto t) {
     using T = decltype(t);
-    return matrix_shared_bytes<T>(resident_values<T>(e, s.layout, s.optimizer_memory, s.weighted));
+    return matrix_shared_bytes<T>(resident_values<T>(e, s.layout, s.weighted));
   });
 }
 

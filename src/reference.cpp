@@ -9,15 +9,15 @@
 namespace softreg {
 namespace {
 
-template <class LossT, class Opt, class T>
+template <class LossT, class T>
 void solve_one(const Batch<T>& batch, std::int64_t i, std::vector<T>& workspace) {
   const LaneGroup<1> lane;
-  workspace.resize(static_cast<std::size_t>(
-      memory_solve_values<T>(extent_of(batch, i), Opt::memory, batch.watched())));
-  batch.outcome[i] = batch.matrix ? solve_in_memory<Kronecker<T>, LossT, Opt, true>(
-                                        lane, batch, i, workspace.data())
-                                  : solve_in_memory<Dense<Matrix<const T>, T>, LossT, Opt, true>(
-                                        lane, batch, i, workspace.data());
+  workspace.resize(
+      static_cast<std::size_t>(memory_solve_values<T>(extent_of(batch, i), batch.watched())));
+  batch.outcome[i] =
+      batch.matrix ? solve_in_memory<Kronecker<T>, LossT, true>(lane, batch, i, workspace.data())
+                   : solve_in_memory<Dense<Matrix<const T>, T>, LossT, true>(lane, batch, i,
+                                                                             workspace.data());
 }
 
 template <class T>
@@ -34,10 +34,8 @@ void run_all(Run<T>& run, PlanSummary& summary) {
   std::vector<T> workspace;
   for (const std::int64_t i : run.fit) {
     if (run.cancelled()) return;
-    visit_alternative<AnyLoss>(run.loss, [&]<class LossT>() {
-      visit_alternative<AnyOptimizer>(
-          run.optimizer, [&]<class Opt>() { solve_one<LossT, Opt>(run.batch, i, workspace); });
-    });
+    visit_alternative<AnyLoss>(run.loss,
+                               [&]<class LossT>() { solve_one<LossT>(run.batch, i, workspace); });
     run.publish(i);
   }
 }

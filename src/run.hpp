@@ -16,7 +16,7 @@ template <class T>
 struct Run {
   Batch<T> batch;  // host arrays, row-major; outcome and x are written here
   BatchShape shape;
-  int loss = 0, optimizer = 0;    // indexes into AnyLoss, AnyOptimizer
+  int loss = 0;                   // index into AnyLoss
   std::vector<std::int64_t> fit;  // the instances to solve, ascending
   int threads = 1;
   std::int64_t memory_limit = 0;

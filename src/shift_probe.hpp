@@ -4,7 +4,6 @@
 #include <vector>
 
 #include "softreg/model/memory_solve.hpp"
-#include "softreg/model/optimizers/gradient_descent.hpp"
 
 namespace softreg {
 
@@ -26,11 +25,11 @@ class ShiftProbe {
   void evaluate(const Batch<T>& batch, std::int64_t i, int step) {
     const Extent e = extent_of(batch, i);
     x_.resize(static_cast<std::size_t>(e.parameters));
-    workspace_.resize(static_cast<std::size_t>(MemoryWorkspace<T>::size(e, 0)));
+    workspace_.resize(static_cast<std::size_t>(MemoryWorkspace<T>::size(e)));
     before_.resize(static_cast<std::size_t>(ShiftWorkspace<T>::size(e, Watched::bounds)));
-    const auto arrays = MemoryWorkspace<T>::carve(workspace_.data(), e, 0);
-    using Memory = MemoryPlacement<LaneGroup<1>, Op, 0, T>;
-    Evaluator<Memory, LossT, GradientDescent, T, true> evaluator{
+    const auto arrays = MemoryWorkspace<T>::carve(workspace_.data(), e);
+    using Memory = MemoryPlacement<LaneGroup<1>, Op, T>;
+    Evaluator<Memory, LossT, AnyFirstOrder, T, true> evaluator{
         {{{},
           Op::of(batch, i, arrays.attended),
           batch.target_of(i),

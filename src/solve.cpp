@@ -81,7 +81,6 @@ struct LiveSolve<T>::State {
     run.batch = problem.batch;
     run.shape = shape_of(problem.batch, options, describing);
     run.loss = static_cast<int>(options.loss.index());
-    run.optimizer = static_cast<int>(options.optimizer.index());
     run.threads = options.threads;
     run.memory_limit = options.memory_limit;
     for (std::int64_t i = 0; i < count(); ++i) run.fit.push_back(i);

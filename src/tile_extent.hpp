@@ -87,7 +87,7 @@ struct TileRows {
 template <class T>
 struct TileWorkspace {
   static constexpr int totals = all_totals;
-  T *x, *point, *grad, *memory, *shift, *partial, *transposed, *copied, *attended;
+  T *x, *point, *grad, *shift, *partial, *transposed, *copied, *attended;
   TileRows<T>* tiles;
   T* slots;  // slot_size numbers each
   std::int64_t slot_size;
@@ -98,11 +98,11 @@ struct TileWorkspace {
   static std::int64_t slot(const TileExtent& e) {
     return 2 * e.tile_logits + e.tile_projected + 2 * e.columns;
   }
-  static std::int64_t size(const TileExtent& e, std::int64_t memory, std::int64_t slots) {
-    return tile_numbers * e.tiles + (3 + memory) * e.instance.parameters + e.instance.segments +
+  static std::int64_t size(const TileExtent& e, std::int64_t slots) {
+    return tile_numbers * e.tiles + 3 * e.instance.parameters + e.instance.segments +
            totals * e.tiles + e.transposed + e.copied + e.attended + slots * slot(e);
   }
-  static TileWorkspace carve(T* next, const TileExtent& e, std::int64_t memory) {
+  static TileWorkspace carve(T* next, const TileExtent& e) {
     const auto take = [&next](std::int64_t values) {
       T* const from = next;
       next += values;
@@ -113,7 +113,6 @@ struct TileWorkspace {
     w.x = take(e.instance.parameters);
     w.point = take(e.instance.parameters);
     w.grad = take(e.instance.parameters);
-    w.memory = take(memory * e.instance.parameters);
     w.shift = take(e.instance.segments);
     w.partial = take(totals * e.tiles);
     w.transposed = take(e.transposed);

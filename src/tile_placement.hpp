@@ -122,9 +122,9 @@ struct Tile {
   }
 };
 
-template <int Memory, class T>
-struct TilePlacement : Coordinates<LaneGroup<tile_lanes, true>, Memory, T>, TileSource<T> {
-  using Base = Coordinates<LaneGroup<tile_lanes, true>, Memory, T>;
+template <class T>
+struct TilePlacement : Coordinates<LaneGroup<tile_lanes, true>, T>, TileSource<T> {
+  using Base = Coordinates<LaneGroup<tile_lanes, true>, T>;
   using TileSource<T>::batch;
   using TileSource<T>::instance;
   using TileSource<T>::w;
@@ -133,8 +133,7 @@ struct TilePlacement : Coordinates<LaneGroup<tile_lanes, true>, Memory, T>, Tile
 
   TilePlacement(const Batch<T>& of, std::int64_t i, const TileExtent& e,
                 const TileWorkspace<T>& arrays, const Team& threads)
-      : Base{{},       of.parameters(), of.start_of(i), of.x_of(i),
-             arrays.x, arrays.point,    arrays.grad,    arrays.memory},
+      : Base{{}, of.parameters(), of.start_of(i), of.x_of(i), arrays.x, arrays.point, arrays.grad},
         TileSource<T>{of, i, e, arrays},
         team(threads) {}
 
@@ -182,10 +181,9 @@ struct TilePlacement : Coordinates<LaneGroup<tile_lanes, true>, Memory, T>, Tile
     for (std::int64_t s = 0; s < this->sizes.instance.segments; ++s) w.shift[s] = value;
   }
 
-  template <class S, class Point, class F>
-  S tiles(Point at, F f) {
+  template <class S, class F>
+  S tiles(F f) {
     static_assert(sizeof(S) == TileWorkspace<T>::totals * sizeof(T));
-    this->place(at);
     S* const partial = reinterpret_cast<S*>(w.partial);
     team.each(this->sizes.tiles, [&](std::int64_t t, int slot) {
       Tile<T> tile(*this, t, slot);

@@ -99,7 +99,7 @@ class Watched {
     batch_.bounds = &bounds_;
     batch_.operator_norm = &norm_;
     const Extent extent = extent_of(batch_, 0);
-    workspace_.resize(size(MemoryWorkspace<T>::size(extent, 0)));
+    workspace_.resize(size(MemoryWorkspace<T>::size(extent)));
     before_.resize(size(ShiftWorkspace<T>::size(extent, softreg::Watched::bounds)), quiet_nan<T>());
     evaluator_.emplace_back(Solver{{{{},
                                      {matrix},
@@ -108,7 +108,7 @@ class Watched {
                                      T(0),
                                      nullptr,
                                      x_.data(),
-                                     MemoryWorkspace<T>::carve(workspace_.data(), extent, 0)},
+                                     MemoryWorkspace<T>::carve(workspace_.data(), extent)},
                                     batch_,
                                     0,
                                     ShiftWorkspace<T>::of(before_.data(), extent)}});
@@ -119,7 +119,7 @@ class Watched {
   Watched& operator=(const Watched&) = delete;
 
   void move_to(const std::vector<T>& x) {
-    std::copy(x.begin(), x.end(), evaluator_[0].p.w.x);
+    std::copy(x.begin(), x.end(), evaluator_[0].p.w.point);
     evaluator_[0].evaluate(step_++, false);
   }
   const ShiftSummary<T>& summary() const { return summary_; }
@@ -127,8 +127,8 @@ class Watched {
   T norm() const { return norm_; }
 
  private:
-  using Placement = MemoryPlacement<LaneGroup<Lanes>, Dense<Matrix<const T>, T>, 0, T>;
-  using Solver = softreg::Evaluator<Placement, LossT, GradientDescent, T, true>;
+  using Placement = MemoryPlacement<LaneGroup<Lanes>, Dense<Matrix<const T>, T>, T>;
+  using Solver = softreg::Evaluator<Placement, LossT, AnyFirstOrder, T, true>;
   static std::size_t size(std::int64_t n) { return static_cast<std::size_t>(n); }
 
   std::vector<T> a_, target_, x_, workspace_, before_;

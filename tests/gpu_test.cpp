@@ -33,10 +33,10 @@ class LaneGpu final : public Gpu {
     std::memcpy(host, device, bytes);
   }
   void launch(int loss, const Launch& launch, const Batch<float>& batch) override {
-    solve_on_lanes(loss, launch.optimizer, policies[launch.policy].lanes, batch);
+    solve_on_lanes(loss, policies[launch.policy].lanes, batch);
   }
   void launch(int loss, const Launch& launch, const Batch<double>& batch) override {
-    solve_on_lanes(loss, launch.optimizer, policies[launch.policy].lanes, batch);
+    solve_on_lanes(loss, policies[launch.policy].lanes, batch);
   }
   void synchronize() override {}
 };

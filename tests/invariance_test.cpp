@@ -202,8 +202,7 @@ Result<T> solve_on(CpuSolve* lanes, const TestBatch<T>& p, const Options& option
   const Team alone;
   for (std::int64_t i = 0; i < p.count; ++i) {
     AlignedVector<T> workspace(at(plan.workspace_values));
-    lanes(sizeof(T), static_cast<int>(options.loss.index()),
-          static_cast<int>(options.optimizer.index()), &b, i, workspace.data(), &alone);
+    lanes(sizeof(T), static_cast<int>(options.loss.index()), &b, i, workspace.data(), &alone);
     r.status[at(i)] = outcome[at(i)].status;
     r.steps[at(i)] = outcome[at(i)].steps;
     r.loss[at(i)] = outcome[at(i)].loss;

@@ -276,10 +276,8 @@ struct DualObjective {
     batch.x = x.data();
     double sum = 0;
     for (std::int64_t i = 0; i < p.count; ++i) {
-      std::vector<D> memory(at(memory_solve_values<D>(extent_of(batch, i), 0, Watched::nothing)));
-      sum +=
-          solve_in_memory<Kronecker<D>, L, GradientDescent>(LaneGroup<1>(), batch, i, memory.data())
-              .objective.d;
+      std::vector<D> memory(at(memory_solve_values<D>(extent_of(batch, i), Watched::nothing)));
+      sum += solve_in_memory<Kronecker<D>, L>(LaneGroup<1>(), batch, i, memory.data()).objective.d;
     }
     entry.d = 0;
     return sum;

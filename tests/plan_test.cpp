@@ -129,9 +129,8 @@ void check_plan(const CudaPlan& plan, const BatchShape& s, std::span<const std::
                                                 ? "block_stream_bounds"
                                                 : restated(n, s.layout.d2, s.value_bytes)));
       rows += n;
-      workspace =
-          std::max(workspace, kernel_workspace<float>(policies[c.policy], extent_of(s.layout, i),
-                                                      s.optimizer_memory, s.watched));
+      workspace = std::max(workspace, kernel_workspace<float>(policies[c.policy],
+                                                              extent_of(s.layout, i), s.watched));
     }
     RC_ASSERT(c.amount.rows == rows && c.amount.rows2 == rows);
     RC_ASSERT(c.amount.instances == c.last - c.first);
@@ -194,7 +193,6 @@ void draw(Drawn& d) {
   s.layout.count = *rc::gen::inRange<std::int64_t>(1, 40);
   s.layout.d2 = *rc::gen::element(1, 3, 8, 9, 16, 17, 32, 33, 500);
   s.value_bytes = flag() ? 4 : 8;
-  s.optimizer_memory = flag();
   s.weighted = flag();
   s.started = flag();
   s.start_shared = flag();
@@ -359,18 +357,18 @@ TEST(CudaPlan, OfAStreamSharesItsWorkspaceAmongResidentBlocks) {
   EXPECT_EQ(few.chunks[0].blocks, 10);
   const CudaPlan many = plan_uniform(100000, 1000, 20, h200);
   EXPECT_EQ(many.chunks[0].blocks, 132 * (2048 / 256));
-  const std::int64_t values = MemoryWorkspace<float>::size({1000, 1, 20, 0, 1000}, 0);
+  const std::int64_t values = MemoryWorkspace<float>::size({1000, 1, 20, 0, 1000});
   EXPECT_EQ(many.chunks[0].workspace_values, values);
 }
 
 TEST(CudaPlan, OfMatricesKeepsInSharedMemoryWhatFits) {
   struct {
     std::int64_t n, d;
-    int value_bytes, memory;
+    int value_bytes;
     const char* name;
-  } const cases[] = {{64, 16, 4, 0, "block_resident"},  {64, 16, 8, 1, "block_resident"},
-                     {128, 16, 4, 1, "block_resident"}, {128, 16, 8, 0, "block_tiles"},
-                     {512, 64, 4, 0, "block_tiles"},    {8192, 128, 4, 0, "block_tiles"}};
+  } const cases[] = {{64, 16, 4, "block_resident"},  {64, 16, 8, "block_resident"},
+                     {128, 16, 4, "block_resident"}, {128, 16, 8, "block_tiles"},
+                     {512, 64, 4, "block_tiles"},    {8192, 128, 4, "block_tiles"}};
   for (const auto& c : cases) {
     BatchShape s;
     s.layout.count = 5;
@@ -378,7 +376,6 @@ TEST(CudaPlan, OfMatricesKeepsInSharedMemoryWhatFits) {
     s.layout.n = s.layout.m = c.n;
     s.layout.d1 = s.layout.d2 = static_cast<int>(c.d);
     s.value_bytes = c.value_bytes;
-    s.optimizer_memory = c.memory;
     const CudaPlan plan = plan_cuda(s, first_instances(5), h200);
     const Chunk& chunk = plan.chunks[0];
     EXPECT_EQ(policies[chunk.policy].name, c.name) << c.n << " x " << c.d;
@@ -388,7 +385,7 @@ TEST(CudaPlan, OfMatricesKeepsInSharedMemoryWhatFits) {
     const std::int64_t tile = std::min(c.n * c.n, std::max(Extent::tile, c.n));
     EXPECT_GT(chunk.shared_bytes, ((resident ? c.n * c.n : 0) + 2 * tile) * c.value_bytes);
     // Nothing of size n m is in the workspace.
-    EXPECT_LE(chunk.workspace_values, (3 + c.memory) * c.d * c.d + c.n + c.n * c.d);
+    EXPECT_LE(chunk.workspace_values, 3 * c.d * c.d + c.n + c.n * c.d);
     EXPECT_EQ(chunk.workspace_values == 0, resident);
     const std::int64_t two_each[] = {0, 2, 4, 6, 8, 10};
     s.layout.blocks = two_each;
@@ -531,10 +528,9 @@ TEST(CpuPlan, HoldsTheLongestInstanceAndEverythingAskedFor) {
     if (s.watched != Watched::nothing) traced = 2 * longest + dimension;
     // The gradient of the step before, nine numbers of its softmax, |f - b|; what is judged.
     if (s.watched == Watched::bounds) traced += dimension + 9 + 1 + 6 * bound_count;
-    // A, b, w, z, u; x, the point, the gradient and the optimizer's numbers; the shift; f, z and x
+    // A, b, w, z, u; x, the point, the gradient; the shift; f, z and x
     // of the step before. What evaluate() describes goes straight to the results.
-    RC_ASSERT(plan.workspace_values ==
-              longest * (dimension + 4) + (3 + s.optimizer_memory) * dimension + 1 + traced);
+    RC_ASSERT(plan.workspace_values == longest * (dimension + 4) + 3 * dimension + 1 + traced);
     RC_ASSERT(!plan.team);
     RC_ASSERT(plan.bytes >= plan.threads * plan.workspace_values * s.value_bytes);
     RC_ASSERT(plan.padding >= 0 && plan.padding < 1);

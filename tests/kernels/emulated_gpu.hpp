@@ -59,7 +59,7 @@ void emulate_launch(int loss, const Launch& launch, const Batch<double>& batch, 
 
 // The bits that a launch must give: MemoryPlacement<LaneGroup<lanes>> on one instance after
 // another. lanes: 32 or 256.
-void solve_on_lanes(int loss, int optimizer, int lanes, const Batch<float>& batch);
-void solve_on_lanes(int loss, int optimizer, int lanes, const Batch<double>& batch);
+void solve_on_lanes(int loss, int lanes, const Batch<float>& batch);
+void solve_on_lanes(int loss, int lanes, const Batch<double>& batch);
 
 }  // namespace softreg

@@ -11,34 +11,28 @@
 
 namespace softreg {
 
-template <int Lanes, class LossT, class Opt, class T>
+template <int Lanes, class LossT, class T>
 void solve_batch(const Batch<T>& batch) {
   const LaneGroup<Lanes> lanes;
   for (std::int64_t i = 0; i < batch.count; ++i) {
-    const std::int64_t values =
-        memory_solve_values<T>(extent_of(batch, i), Opt::memory, batch.watched());
+    const std::int64_t values = memory_solve_values<T>(extent_of(batch, i), batch.watched());
     std::vector<T> memory(static_cast<std::size_t>(values), quiet_nan<T>());
     if (!batch.matrix)
-      batch.outcome[i] = solve_in_memory<Dense<Matrix<const T>, T>, LossT, Opt, true>(
-          lanes, batch, i, memory.data());
-    else if constexpr (Lanes == 256)  // no kernel has a matrix problem on fewer
       batch.outcome[i] =
-          solve_in_memory<Kronecker<T>, LossT, Opt, true>(lanes, batch, i, memory.data());
+          solve_in_memory<Dense<Matrix<const T>, T>, LossT, true>(lanes, batch, i, memory.data());
+    else if constexpr (Lanes == 256)  // no kernel has a matrix problem on fewer
+      batch.outcome[i] = solve_in_memory<Kronecker<T>, LossT, true>(lanes, batch, i, memory.data());
     else
       throw std::logic_error("no yardstick for matrix problems on these lanes");
   }
 }
 
 template <class T, int L = 0>
-void solve_lanes(int loss, int optimizer, int lanes, const Batch<T>& batch) {
+void solve_lanes(int loss, int lanes, const Batch<T>& batch) {
   if constexpr (L < std::variant_size_v<AnyLoss>) {
-    if (loss != L) return solve_lanes<T, L + 1>(loss, optimizer, lanes, batch);
+    if (loss != L) return solve_lanes<T, L + 1>(loss, lanes, batch);
     const auto run = [&]<int Lanes>() {
-      using LossT = std::variant_alternative_t<L, AnyLoss>;
-      if (optimizer == 0)
-        solve_batch<Lanes, LossT, std::variant_alternative_t<0, AnyOptimizer>>(batch);
-      else
-        solve_batch<Lanes, LossT, std::variant_alternative_t<1, AnyOptimizer>>(batch);
+      solve_batch<Lanes, std::variant_alternative_t<L, AnyLoss>>(batch);
     };
     if (lanes == 32)
       run.template operator()<32>();

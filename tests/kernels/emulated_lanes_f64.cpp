@@ -3,8 +3,8 @@
 
 namespace softreg {
 
-void solve_on_lanes(int loss, int optimizer, int lanes, const Batch<double>& batch) {
-  solve_lanes(loss, optimizer, lanes, batch);
+void solve_on_lanes(int loss, int lanes, const Batch<double>& batch) {
+  solve_lanes(loss, lanes, batch);
 }
 
 }  // namespace softreg

@@ -27,7 +27,7 @@ void emulate_kernel(int loss, const Launch& launch, const Batch<T>& batch, simt:
     if (loss != L) return emulate_kernel<T, L + 1>(loss, launch, batch, order, seed);
     using LossT = std::variant_alternative_t<L, AnyLoss>;
     bool ran = false;
-    visit_kernel<LossT, T>(launch, [&]<class PolicyT, class Opt>(bool resident) {
+    visit_kernel<LossT, T>(launch, batch.optimizer, [&]<class PolicyT, class Opt>(bool resident) {
       constexpr KernelPolicy p = PolicyT::policy;
       stain_stacks(p.threads);
       simt::emulate(

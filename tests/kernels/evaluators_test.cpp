@@ -48,11 +48,7 @@ LossChoice choice() {
           !L::normalized && !std::is_same_v<L, LeastSquares>, std::is_same_v<L, CoshL2>};
 }
 
-constexpr struct {
-  const char* name;
-  int memory;
-} optimizers[] = {{GradientDescent::name.data(), GradientDescent::memory},
-                  {Nesterov::name.data(), Nesterov::memory}};
+constexpr std::string_view optimizers[] = {GradientDescent::name, Nesterov::name};
 static_assert(std::variant_size_v<AnyOptimizer> == 2);
 
 struct Tally {
@@ -85,19 +81,18 @@ template <class T>
 Written<T> emulated(const Instances<T>& instances, int policy, int loss, int optimizer, int blocks,
                     Order order, unsigned seed) {
   Written<T> w;
-  const Batch<T> batch = instances.batch(w);
+  Batch<T> batch = instances.batch(w);
+  batch.optimizer = optimizer;
   const KernelPolicy& p = policies[policy];
   const std::vector<int>& rows = instances.description().rows;
   Extent most;
   for (std::int64_t i = 0; i < batch.count; ++i) most.cover(extent_of(batch, i));
   Launch launch;
   launch.policy = policy;
-  launch.optimizer = optimizer;
   launch.blocks = blocks;
-  launch.workspace_stride =
-      kernel_workspace<T>(p, most, optimizers[optimizer].memory, batch.watched());
-  launch.shared_bytes = static_cast<int>(kernel_shared_bytes<T>(
-      p, most, batch, optimizers[optimizer].memory, batch.weights != nullptr));
+  launch.workspace_stride = kernel_workspace<T>(p, most, batch.watched());
+  launch.shared_bytes =
+      static_cast<int>(kernel_shared_bytes<T>(p, most, batch, batch.weights != nullptr));
   const std::size_t groups = static_cast<std::size_t>(blocks * p.groups_per_block());
   const std::size_t bytes = static_cast<std::size_t>(launch.workspace_stride) * sizeof(T);
   std::vector<unsigned char> workspace(groups * bytes, 0xff);  // NaN
@@ -116,7 +111,9 @@ Written<T> emulated(const Instances<T>& instances, int policy, int loss, int opt
 template <class T>
 Written<T> expected(const Instances<T>& instances, int lanes, int loss, int optimizer) {
   Written<T> w;
-  solve_on_lanes(loss, optimizer, lanes, instances.batch(w));
+  Batch<T> batch = instances.batch(w);
+  batch.optimizer = optimizer;
+  solve_on_lanes(loss, lanes, batch);
   return w;
 }
 
@@ -216,7 +213,7 @@ void compare_kernels(const LossChoice& loss, int max_steps, int runs, Tally& tal
               emulated(instances, policy, loss.index, optimizer, blocks, order, turn)
                   .difference(right);
           ASSERT_EQ(difference, "")
-              << loss.name << ", " << optimizers[optimizer].name << ", " << sizeof(T) << " bytes, "
+              << loss.name << ", " << optimizers[optimizer] << ", " << sizeof(T) << " bytes, "
               << p.name << ", threads " << name << " (seed " << turn << "), " << blocks
               << " blocks, case " << c.seed - 17 << ": " << c.rows[0] << " x " << c.parameters;
         }
@@ -264,20 +261,20 @@ TYPED_TEST(SlowKernels, GiveTheBitsOfTheirLanesInEveryOrder) {
 template <class T>
 Written<T> on_cpu(const Instances<T>& instances, const CpuIsa& isa, int loss, int optimizer) {
   Written<T> w;
-  const Batch<T> batch = instances.batch(w);
+  Batch<T> batch = instances.batch(w);
+  batch.optimizer = optimizer;
   for (std::int64_t i = 0; i < batch.count; ++i) {
     BatchShape alone;
     alone.layout.count = 1;
     alone.layout.d2 = batch.d2;
     alone.layout.m = batch.rows_of(i);
     alone.value_bytes = int(sizeof(T));
-    alone.optimizer_memory = optimizers[optimizer].memory;
     alone.watched = batch.watched();
     alone.describes = batch.output != nullptr;
     std::vector<T> workspace(static_cast<std::size_t>(plan_cpu(alone, 1, 0).workspace_values),
                              quiet_nan<T>());
     const Team team;
-    isa.solve(int(sizeof(T)), loss, optimizer, &batch, i, workspace.data(), &team);
+    isa.solve(int(sizeof(T)), loss, &batch, i, workspace.data(), &team);
   }
   return w;
 }
@@ -294,7 +291,7 @@ void compare_cpu(const LossChoice& loss, Tally& tally) {
           if (!isa.usable) continue;
           count(instances, right, tally);
           ASSERT_EQ(on_cpu(instances, isa, loss.index, optimizer).difference(right), "")
-              << loss.name << ", " << optimizers[optimizer].name << ", " << sizeof(T) << " bytes, "
+              << loss.name << ", " << optimizers[optimizer] << ", " << sizeof(T) << " bytes, "
               << isa.name << ", case " << c.seed - 17 << ": " << c.rows[0] << " x " << c.parameters;
         }
       }

@@ -68,9 +68,9 @@ template <class T>
 Written<T> emulated(const Prepared<T>& prepared, Placement placement, bool bounds, int loss,
                     int optimizer, simt::Order order) {
   Written<T> w;
-  const Batch<T> batch = prepared.batch(w, bounds);
+  Batch<T> batch = prepared.batch(w, bounds);
+  batch.optimizer = optimizer;
   Launch launch;
-  launch.optimizer = optimizer;
   launch.blocks = 2;
   Extent most;
   for (std::int64_t i = 0; i < batch.count; ++i) most.cover(extent_of(batch, i));
@@ -78,10 +78,9 @@ Written<T> emulated(const Prepared<T>& prepared, Placement placement, bool bound
          policies[launch.policy].watches_bounds != bounds)
     ++launch.policy;
   EXPECT_EQ(policies[launch.policy].lanes, lanes);
-  launch.workspace_stride =
-      kernel_workspace<T>(policies[launch.policy], most, optimizer == 0 ? 0 : 1, batch.watched());
-  launch.shared_bytes = static_cast<int>(kernel_shared_bytes<T>(
-      policies[launch.policy], most, batch, optimizer == 0 ? 0 : 1, batch.weights != nullptr));
+  launch.workspace_stride = kernel_workspace<T>(policies[launch.policy], most, batch.watched());
+  launch.shared_bytes = static_cast<int>(
+      kernel_shared_bytes<T>(policies[launch.policy], most, batch, batch.weights != nullptr));
   std::vector<unsigned char> workspace(2 * at(launch.workspace_stride) * sizeof(T), 0xff);  // NaN
   launch.workspace = workspace.data();
   emulate_launch(loss, launch, batch, order, 5);
@@ -102,7 +101,9 @@ void expect_bits(const Problem& problem, const std::vector<Placement>& placement
   for (const bool bounds : {false, true}) {
     if (bounds && !softmax) continue;
     Written<T> expected;
-    solve_on_lanes(loss, optimizer, lanes, prepared.batch(expected, bounds));
+    Batch<T> batch = prepared.batch(expected, bounds);
+    batch.optimizer = optimizer;
+    solve_on_lanes(loss, lanes, batch);
     for (const simt::Order order :
          {simt::Order::ascending, simt::Order::descending, simt::Order::shuffled})
       for (const Placement placement : placements) {

@@ -18,7 +18,7 @@ struct LoneOptions {
 template <class LossT, class Opt, class T, class G = LaneGroup<1>>
 class LoneSolve {
   using Op = Dense<ColumnMatrix<const T>, T>;
-  using Placement = MemoryPlacement<G, Op, Opt::memory, T>;
+  using Placement = MemoryPlacement<G, Op, T>;
 
  public:
   LoneSolve(const instances::Instance<T>& p, const LoneOptions& o)
@@ -35,7 +35,7 @@ class LoneSolve {
         b_(padded(p.b)),
         w_(o.weighted ? padded(p.w) : std::vector<T>()),
         x0_(p.x0),
-        workspace_(static_cast<std::size_t>(MemoryWorkspace<T>::size(extent_, Opt::memory))),
+        workspace_(static_cast<std::size_t>(MemoryWorkspace<T>::size(extent_))),
         batch(describe(p, o)),
         evaluator{{{{},
                     {{a_.data(), p.n, p.d, rows_}},
@@ -44,7 +44,7 @@ class LoneSolve {
                     T(0),
                     x0_.data(),
                     x.data(),
-                    MemoryWorkspace<T>::carve(workspace_.data(), extent_, Opt::memory)},
+                    MemoryWorkspace<T>::carve(workspace_.data(), extent_)},
                    batch,
                    0,
                    {}}} {
@@ -55,8 +55,9 @@ class LoneSolve {
 
   Outcome<T> run() { return trajectory<T>(evaluator, batch.stop); }
 
-  // Of the evaluator: parameter j, to be moved by hand between evaluations, and the gradient.
-  T& parameter(int j) { return evaluator.p.w.x[j]; }
+  // Of the evaluator: parameter j of the point, to be moved by hand between evaluations, and the
+  // gradient.
+  T& parameter(int j) { return evaluator.p.w.point[j]; }
   const T* gradient_now() const { return evaluator.p.w.grad; }
 
   std::vector<T> x, losses;  // losses: longer than needed, NaN where nothing was written
@@ -86,6 +87,7 @@ class LoneSolve {
   Batch<T> describe(const instances::Instance<T>& p, const LoneOptions& o) {
     Batch<T> out;
     out.count = 1;
+    out.optimizer = static_cast<int>(AnyOptimizer(Opt{}).index());
     out.d2 = p.d;
     out.m = p.n;
     out.step_size = &step_size_;
@@ -108,7 +110,7 @@ class LoneSolve {
 
  public:
   Batch<T> batch;
-  Evaluator<Placement, LossT, Opt, T> evaluator;
+  Evaluator<Placement, LossT, AnyFirstOrder, T> evaluator;
 };
 
 }  // namespace softreg

@@ -229,16 +229,16 @@ TEST(RealTrajectory, NesterovStallsToo) {
 }
 // From x = 1, y = 2 the descent step 2 - 2/2 gives x = 1 again, but y becomes 1: no stall. From x =
 // y = 0 nothing moves.
-TEST(RealTrajectory, AMemoryThatMovesIsNotAStall) {
+TEST(RealTrajectory, APointThatMovesIsNotAStall) {
   LoneSolve<LeastSquares, Nesterov, double> lone(one_number(1, 0, 1), {.step_size = 0.5});
   lone.evaluator.init();
-  double& memory = lone.evaluator.p.w.memory[0];
-  memory = 2;
+  double &x = lone.evaluator.p.w.x[0], &y = lone.parameter(0);
+  y = 2;
   lone.evaluator.evaluate(4, false);
   EXPECT_TRUE(lone.evaluator.update(4, true));
-  EXPECT_EQ(lone.parameter(0), 1);
-  EXPECT_EQ(memory, 1);
-  lone.parameter(0) = memory = 0;
+  EXPECT_EQ(x, 1);
+  EXPECT_EQ(y, 1);
+  x = y = 0;
   lone.evaluator.evaluate(5, false);
   EXPECT_FALSE(lone.evaluator.update(5, true));
 }

@@ -24,6 +24,7 @@ struct Batch : Layout {
   bool column_major = false;     // a vector problem's A, within each instance
   const T* step_size = nullptr;  // (count)
   T ridge = T(0), ball = T(0);
+  int optimizer = 0;  // index into AnyOptimizer
   Stop stop;
   const int* cancelled = nullptr;  // set by another thread to end the solve; null: cannot
 

@@ -9,14 +9,12 @@
 #include "softreg/model/losses/rescaled_l2.hpp"
 #include "softreg/model/losses/sinh_l2.hpp"
 #include "softreg/model/losses/softmax_l2.hpp"
-#include "softreg/model/optimizers/gradient_descent.hpp"
-#include "softreg/model/optimizers/nesterov.hpp"
+#include "softreg/model/optimizers/any_optimizer.hpp"
 
 namespace softreg {
 
 using AnyLoss =
     std::variant<SoftmaxL2, RescaledL2, CrossEntropy, LeastSquares, ExpL2, CoshL2, SinhL2>;
-using AnyOptimizer = std::variant<GradientDescent, Nesterov>;
 
 // Calls f.operator()<A>() for alternative number k of the variant: from a number known at run time
 // to a type. Nothing is called if there is no such alternative.

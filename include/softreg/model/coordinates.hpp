@@ -8,14 +8,13 @@
 
 namespace softreg {
 
-// Memory: numbers that the optimizer keeps per coordinate.
-template <class G, int Memory, class T>
+template <class G, class T>
 struct Coordinates {
   G g;
   int count;
   const T* start;  // x0 or null: zeros
   T* result;
-  T *x, *point, *grad, *memory;
+  T *x, *point, *grad;  // point: where loss and gradient are taken
 
   SR_HD int parameters() const { return count; }
   SR_HD static Extent extent(const Layout& layout, std::int64_t instance) {
@@ -23,25 +22,23 @@ struct Coordinates {
   }
 
   SR_HD void load() const {
-    g.exact().for_each(count, [=, *this](int j) { x[j] = start ? start[j] : T(0); });
-  }
-  // The optimizer's point, where loss and gradient are wanted.
-  template <class Point>
-  SR_HD void place(Point at) const {
-    g.exact().for_each(count, [=, *this](int j) { point[j] = at(x[j], memory + j * Memory); });
-  }
-
-  // f(j, x, m, grad, s) -> s in the order of j, the same on every lane
-  template <class S, class F>
-  SR_HD S serial(F f) const {
-    return g.template serial<S>(count, [=, *this](int j, const S& s) {
-      return f(j, x[j], memory + j * Memory, grad[j], s);
+    g.exact().for_each(count, [=, *this](int j) {
+      x[j] = start ? start[j] : T(0);
+      point[j] = x[j];
     });
   }
-  // Returns whether f said of any coordinate that it moved; looks only if asked.
+
+  // f(j, point, grad, s) -> s in the order of j, the same on every lane
+  template <class S, class F>
+  SR_HD S serial(F f) const {
+    return g.template serial<S>(
+        count, [=, *this](int j, const S& s) { return f(j, point[j], grad[j], s); });
+  }
+  // f(x, point, grad) may change the first two; returns whether it said of any coordinate that it
+  // moved; looks only if asked.
   template <class F>
   SR_HD bool update(F f, bool ask = false) const {
-    const auto change = [=, *this](int j) { return f(x[j], memory + j * Memory, grad[j]); };
+    const auto change = [=, *this](int j) { return f(x[j], point[j], grad[j]); };
     if (!ask) {
       g.exact().for_each(count, change);
       return true;
@@ -51,20 +48,20 @@ struct Coordinates {
   }
   template <class F>
   SR_HD void add_to_gradient(F f) const {
-    g.exact().for_each(count,
-                       [=, *this](int j) { grad[j] = grad[j] + f(x[j], memory + j * Memory); });
+    g.exact().for_each(count, [=, *this](int j) { grad[j] = grad[j] + f(point[j]); });
   }
+  // f(j, point)
   template <class F>
   SR_HD void visit(F f) const {
-    g.exact().for_each(count, [=, *this](int j) { f(j, x[j], memory + j * Memory); });
+    g.exact().for_each(count, [=, *this](int j) { f(j, point[j]); });
   }
   template <class F>
   SR_HD void visit_gradient(F f) const {
     g.exact().for_each(count, [=, *this](int j) { f(j, grad[j]); });
   }
-  template <class Point>
-  SR_HD void keep(Point at) const {
-    g.exact().for_each(count, [=, *this](int j) { result[j] = at(x[j], memory + j * Memory); });
+  // The point becomes the result.
+  SR_HD void keep() const {
+    g.exact().for_each(count, [=, *this](int j) { result[j] = point[j]; });
   }
   // f(k) for k < n, shared by the lanes
   template <class F>

@@ -3,6 +3,7 @@
 #pragma once
 #include "softreg/model/bound_judge.hpp"
 #include "softreg/model/length.hpp"
+#include "softreg/model/optimizers/any_optimizer.hpp"
 #include "softreg/model/trajectory.hpp"
 
 namespace softreg {
@@ -15,11 +16,14 @@ struct Descent {
   ShiftWorkspace<T> before;  // of shift traces
   T loss = T(0), penalty = T(0);
 
+  SR_HD Opt optimizer_now() const {
+    if constexpr (std::is_same_v<Opt, AnyFirstOrder>)
+      return AnyFirstOrder(batch.optimizer);
+    else
+      return {};
+  }
+
   SR_HD void init() {
-    p.update([](T& x, T* m, T) {
-      Opt::init(x, m);
-      return false;
-    });
     p.set_shifts(infinity<T>());  // the guard acts at step 0
     if (batch.shifts)
       p.once([this] {
@@ -43,15 +47,15 @@ struct Descent {
       const T reach = point_length();
       objective = fma_(batch.ridge / T(2) * reach, reach, objective);
     }
-    const bool finite = p.template serial<T>([](int, const T& x, const T* m, T, T s) {
-      return s + (is_finite(Opt::point(x, m)) ? T(0) : T(1));
+    const bool finite = p.template serial<T>([](int, T point, T, T s) {
+      return s + (is_finite(point) ? T(0) : T(1));
     }) == T(0);
     return {loss, objective, norm, finite};
   }
 
   // The point just measured becomes the result so far.
   SR_HD void keep(int test, const Measurement<T>& now) const {
-    p.keep([](const T& x, const T* m) { return Opt::point(x, m); });
+    p.keep();
     if (batch.losses)
       p.once([this, test, now] { batch.losses[instance * batch.tests + test] = now.loss; });
   }
@@ -59,21 +63,20 @@ struct Descent {
   // Returns whether anything moved; looks only if asked, and says yes otherwise.
   SR_HD bool update(int step, bool ask) {
     const T t = batch.step_size[instance], factor = projection(t);
-    const auto advance = [=](T& x, T* m, T grad) {
-      const T old = x, point = Opt::point(x, m);
-      Opt::advance(step, factor * fma_(-t, grad, point), x, m);
-      return !(x == old && Opt::point(x, m) == point);
+    const auto optimizer = optimizer_now();
+    const auto advance = [=](T& x, T& point, T grad) {
+      const T old = x, there = point;
+      optimizer.advance(step, factor * fma_(-t, grad, there), x, point);
+      return !(x == old && point == there);
     };
     const bool moved = p.update(advance, ask);
-    if constexpr (Opt::looks_ahead) {
-      if (batch.ball > T(0)) {  // the look-ahead point stays on the ball too: it may be returned
-        const T reach = point_length();
-        const T back = reach > batch.ball ? batch.ball / reach : T(1);
-        p.update([back](T& x, T* m, T) {
-          Opt::move_point(back, x, m);
-          return true;
-        });
-      }
+    if (optimizer.looks_ahead && batch.ball > T(0)) {  // y stays on the ball too: it is returned
+      const T reach = point_length();
+      const T back = reach > batch.ball ? batch.ball / reach : T(1);
+      p.update([back](T&, T& point, T) {
+        point = back * point;
+        return true;
+      });
     }
     return moved;
   }
@@ -89,13 +92,12 @@ struct Descent {
   template <int K, class F>
   SR_HD Sums<T, K> lengths(F values) const {
     const auto squares = [=, this](T scale) {
-      return p.template serial<Sums<T, K>>(
-          [=](int j, const T& x, const T* m, T grad, Sums<T, K> s) {
-            const Sums<T, K> v = values(j, Opt::point(x, m), grad);
-            SR_UNROLL
-            for (int k = 0; k < K; ++k) s.v[k] = fma_(v[k] * scale, v[k] * scale, s[k]);
-            return s;
-          });
+      return p.template serial<Sums<T, K>>([=](int j, T point, T grad, Sums<T, K> s) {
+        const Sums<T, K> v = values(j, point, grad);
+        SR_UNROLL
+        for (int k = 0; k < K; ++k) s.v[k] = fma_(v[k] * scale, v[k] * scale, s[k]);
+        return s;
+      });
     };
     const Sums<T, K> plain = squares(T(1));
     Sums<T, K> result;
@@ -121,7 +123,7 @@ struct Descent {
       return Sums<T, 3>{{point - w.x(j), w.x(j), point}};
     });
     const Shift<T> shift{sqrt_(sum[total_df]), sqrt_(sum[total_dz]), x[0], x[1], x[2]};
-    p.visit([=](int j, const T& v, const T* m) { w.x(j) = Opt::point(v, m); });
+    p.visit([=](int j, T point) { w.x(j) = point; });
     if constexpr (LossT::normalized && std::is_same_v<Totals, PassTotals<T, true>>)
       if (batch.bounds) note_bounds<LossT>(sum, shift, step);
     if (step == 0) return;

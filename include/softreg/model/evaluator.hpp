@@ -5,7 +5,7 @@
 // different threads may pass them at the same time. What happens to a segment is in
 // segment_pass.hpp.
 //
-//   Placement  load, tiles(point, f(tile, sums)), attended, set_shifts, row_count, lanes; of
+//   Placement  load, tiles(f(tile, sums)), attended, set_shifts, row_count, lanes; of
 //              coordinates (coordinates.hpp has them all): parameters, serial, update, visit,
 //              visit_gradient, add_to_gradient, keep, once, stops, extent. sums: of the tiles
 //              before, where they are passed in order, else zero
@@ -31,12 +31,10 @@ struct Evaluator : Descent<Placement, Opt, T> {
   SR_HD void evaluate(int step, bool describing) {
     if (describing) this->write_gradient();
     const SegmentPass<LossT, Watches, T> pass{batch, instance, before, describing, step == 0};
-    const Totals sum =
-        p.template tiles<Totals>([](const T& x, const T* m) { return Opt::point(x, m); },
-                                 [&pass](auto& tile, Totals t) {
-                                   tile.each_segment([&](const Segment& s) { pass(tile, s, t); });
-                                   return t;
-                                 });
+    const Totals sum = p.template tiles<Totals>([&pass](auto& tile, Totals t) {
+      tile.each_segment([&](const Segment& s) { pass(tile, s, t); });
+      return t;
+    });
     this->loss = sum[total_loss];
     this->penalty = sum[total_penalty];
     if (describing)
@@ -44,7 +42,7 @@ struct Evaluator : Descent<Placement, Opt, T> {
     else if (batch.shifts)
       this->template note<LossT>(sum, step);
     if (!describing && batch.ridge > T(0))
-      p.add_to_gradient([this](const T& x, const T* m) { return batch.ridge * Opt::point(x, m); });
+      p.add_to_gradient([this](T point) { return batch.ridge * point; });
   }
 };
 

@@ -15,35 +15,32 @@ namespace softreg {
 // Rows are padded by the caller if G asks.
 template <class T>
 struct MemoryWorkspace {
-  T *z, *u, *x, *point, *grad, *memory, *shift, *attended;
+  T *z, *u, *x, *point, *grad, *shift, *attended;
   static SR_HD constexpr std::int64_t tile_size(const Extent& e) { return 2 * e.held(); }
-  static SR_HD constexpr std::int64_t kept_size(const Extent& e, std::int64_t memory) {
-    return (3 + memory) * e.parameters + e.segments + e.attended;
+  static SR_HD constexpr std::int64_t kept_size(const Extent& e) {
+    return 3 * e.parameters + e.segments + e.attended;
   }
-  static SR_HD constexpr std::int64_t size(const Extent& e, std::int64_t memory) {
-    return tile_size(e) + kept_size(e, memory);
-  }
-  static SR_HD MemoryWorkspace carve(T* tile, T* kept, const Extent& e, std::int64_t memory) {
+  static SR_HD constexpr std::int64_t size(const Extent& e) { return tile_size(e) + kept_size(e); }
+  static SR_HD MemoryWorkspace carve(T* tile, T* kept, const Extent& e) {
     MemoryWorkspace w;
     w.z = tile;
     w.u = w.z + e.held();
     w.x = kept;
     w.point = w.x + e.parameters;
     w.grad = w.point + e.parameters;
-    w.memory = w.grad + e.parameters;
-    w.shift = w.memory + memory * e.parameters;
+    w.shift = w.grad + e.parameters;
     w.attended = w.shift + e.segments;
     return w;
   }
   // One allocation.
-  static SR_HD MemoryWorkspace carve(T* all, const Extent& e, std::int64_t memory) {
-    return carve(all, all + tile_size(e), e, memory);
+  static SR_HD MemoryWorkspace carve(T* all, const Extent& e) {
+    return carve(all, all + tile_size(e), e);
   }
 };
 
-template <class G, class Op, int Memory, class T>
-struct MemoryPlacement : Coordinates<G, Memory, T> {
-  using Base = Coordinates<G, Memory, T>;
+template <class G, class Op, class T>
+struct MemoryPlacement : Coordinates<G, T> {
+  using Base = Coordinates<G, T>;
   using Base::g;
   static constexpr int lanes = G::lanes;
   Op op;
@@ -56,7 +53,7 @@ struct MemoryPlacement : Coordinates<G, Memory, T> {
   // x0 (parameters) or null: zeros; to (parameters): the result.
   SR_HD MemoryPlacement(G group, const Op& of, const T* b, const T* w_of, T w_all, const T* x0,
                         T* to, const MemoryWorkspace<T>& arrays)
-      : Base{group, of.parameters(), x0, to, arrays.x, arrays.point, arrays.grad, arrays.memory},
+      : Base{group, of.parameters(), x0, to, arrays.x, arrays.point, arrays.grad},
         op(of),
         target(b),
         each_weight(w_of),
@@ -81,9 +78,8 @@ struct MemoryPlacement : Coordinates<G, Memory, T> {
 
   // The logits at the point; then f(tile), which may rewrite them; then what the gradient needs of
   // what it left. The sums run on from tile to tile: how many there are changes no bit.
-  template <class S, class Point, class F>
-  SR_HD S tiles(Point at, F f) {
-    this->place(at);
+  template <class S, class F>
+  SR_HD S tiles(F f) {
     S total{};
     op.each_tile([&](const RowTile& tile) {
       here = tile;

@@ -5,19 +5,18 @@
 
 namespace softreg {
 
-// Numbers of T that solve_in_memory needs. memory: of the optimizer, per coordinate.
+// Numbers of T that solve_in_memory needs.
 template <class T>
-SR_HD constexpr std::int64_t memory_solve_values(const Extent& e, std::int64_t memory,
-                                                 Watched watched) {
-  return MemoryWorkspace<T>::size(e, memory) + ShiftWorkspace<T>::size(e, watched);
+SR_HD constexpr std::int64_t memory_solve_values(const Extent& e, Watched watched) {
+  return MemoryWorkspace<T>::size(e) + ShiftWorkspace<T>::size(e, watched);
 }
 
 // Instance i on the lanes of g; Op: Dense<Matrix<const T>, T> or Kronecker<T>. before: what a trace
 // keeps. Watches: can trace bounds.
-template <class Op, class LossT, class Opt, bool Watches = false, class G, class T>
+template <class Op, class LossT, bool Watches = false, class G, class T>
 SR_HD Outcome<T> solve_in_memory(const G& g, const Batch<T>& batch, std::int64_t i,
                                  const MemoryWorkspace<T>& arrays, T* before) {
-  Evaluator<MemoryPlacement<G, Op, Opt::memory, T>, LossT, Opt, T, Watches> e{
+  Evaluator<MemoryPlacement<G, Op, T>, LossT, AnyFirstOrder, T, Watches> e{
       {{g, Op::of(batch, i, arrays.attended), batch.target_of(i), batch.weights_of(i), batch.weight,
         batch.start_of(i), batch.x_of(i), arrays},
        batch,
@@ -27,12 +26,11 @@ SR_HD Outcome<T> solve_in_memory(const G& g, const Batch<T>& batch, std::int64_t
   return trajectory<T>(e, batch.stop);
 }
 
-template <class Op, class LossT, class Opt, bool Watches = false, class G, class T>
+template <class Op, class LossT, bool Watches = false, class G, class T>
 SR_HD Outcome<T> solve_in_memory(const G& g, const Batch<T>& batch, std::int64_t i, T* workspace) {
   const Extent e = extent_of(batch, i);
-  return solve_in_memory<Op, LossT, Opt, Watches>(
-      g, batch, i, MemoryWorkspace<T>::carve(workspace, e, Opt::memory),
-      workspace + MemoryWorkspace<T>::size(e, Opt::memory));
+  return solve_in_memory<Op, LossT, Watches>(g, batch, i, MemoryWorkspace<T>::carve(workspace, e),
+                                             workspace + MemoryWorkspace<T>::size(e));
 }
 
 }  // namespace softreg

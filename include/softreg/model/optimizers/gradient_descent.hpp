@@ -6,19 +6,13 @@ namespace softreg {
 
 struct GradientDescent {
   static constexpr std::string_view name = "gradient_descent";
-  static constexpr int memory = 0;  // numbers per coordinate besides x
   static constexpr bool looks_ahead = false;
   double step_size = automatic_step_size;  // for every instance without a step size of its own
 
   template <class T>
-  SR_HD static void init(T, T*) {}
-  template <class T>
-  SR_HD static T point(T x, const T*) {
-    return x;
-  }
-  template <class T>
-  SR_HD static void advance(int, T next, T& x, T*) {
+  SR_HD static void advance(int, T next, T& x, T& y) {
     x = next;
+    y = next;
   }
 };
 static_assert(FirstOrder<GradientDescent>);

@@ -7,26 +7,13 @@ namespace softreg {
 
 struct Nesterov {
   static constexpr std::string_view name = "nesterov";
-  static constexpr int memory = 1;  // the look-ahead point
   static constexpr bool looks_ahead = true;
   double step_size = automatic_step_size;  // for every instance without a step size of its own
 
   template <class T>
-  SR_HD static void init(T x, T* y) {
-    *y = x;
-  }
-  template <class T>
-  SR_HD static T point(T, const T* y) {
-    return *y;
-  }
-  template <class T>
-  SR_HD static void advance(int step, T next, T& x, T* y) {
-    *y = fma_(T(step) / T(step + 3), next - x, next);
+  SR_HD static void advance(int step, T next, T& x, T& y) {
+    y = fma_(T(step) / T(step + 3), next - x, next);
     x = next;
-  }
-  template <class T>
-  SR_HD static void move_point(T factor, T&, T* y) {
-    *y = factor * *y;
   }
 };
 static_assert(FirstOrder<Nesterov>);

@@ -1,13 +1,10 @@
-// What a first-order optimizer is: what happens to one coordinate, in three short
-// functions, or four.
+// What a first-order optimizer is: one function of a coordinate, which has the iterate x and the
+// point y where loss and gradient are evaluated.
 //
-//   init(x, m)                  the optimizer's memory at the start
-//   point(x, m)                 where loss and gradient are evaluated
-//   advance(step, next, x, m)   next = point - t * gradient (projected on the ball if there is one)
-//   move_point(factor, x, m)    brings an evaluation point outside the ball back, where
-//                               looks_ahead
+//   advance(step, next, x, y)   next = y - t * gradient (projected on the ball if there is one)
 //
-// The caller forms next, because the descent from the point is the same for every member.
+// looks_ahead: y is not x. Where it is, both may be the same number. The caller forms next, because
+// the descent from y is the same for every member, and begins with y = x.
 #pragma once
 #include <concepts>
 #include <string_view>
@@ -20,14 +17,10 @@ namespace softreg {
 inline constexpr double automatic_step_size = 0;
 
 template <class O>
-concept FirstOrder = requires(double x, double* m, const double* cm) {
+concept FirstOrder = requires(double x) {
   { O::name } -> std::convertible_to<std::string_view>;
-  { O::memory } -> std::convertible_to<int>;
   { O::looks_ahead } -> std::convertible_to<bool>;
-  O::init(x, m);
-  { O::point(x, cm) } -> std::same_as<double>;
-  O::advance(1, x, x, m);
-}
-&&(!O::looks_ahead || requires(double x, double* m) { O::move_point(x, x, m); });
+  O::advance(1, x, x, x);
+};
 
 }  // namespace softreg
