@@ -17,6 +17,11 @@ set(CMAKE_INSTALL_RPATH $ORIGIN $ORIGIN/.. $ORIGIN/../lib)
 set(softreg_cxx_flags -Wall -Wextra -Wshadow -Wconversion -Werror
     -ffp-contract=off -fno-math-errno -fno-trapping-math -fmacro-prefix-map=${PROJECT_SOURCE_DIR}/=)
 
+if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+  list(APPEND softreg_cxx_flags -Wreserved-identifier -Wzero-as-null-pointer-constant
+    -Winconsistent-missing-override)
+endif()
+
 # g++ 12 sees overlaps in std::string::insert and replace that are not there (GCC bug 105651).
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
   list(APPEND softreg_cxx_flags -Wno-restrict)

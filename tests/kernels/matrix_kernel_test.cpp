@@ -124,19 +124,18 @@ void report(std::int64_t compared) {
 TEST(MatrixKernels, GiveTheBitsOfTheMemoryPlacement) {
   std::int64_t compared = 0;
   for (int loss = 0; loss < static_cast<int>(std::variant_size_v<AnyLoss>); ++loss)
-    for (int optimizer = 0; optimizer < 2; ++optimizer)
-      for (std::uint64_t seed = 1; seed <= (sanitized ? 2u : 4u); ++seed) {
-        MatrixRecipe r{3,    1,    4,   1, 19, 3, 2, seed % 2 == 0 ? 3 : 1, seed % 4 == 3,
-                       true, true, seed};
-        const TestMatrixBatch<double> p = make_matrix_batch<double>(r);
-        const TestMatrixBatch<float> q = make_matrix_batch<float>(r);
-        std::vector<Placement> placements = {Placement::tiles};
-        if (r.most_blocks == 1) placements.push_back(Placement::resident);
-        expect_bits<double>(p.view(), placements, loss, optimizer, seed, compared);
-        expect_bits<float>(q.view(), placements, loss, optimizer, seed, compared);
-        const WrittenOut<float> softmaxes(q);
-        expect_bits<float>(softmaxes.view(), {Placement::stream}, loss, optimizer, seed, compared);
-      }
+    for (std::uint64_t seed = 1; seed <= (sanitized ? 2u : 4u); ++seed) {
+      const int optimizer = (loss + static_cast<int>(seed)) % 2;  // one kernel has both
+      MatrixRecipe r{3, 1, 4, 1, 19, 3, 2, seed % 2 == 0 ? 3 : 1, seed % 4 == 3, true, true, seed};
+      const TestMatrixBatch<double> p = make_matrix_batch<double>(r);
+      const TestMatrixBatch<float> q = make_matrix_batch<float>(r);
+      std::vector<Placement> placements = {Placement::tiles};
+      if (r.most_blocks == 1) placements.push_back(Placement::resident);
+      expect_bits<double>(p.view(), placements, loss, optimizer, seed, compared);
+      expect_bits<float>(q.view(), placements, loss, optimizer, seed, compared);
+      const WrittenOut<float> softmaxes(q);
+      expect_bits<float>(softmaxes.view(), {Placement::stream}, loss, optimizer, seed, compared);
+    }
   report(compared);
 }
 
