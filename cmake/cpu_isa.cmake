@@ -1,4 +1,4 @@
-# The lane-group evaluator, compiled once per instruction set and chosen at run time by CPUID.
+# The lane-group evaluators, compiled once per instruction set and chosen at run time by CPUID.
 #
 # Flags per file and inline functions do not mix: every object emits its own copy of each inline
 # function or template that it uses, the linker keeps one of them, and a v4 copy kept for all
@@ -15,10 +15,12 @@ if(NOT CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
 endif()
 
 function(softreg_add_cpu_isas target)
+  softreg_for_each_loss(sources LaneSolver lane_solver.hpp cpp)
+  list(APPEND sources ${PROJECT_SOURCE_DIR}/src/cpu_lanes.cpp)
   foreach(isa IN LISTS softreg_isas)
     string(REPLACE "-" "_" name ${isa})
     set(objects softreg_${name})
-    add_library(${objects} OBJECT ${PROJECT_SOURCE_DIR}/src/cpu_lanes.cpp)
+    add_library(${objects} OBJECT ${sources})
     target_include_directories(${objects} PRIVATE ${PROJECT_SOURCE_DIR}/src)
     target_link_libraries(${objects} PRIVATE softreg_flags softreg_kernels)
     target_compile_definitions(${objects} PRIVATE softreg=${objects} SOFTREG_ISA=${name})

@@ -34,7 +34,7 @@ function(softreg_add_cuda target)
     target_sources(${target} PRIVATE ${PROJECT_SOURCE_DIR}/src/cuda_absent.cpp)
     return()
   endif()
-  file(GLOB kernel_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/losses/*.cu)
+  softreg_for_each_loss(kernel_sources Launcher launcher.cuh cu float double)
   # An object library of its own: tests/resources_test.py reads the objects.
   add_library(softreg_cuda OBJECT ${kernel_sources} ${PROJECT_SOURCE_DIR}/src/cuda_device.cu)
   target_include_directories(softreg_cuda PRIVATE ${PROJECT_SOURCE_DIR}/src)

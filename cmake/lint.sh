@@ -38,7 +38,9 @@ for path in sys.argv[1:]:
     --enable=warning,performance,portability --suppress=syntaxError -I include -I kernels -I src src kernels
   step clang-tidy
   clang-tidy --quiet "$(kernel_headers "$1")" -- -std=c++20 -Iinclude -Ikernels
-  run-clang-tidy-14 -quiet -j "$jobs" -p "$1" "$PWD/src/.*\.cpp" > "$1/lint/clang-tidy.log" 2>&1 || {
+  # What is compiled loss by loss is read for one loss.
+  run-clang-tidy-14 -quiet -j "$jobs" -p "$1" \
+    "($PWD/src/.*|$1/losses/(Memory|Lane)Solver/softmax_l2)\.cpp" > "$1/lint/clang-tidy.log" 2>&1 || {
     sed 's/\x1b\[[0-9;]*m//g' "$1/lint/clang-tidy.log" | grep -E '(error|warning|note):' | sort -u
     exit 1
   }

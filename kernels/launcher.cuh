@@ -1,11 +1,12 @@
-// The only header that contains <<< >>>: included by kernels/losses/*.cu alone, one per loss.
+// The only header that contains <<< >>>: for the sources that instantiate Launcher, one per loss
+// and type of numbers (cmake/losses.cmake).
 #pragma once
 #include "launcher_declaration.cuh"
 
 namespace softreg {
 
 template <class LossT, class T>
-cudaError_t start(const Launch& launch, const Batch<T>& batch) {
+cudaError_t Launcher<LossT, T>::run(const Launch& launch, const Batch<T>& batch) {
   cudaError_t allowed = cudaSuccess;
   visit_kernel<LossT, T>(launch, batch.optimizer, [&]<class PolicyT, class Opt>(bool resident) {
     const auto kernel = solve_kernel<PolicyT, LossT, Opt, T>;
@@ -22,15 +23,6 @@ cudaError_t start(const Launch& launch, const Batch<T>& batch) {
   });
   const cudaError_t launched = cudaGetLastError();
   return allowed != cudaSuccess ? allowed : launched;
-}
-
-template <class LossT>
-cudaError_t Launcher<LossT>::run(const Launch& launch, const Batch<float>& batch) {
-  return start<LossT>(launch, batch);
-}
-template <class LossT>
-cudaError_t Launcher<LossT>::run(const Launch& launch, const Batch<double>& batch) {
-  return start<LossT>(launch, batch);
 }
 
 }  // namespace softreg

@@ -1,4 +1,5 @@
-// Launcher<Loss>: what starts the kernels of one loss; instantiated by kernels/losses/*.cu.
+// Launcher<Loss, T>: what starts the kernels of one loss for numbers of T; instantiated one by one
+// (cmake/losses.cmake).
 #pragma once
 #include <cuda_runtime.h>
 
@@ -6,11 +7,10 @@
 
 namespace softreg {
 
-template <class LossT>
+template <class LossT, class T>
 struct Launcher {
   // Asynchronous; the status of the launch itself is returned.
-  static cudaError_t run(const Launch& launch, const Batch<float>& batch);
-  static cudaError_t run(const Launch& launch, const Batch<double>& batch);
+  static cudaError_t run(const Launch& launch, const Batch<T>& batch);
 };
 
 }  // namespace softreg

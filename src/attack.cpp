@@ -13,7 +13,6 @@
 #include "shift_probe.hpp"
 #include "softreg/bounds.hpp"
 #include "softreg/error.hpp"
-#include "softreg/model/catalog.hpp"
 #include "validate.hpp"
 
 namespace softreg {
@@ -33,11 +32,10 @@ void shorten(double* v, std::int64_t n, double most) {
 }
 
 // One start: A (n, d), x (d) and dx (d), one after another, and what a probe says of them.
-template <class LossT>
 class Climber {
  public:
-  Climber(const Batch<double>& batch, std::int64_t i, std::uint64_t seed)
-      : batch_(batch), n_(batch.rows_of(i)), d_(batch.d2) {
+  Climber(int loss, const Batch<double>& batch, std::int64_t i, std::uint64_t seed)
+      : batch_(batch), n_(batch.rows_of(i)), d_(batch.d2), probe_(loss) {
     const Matrix<const double> a = batch.a_of(i);
     for (int r = 0; r < n_; ++r)
       for (int j = 0; j < d_; ++j) v_.push_back(a(r, j));
@@ -141,14 +139,13 @@ class Climber {
   std::vector<double> v_, moved_;
   ShiftSummary<double> shifts_{};
   BoundSummary<double> bounds_{};
-  ShiftProbe<Dense<Matrix<const double>, double>, LossT, double> probe_;
+  ShiftProbe<double> probe_;
 };
 
-template <class LossT>
-void attack_all(const Batch<double>& batch, int steps, std::uint64_t seed, int threads,
+void attack_all(int loss, const Batch<double>& batch, int steps, std::uint64_t seed, int threads,
                 const std::function<void(std::int64_t)>& finished, Result<double>& r) {
   parallel_for(batch.count, threads, [&](std::int64_t i, int) {
-    Climber<LossT> climber(batch, i, seed);
+    Climber climber(loss, batch, i, seed);
     climber.climb(static_cast<int>(i % (bound_count + 1)), steps);
     r.shifts[at(i)].sharp = climber.watch(0);
     r.shifts[at(i)].updates = r.bounds[at(i)].updates = 1;
@@ -166,6 +163,7 @@ Result<double> attack_bounds(const VectorProblem<double>& problem, const Options
                              int steps, std::uint64_t seed,
                              const std::function<void(std::int64_t)>& finished) {
   validate(problem);
+  demand_softmax(options.loss);
   const Described<double> described(problem, options);
   validate(described.batch);
   for (std::int64_t i = 0; i < problem.count; ++i)
@@ -177,13 +175,8 @@ Result<double> attack_bounds(const VectorProblem<double>& problem, const Options
   r.count = problem.count;
   r.shifts.resize(at(r.count));
   r.bounds.resize(at(r.count));
-  visit_alternative<AnyLoss>(static_cast<int>(options.loss.index()), [&]<class LossT>() {
-    if constexpr (!LossT::normalized)
-      throw Error(ErrorKind::usage, "the bounds speak of a softmax, which the loss '" +
-                                        std::string(LossT::name) + "' does not have");
-    else
-      attack_all<LossT>(described.batch, steps, seed, options.threads, finished, r);
-  });
+  attack_all(static_cast<int>(options.loss.index()), described.batch, steps, seed, options.threads,
+             finished, r);
   return r;
 }
 

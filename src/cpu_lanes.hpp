@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "softreg/model/memory_solve.hpp"
+#include "team.hpp"
 
 namespace softreg {
 
@@ -25,6 +26,15 @@ struct LanesWorkspace {
     T *const target = p + padded.rows * padded.parameters, *const weights = target + padded.rows;
     return {p, target, weights, weights + padded.rows};
   }
+};
+
+// Instance i of one loss, in a workspace of as many numbers as plan_cpu counts. Compiled loss by
+// loss (cmake/losses.cmake), and each once per instruction set.
+template <class LossT>
+struct LaneSolver {
+  static void solve(const Batch<float>& batch, std::int64_t i, float* workspace, const Team& team);
+  static void solve(const Batch<double>& batch, std::int64_t i, double* workspace,
+                    const Team& team);
 };
 
 extern "C" {

@@ -72,8 +72,8 @@ class CudaGpu final : public Gpu {
   template <class T>
   void start(int loss, Launch launch, const Batch<T>& batch) {
     launch.stream = stream_;
-    visit_alternative<AnyLoss>(loss,
-                               [&]<class LossT>() { check(Launcher<LossT>::run(launch, batch)); });
+    visit_alternative<AnyLoss>(
+        loss, [&]<class LossT>() { check(Launcher<LossT, T>::run(launch, batch)); });
   }
 
   cudaDeviceProp properties_{};

@@ -11,7 +11,6 @@
 #include "shift_probe.hpp"
 #include "softreg/bounds.hpp"
 #include "softreg/error.hpp"
-#include "softreg/model/catalog.hpp"
 #include "validate.hpp"
 
 namespace softreg {
@@ -47,12 +46,14 @@ void check_shapes(const Layout& to, const Layout& from) {
   }
 }
 
-template <class Op, class LossT, class T>
-void probe_all(Batch<T> from, Batch<T> to, const std::vector<T>& norms, int threads, Result<T>& r) {
+template <class T>
+void probe_all(int loss, Batch<T> from, Batch<T> to, const std::vector<T>& norms, int threads,
+               Result<T>& r) {
   from.shifts = to.shifts = r.shifts.data();
   from.bounds = to.bounds = r.bounds.data();
   from.operator_norm = to.operator_norm = norms.data();
-  std::vector<ShiftProbe<Op, LossT, T>> probes(static_cast<std::size_t>(worker_slots(threads)));
+  std::vector<ShiftProbe<T>> probes(static_cast<std::size_t>(worker_slots(threads)),
+                                    ShiftProbe<T>(loss));
   parallel_for(from.count, threads, [&](std::int64_t i, int slot) {
     const auto at = static_cast<std::size_t>(i);
     if (std::isnan(norms[at])) return;
@@ -81,6 +82,7 @@ Result<T> measure(const Problem& problem, const Problem& changed, const Options&
   validate(problem);
   validate(changed);
   validate(options);
+  demand_softmax(options.loss);
   const Options plain = without_steps(options);
   const Described<T> from(problem, plain), to(changed, plain);
   validate(from.batch);
@@ -91,15 +93,8 @@ Result<T> measure(const Problem& problem, const Problem& changed, const Options&
   r.count = problem.count;
   r.shifts.resize(static_cast<std::size_t>(r.count));
   r.bounds.resize(r.shifts.size());
-  visit_alternative<AnyLoss>(static_cast<int>(options.loss.index()), [&]<class LossT>() {
-    if constexpr (!LossT::normalized)
-      throw Error(ErrorKind::usage, "the bounds speak of a softmax, which the loss '" +
-                                        std::string(LossT::name) + "' does not have");
-    else if (from.batch.matrix)
-      probe_all<Kronecker<T>, LossT>(from.batch, to.batch, norms, options.threads, r);
-    else
-      probe_all<Dense<Matrix<const T>, T>, LossT>(from.batch, to.batch, norms, options.threads, r);
-  });
+  probe_all(static_cast<int>(options.loss.index()), from.batch, to.batch, norms, options.threads,
+            r);
   return r;
 }
 

@@ -1,24 +1,10 @@
 // The reference backend: one lane, plain memory, one instance after another, any size.
-#include <algorithm>
-#include <variant>
-
 #include "backend.hpp"
+#include "memory_solver_declaration.hpp"
 #include "softreg/model/catalog.hpp"
-#include "softreg/model/memory_solve.hpp"
 
 namespace softreg {
 namespace {
-
-template <class LossT, class T>
-void solve_one(const Batch<T>& batch, std::int64_t i, std::vector<T>& workspace) {
-  const LaneGroup<1> lane;
-  workspace.resize(
-      static_cast<std::size_t>(memory_solve_values<T>(extent_of(batch, i), batch.watched())));
-  batch.outcome[i] =
-      batch.matrix ? solve_in_memory<Kronecker<T>, LossT, true>(lane, batch, i, workspace.data())
-                   : solve_in_memory<Dense<Matrix<const T>, T>, LossT, true>(lane, batch, i,
-                                                                             workspace.data());
-}
 
 template <class T>
 void plan(const Run<T>& run, PlanSummary& summary) {
@@ -31,11 +17,11 @@ void plan(const Run<T>& run, PlanSummary& summary) {
 template <class T>
 void run_all(Run<T>& run, PlanSummary& summary) {
   plan(run, summary);
-  std::vector<T> workspace;
+  SolverMemory<T> memory;
   for (const std::int64_t i : run.fit) {
     if (run.cancelled()) return;
-    visit_alternative<AnyLoss>(run.loss,
-                               [&]<class LossT>() { solve_one<LossT>(run.batch, i, workspace); });
+    visit_alternative<AnyLoss>(
+        run.loss, [&]<class LossT>() { MemorySolver<LossT>::solve(run.batch, i, memory); });
     run.publish(i);
   }
 }

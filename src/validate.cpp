@@ -193,6 +193,18 @@ void validate(const Layout& l) {
   }
 }
 
+void demand_softmax(const AnyLoss& loss) {
+  std::visit(
+      [](const auto& l) {
+        if (!l.normalized)
+          throw Error(
+              ErrorKind::usage,
+              fmt::format("the bounds speak of a softmax, which the loss '{}' does not have",
+                          l.name));
+      },
+      loss);
+}
+
 void validate(const Options& o) {
   check_int(o.stop.max_steps, 0, "max_steps");
   check_int(o.stop.check_every, 1, "check_every");

@@ -18,6 +18,9 @@ void validate(const Options& options);
 template <class T>
 void check_rounded(const Options& options);
 
+// That the loss has a softmax, of which the bounds speak.
+void demand_softmax(const AnyLoss& loss);
+
 // What one instance holds must fit an int, which is how solvers count.
 void validate(const Layout& layout);
 

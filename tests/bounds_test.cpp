@@ -13,8 +13,8 @@
 #include <type_traits>
 #include <vector>
 
+#include "every_loss.hpp"
 #include "matrix_norm.hpp"
-#include "softreg/model/catalog.hpp"
 #include "softreg/model/memory_placement.hpp"
 
 namespace softreg {

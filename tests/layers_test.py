@@ -75,10 +75,18 @@ def rooms_look_down_only(root):
 def mathematics_has_no_loop_and_no_thread(root):
     # s[0] picks one of the named sums; an index that is computed, a cast or an arrow is a pointer
     # that walks.
-    return words(root, ("include/softreg/model/losses/*", "include/softreg/model/optimizers/*"),
+    return words(root, ("include/softreg/model/losses/*", "include/softreg/model/elementwise_l2.hpp",
+                        "include/softreg/model/optimizers/*"),
                  r"\b(for|while|do|goto|threadIdx|blockIdx|__\w+__|asm|reinterpret_cast)\b|->\s*\w+\s*[\[(.]"
                  r"|\[(?!\d+\])[^\]]*\]|\+\+|--",
                  "a loss or an optimizer is a few scalar functions: no loop, pointer or thread")
+
+
+def formulas_are_included_loss_by_loss(root):
+    for name, text in files(root, *(f"{room}/**/*" for room in ROOMS)):
+        for _, target in includes(text):
+            if "model/losses/" in target:
+                yield f"{name}: includes {target}: a change of one loss would compile it for all (cmake/losses.cmake)"
 
 
 def kernel_headers_are_plain_cpp(root):
@@ -143,6 +151,7 @@ RULES = [
      "T sum(const T* p) { T s = 0; for (int i = 0; i < 3; ++i) s += p[i]; return s; }\n"),
     (mathematics_has_no_loop_and_no_thread, "include/softreg/model/losses/seed.hpp", "T pick(const T* p, int i) { return p[i]; }\n"),
     (mathematics_has_no_loop_and_no_thread, "include/softreg/model/optimizers/seed.hpp", "int lane() { return threadIdx.x; }\n"),
+    (formulas_are_included_loss_by_loss, "src/seed.hpp", '#include "softreg/model/losses/softmax_l2.hpp"\n'),
     (kernel_headers_are_plain_cpp, "kernels/seed.hpp", "void go() { kernel<<<1, 32>>>(); }\n"),
     (kernel_headers_are_plain_cpp, "kernels/seed.hpp", "void go() { cudaDeviceSynchronize(); }\n"),
     (kernel_headers_include_no_cuda, "src/seed.cpp", "#include <cuda_runtime.h>\n"),

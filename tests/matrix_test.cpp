@@ -7,6 +7,7 @@
 
 #include "described.hpp"
 #include "dual.hpp"
+#include "every_loss.hpp"
 #include "instances.hpp"
 #include "kernels/emulated_gpu.hpp"
 #include "matrix_batches.hpp"

@@ -57,7 +57,7 @@ def violations(rows, ceiling, stack_limit=lambda _: 0):
 
 
 def test_every_kernel_stays_in_registers():
-    objects = sorted(BUILD.glob("CMakeFiles/softreg_cuda.dir/kernels/losses/*.cu.o"))
+    objects = sorted(BUILD.glob("CMakeFiles/softreg_cuda.dir/losses/Launcher/*.cu.o"))
     assert objects, "no CUDA objects in this build"
     ceilings = register_ceilings()
     assert ceilings

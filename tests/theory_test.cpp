@@ -68,7 +68,7 @@ class Pair {
   double norm_ = 0;
   ShiftSummary<double> shifts_{};
   BoundSummary<double> bounds_{};
-  ShiftProbe<Dense<Matrix<const double>, double>, LossT, double> probe_;
+  ShiftProbe<double> probe_{static_cast<int>(AnyLoss(LossT{}).index())};
 };
 
 // The papers' quantities at one point, plainly.

@@ -50,8 +50,8 @@ class EmulatedGpuScope {
   GpuSource real_;
 };
 
-// The kernels as host functions; one translation unit per type, because there are many. Registers
-// and stack start as NaN. Throws std::logic_error if the policy has no kernel for the type.
+// The kernels as host functions. Registers and stack start as NaN. Throws std::logic_error if the
+// policy has no kernel for the type.
 void emulate_launch(int loss, const Launch& launch, const Batch<float>& batch, simt::Order order,
                     unsigned seed);
 void emulate_launch(int loss, const Launch& launch, const Batch<double>& batch, simt::Order order,

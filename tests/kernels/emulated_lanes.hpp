@@ -1,12 +1,12 @@
-// The yardstick of the kernels: the memory placement on lanes that are a loop, instance by
-// instance.
+// The bodies of EmulatedLanes, the yardstick of the kernels: the memory placement on lanes that are
+// a loop, instance by instance.
 #pragma once
 #include <cstdint>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
-#include "softreg/model/catalog.hpp"
+#include "kernels/emulated_machines.hpp"
 #include "softreg/model/memory_solve.hpp"
 
 namespace softreg {
@@ -27,20 +27,23 @@ void solve_batch(const Batch<T>& batch) {
   }
 }
 
-template <class T, int L = 0>
-void solve_lanes(int loss, int lanes, const Batch<T>& batch) {
-  if constexpr (L < std::variant_size_v<AnyLoss>) {
-    if (loss != L) return solve_lanes<T, L + 1>(loss, lanes, batch);
-    const auto run = [&]<int Lanes>() {
-      solve_batch<Lanes, std::variant_alternative_t<L, AnyLoss>>(batch);
-    };
-    if (lanes == 32)
-      run.template operator()<32>();
-    else if (lanes == 256)
-      run.template operator()<256>();
-    else
-      throw std::logic_error("no yardstick of " + std::to_string(lanes) + " lanes");
-  }
+template <class LossT, class T>
+void solve_batch_on(int lanes, const Batch<T>& batch) {
+  if (lanes == 32)
+    solve_batch<32, LossT>(batch);
+  else if (lanes == 256)
+    solve_batch<256, LossT>(batch);
+  else
+    throw std::logic_error("no yardstick of " + std::to_string(lanes) + " lanes");
+}
+
+template <class LossT>
+void EmulatedLanes<LossT>::solve(int lanes, const Batch<float>& batch) {
+  solve_batch_on<LossT>(lanes, batch);
+}
+template <class LossT>
+void EmulatedLanes<LossT>::solve(int lanes, const Batch<double>& batch) {
+  solve_batch_on<LossT>(lanes, batch);
 }
 
 }  // namespace softreg

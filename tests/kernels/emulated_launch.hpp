@@ -1,12 +1,11 @@
-// Runs a launch on the emulator: the same dispatch as launcher.cuh, with emulate() in place of
+// The bodies of EmulatedLauncher: the same dispatch as launcher.cuh, with emulate() in place of
 // <<< >>>.
 #pragma once
 #include <cstring>
 #include <stdexcept>
 #include <string>
 
-#include "kernels/emulator.hpp"
-#include "launch.hpp"
+#include "kernels/emulated_machines.hpp"
 
 namespace softreg {
 
@@ -20,32 +19,35 @@ inline void stain_stacks(int threads) {
   });
 }
 
-template <class T, int L = 0>
-void emulate_kernel(int loss, const Launch& launch, const Batch<T>& batch, simt::Order order,
-                    unsigned seed) {
-  if constexpr (L < std::variant_size_v<AnyLoss>) {
-    if (loss != L) return emulate_kernel<T, L + 1>(loss, launch, batch, order, seed);
-    using LossT = std::variant_alternative_t<L, AnyLoss>;
-    bool ran = false;
-    visit_kernel<LossT, T>(launch, batch.optimizer, [&]<class PolicyT, class Opt>(bool resident) {
-      constexpr KernelPolicy p = PolicyT::policy;
-      stain_stacks(p.threads);
-      simt::emulate(
-          {launch.blocks, p.threads, static_cast<std::size_t>(launch.shared_bytes), order, seed},
-          [&] {
-            solve_kernel<PolicyT, LossT, Opt, T>(batch, static_cast<T*>(launch.workspace),
-                                                 launch.workspace_stride, shared_values<T>(launch),
-                                                 resident);
-          });
-      ran = true;
-    });
-    if (!ran)
-      throw std::logic_error("policy " + std::to_string(launch.policy) +
-                             " has no kernel for numbers of " + std::to_string(sizeof(T)) +
-                             " bytes");
-  } else {
-    throw std::logic_error("there is no loss " + std::to_string(loss));
-  }
+template <class LossT, class T>
+void emulate_kernel(const Launch& launch, const Batch<T>& batch, simt::Order order, unsigned seed) {
+  bool ran = false;
+  visit_kernel<LossT, T>(launch, batch.optimizer, [&]<class PolicyT, class Opt>(bool resident) {
+    constexpr KernelPolicy p = PolicyT::policy;
+    stain_stacks(p.threads);
+    simt::emulate(
+        {launch.blocks, p.threads, static_cast<std::size_t>(launch.shared_bytes), order, seed},
+        [&] {
+          solve_kernel<PolicyT, LossT, Opt, T>(batch, static_cast<T*>(launch.workspace),
+                                               launch.workspace_stride, shared_values<T>(launch),
+                                               resident);
+        });
+    ran = true;
+  });
+  if (!ran)
+    throw std::logic_error("policy " + std::to_string(launch.policy) +
+                           " has no kernel for numbers of " + std::to_string(sizeof(T)) + " bytes");
+}
+
+template <class LossT>
+void EmulatedLauncher<LossT>::run(const Launch& launch, const Batch<float>& batch,
+                                  simt::Order order, unsigned seed) {
+  emulate_kernel<LossT>(launch, batch, order, seed);
+}
+template <class LossT>
+void EmulatedLauncher<LossT>::run(const Launch& launch, const Batch<double>& batch,
+                                  simt::Order order, unsigned seed) {
+  emulate_kernel<LossT>(launch, batch, order, seed);
 }
 
 }  // namespace softreg

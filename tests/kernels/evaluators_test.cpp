@@ -13,6 +13,7 @@
 #include "cpu_isa.hpp"
 #include "kernels/emulated_cases.hpp"
 #include "kernels/emulated_gpu.hpp"
+#include "kernels/fiber.hpp"
 #include "plan.hpp"
 #include "tile_placement.hpp"
 

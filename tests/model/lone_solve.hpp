@@ -4,6 +4,7 @@
 #pragma once
 #include <vector>
 
+#include "every_loss.hpp"
 #include "instances.hpp"
 #include "softreg/model/memory_placement.hpp"
 

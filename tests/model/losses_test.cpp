@@ -71,16 +71,16 @@ struct Pass {
 // One pass over the rows in order, as an evaluator makes it, at the given shift.
 template <class L, class T>
 Pass<T> pass(const std::vector<T>& z, const std::vector<T>& b, const T& shift) {
-  typename L::template Terms<T> sums{};
+  typename Formula<L>::template Terms<T> sums{};
   for (std::size_t i = 0; i < z.size(); ++i)
-    sums = L::terms(z[i] - shift, L::activate(z[i] - shift), b[i], sums);
-  const auto h = L::finish(sums, shift);
+    sums = Formula<L>::terms(z[i] - shift, Formula<L>::activate(z[i] - shift), b[i], sums);
+  const auto h = Formula<L>::finish(sums, shift);
   Pass<T> out{h.loss, T(1), {}, {}};
   if constexpr (L::normalized) out.mass = h.mass;
   for (std::size_t i = 0; i < z.size(); ++i) {
-    const T u = L::activate(z[i] - shift);
-    out.f.push_back(L::output(u, h));
-    out.dlogits.push_back(L::dlogit(z[i] - shift, u, b[i], h));
+    const T u = Formula<L>::activate(z[i] - shift);
+    out.f.push_back(Formula<L>::output(u, h));
+    out.dlogits.push_back(Formula<L>::dlogit(z[i] - shift, u, b[i], h));
   }
   return out;
 }

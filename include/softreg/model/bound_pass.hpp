@@ -12,6 +12,7 @@
 // divided by its factor here, so that nothing overflows; several segments add up as squares, as D
 // does.
 #pragma once
+#include "softreg/model/loss.hpp"
 #include "softreg/model/operators.hpp"
 #include "softreg/model/shifts.hpp"
 #include "softreg/model/sums.hpp"
@@ -58,7 +59,8 @@ using PassTotals = Sums<T, Watches ? int(all_totals) : int(plain_totals)>;
 
 template <class LossT, class T>
 struct BoundPass {
-  using Head = typename LossT::template Head<T>;
+  using F = Formula<LossT>;
+  using Head = typename F::template Head<T>;
   const ShiftWorkspace<T>& before;
   int lanes;
 
@@ -110,7 +112,7 @@ struct BoundPass {
                               const SegmentState<T>& was) const {
     const auto sums =
         tile.template sum_rows<Sums<T, 4>>(s, [=](int, T z, T& u, T b, const Sums<T, 4>& t) {
-          const T f = LossT::output(u, h), c = f - b, flog = f * (z - log_mass);
+          const T f = F::output(u, h), c = f - b, flog = f * (z - log_mass);
           return Sums<T, 4>{
               {fma_(f, c, t[0]), fma_(f, f, t[1]), fma_(c, c, t[2]), fma_(flog, flog, t[3])}};
         });
@@ -136,7 +138,7 @@ struct BoundPass {
   SR_HD Sums<T, 5> changes(Tile& tile, const Segment& s, const Head& h, const Scales& k) const {
     return tile.template sum_rows<Sums<T, 5>>(
         s, [=, w = before](int i, T, T& u, T b, const Sums<T, 5>& sum) {
-          const T f = LossT::output(u, h), f_was = w.f(i), c = f - b, c_was = f_was - b;
+          const T f = F::output(u, h), f_was = w.f(i), c = f - b, c_was = f_was - b;
           const T dh = f * c - f_was * c_was, dg = f * (c - k.q) - f_was * (c_was - k.q_was);
           const T du = k.a * f - k.a_was * f_was, de = k.a * c - k.a_was * c_was;
           const T shifted = b + (f_was - f), rest = c - (f_was - shifted);

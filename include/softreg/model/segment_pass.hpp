@@ -10,8 +10,9 @@ namespace softreg {
 template <class LossT, bool Watches, class T>
 struct SegmentPass {
   using Totals = PassTotals<T, Watches>;
-  using Head = typename LossT::template Head<T>;
-  using Terms = typename LossT::template Terms<T>;
+  using F = Formula<LossT>;
+  using Head = typename F::template Head<T>;
+  using Terms = typename F::template Terms<T>;
 
   const Batch<T>& batch;
   std::int64_t instance;
@@ -37,15 +38,15 @@ struct SegmentPass {
     }
     // Three loops, so that each vectorises: nothing is decided row by row.
     if (describing) {
-      tile.rows(s, [h](int, T& z, T u, T) { z = LossT::output(u, h); });
+      tile.rows(s, [h](int, T& z, T u, T) { z = F::output(u, h); });
     } else if (tile.weighted()) {
       const auto weight = tile.weights(s);
       tile.rows(s, [=](int i, T& z, T u, T b) {
         const T w = weight(i);
-        z = fma_(w * w, z, LossT::dlogit(z - shift, u, b, h));
+        z = fma_(w * w, z, F::dlogit(z - shift, u, b, h));
       });
     } else {
-      tile.rows(s, [=](int, T& z, T u, T b) { z = LossT::dlogit(z - shift, u, b, h); });
+      tile.rows(s, [=](int, T& z, T u, T b) { z = F::dlogit(z - shift, u, b, h); });
     }
     if constexpr (LossT::normalized) tile.set_shift(s, log_mass);
     if (batch.output) {
@@ -65,12 +66,12 @@ struct SegmentPass {
     for (int attempt = 0;; ++attempt) {
       const T at = shift;
       const Head h =
-          LossT::finish(tile.template sum_rows<Terms>(s,
-                                                      [at](int, T z, T& u, T b, const Terms& sum) {
-                                                        u = LossT::activate(z - at);
-                                                        return LossT::terms(z - at, u, b, sum);
-                                                      }),
-                        at);
+          F::finish(tile.template sum_rows<Terms>(s,
+                                                  [at](int, T z, T& u, T b, const Terms& sum) {
+                                                    u = F::activate(z - at);
+                                                    return F::terms(z - at, u, b, sum);
+                                                  }),
+                    at);
       if constexpr (!LossT::normalized) {
         return h;
       } else {
@@ -94,7 +95,7 @@ struct SegmentPass {
   SR_HD Sums<T, 2> watch(Tile& tile, const Segment& s, const Head& h) const {
     const ShiftWorkspace<T> w = before;
     return tile.template sum_rows<Sums<T, 2>>(s, [=](int i, T z, T& u, T, const Sums<T, 2>& sum) {
-      const T f = LossT::output(u, h), df = f - w.f(i), dz = z - w.z(i);
+      const T f = F::output(u, h), df = f - w.f(i), dz = z - w.z(i);
       w.f(i) = f;
       w.z(i) = z;
       return Sums<T, 2>{{fma_(df, df, sum[0]), fma_(dz, dz, sum[1])}};

@@ -4,10 +4,8 @@
 
 namespace softreg {
 
-struct CrossEntropy {
-  static constexpr std::string_view name = "cross_entropy";
-  static constexpr bool normalized = true;
-  static constexpr bool invariant = true;
+template <>
+struct Formula<CrossEntropy> {
   template <class T>
   using Terms = Sums<T, 3>;  // mass, <b, 1>, <b, v>
   template <class T>
@@ -36,6 +34,6 @@ struct CrossEntropy {
     return fma_(h.total, h.r * u, -b);
   }
 };
-static_assert(Loss<CrossEntropy>);
+static_assert(LossFormula<Formula<CrossEntropy>>);
 
 }  // namespace softreg

@@ -1,11 +1,11 @@
 // L = 1/2 |exp(z) - b|^2.   dL/dz = u * (u - b),  u = exp(z).   (Li-Song-Zhou, arXiv 2303.15725)
 #pragma once
-#include "softreg/model/losses/elementwise_l2.hpp"
+#include "softreg/model/elementwise_l2.hpp"
 
 namespace softreg {
 
-struct ExpL2 : ElementwiseL2<ExpL2> {
-  static constexpr std::string_view name = "exp_l2";
+template <>
+struct Formula<ExpL2> : ElementwiseL2<Formula<ExpL2>> {
   template <class T>
   SR_HD static T phi(T v) {
     return exp_(v);
@@ -15,6 +15,6 @@ struct ExpL2 : ElementwiseL2<ExpL2> {
     return u;
   }
 };
-static_assert(Loss<ExpL2>);
+static_assert(LossFormula<Formula<ExpL2>>);
 
 }  // namespace softreg

@@ -1,11 +1,11 @@
 // L = 1/2 |z - b|^2.   dL/dz = z - b.   (in-context linear regression)
 #pragma once
-#include "softreg/model/losses/elementwise_l2.hpp"
+#include "softreg/model/elementwise_l2.hpp"
 
 namespace softreg {
 
-struct LeastSquares : ElementwiseL2<LeastSquares> {
-  static constexpr std::string_view name = "least_squares";
+template <>
+struct Formula<LeastSquares> : ElementwiseL2<Formula<LeastSquares>> {
   template <class T>
   SR_HD static T phi(T v) {
     return v;
@@ -15,6 +15,6 @@ struct LeastSquares : ElementwiseL2<LeastSquares> {
     return T(1);
   }
 };
-static_assert(Loss<LeastSquares>);
+static_assert(LossFormula<Formula<LeastSquares>>);
 
 }  // namespace softreg

@@ -7,10 +7,8 @@
 
 namespace softreg {
 
-struct RescaledL2 {
-  static constexpr std::string_view name = "rescaled_l2";
-  static constexpr bool normalized = true;
-  static constexpr bool invariant = false;
+template <>
+struct Formula<RescaledL2> {
   template <class T>
   using Terms = Sums<T, 4>;  // mass, |u - b|^2, <u - b, b>, |b|^2
   template <class T>
@@ -42,6 +40,6 @@ struct RescaledL2 {
     return scale_by_exp(u * (u - h.mass * b - h.q), T(2) * h.shift);
   }
 };
-static_assert(Loss<RescaledL2>);
+static_assert(LossFormula<Formula<RescaledL2>>);
 
 }  // namespace softreg

@@ -1,11 +1,11 @@
 // L = 1/2 |sinh(z) - b|^2.   dL/dz = cosh(z) * (sinh(z) - b).   (Li-Song-Zhou, arXiv 2303.15725)
 #pragma once
-#include "softreg/model/losses/elementwise_l2.hpp"
+#include "softreg/model/elementwise_l2.hpp"
 
 namespace softreg {
 
-struct SinhL2 : ElementwiseL2<SinhL2> {
-  static constexpr std::string_view name = "sinh_l2";
+template <>
+struct Formula<SinhL2> : ElementwiseL2<Formula<SinhL2>> {
   template <class T>
   SR_HD static T phi(T v) {
     return sinh_(v);
@@ -15,6 +15,6 @@ struct SinhL2 : ElementwiseL2<SinhL2> {
     return cosh_(v);
   }
 };
-static_assert(Loss<SinhL2>);
+static_assert(LossFormula<Formula<SinhL2>>);
 
 }  // namespace softreg

@@ -8,10 +8,8 @@
 
 namespace softreg {
 
-struct SoftmaxL2 {
-  static constexpr std::string_view name = "softmax_l2";
-  static constexpr bool normalized = true;
-  static constexpr bool invariant = true;
+template <>
+struct Formula<SoftmaxL2> {
   template <class T>
   using Terms = Sums<T, 4>;  // mass, |u - b|^2, <u - b, u>, |u|^2
   template <class T>
@@ -43,6 +41,6 @@ struct SoftmaxL2 {
     return f * (f - b - h.q);
   }
 };
-static_assert(Loss<SoftmaxL2>);
+static_assert(LossFormula<Formula<SoftmaxL2>>);
 
 }  // namespace softreg

@@ -1,6 +1,6 @@
 // L = 1/2 |phi(z) - b|^2 for a function phi of one number.   dL/dz = phi'(z) * (phi(z) - b).
-// A loss of this kind derives from ElementwiseL2<itself> and says phi(v) and slope(v, u) = phi'(v),
-// u = phi(v).
+// The formula of such a loss derives from ElementwiseL2<itself> and says phi(v) and slope(v, u) =
+// phi'(v), u = phi(v).
 #pragma once
 #include "softreg/model/loss.hpp"
 
@@ -8,8 +8,6 @@ namespace softreg {
 
 template <class Self>
 struct ElementwiseL2 {
-  static constexpr bool normalized = false;
-  static constexpr bool invariant = false;
   template <class T>
   using Terms = Sums<T, 1>;  // |u - b|^2
   template <class T>

@@ -1,2 +1,0 @@
-#include "launcher.cuh"
-template struct softreg::Launcher<softreg::SinhL2>;

@@ -1,0 +1,84 @@
+// The bodies of LaneSolver, for the sources that instantiate it: one instance on the lanes of a CPU
+// group, or in tiles.
+#pragma once
+#include "cpu_lanes.hpp"
+#include "softreg/model/batch.hpp"
+#include "tile_placement.hpp"
+
+namespace softreg {
+
+using Lanes = LaneGroup<cpu_lanes, true>;
+
+// An array of the instance, filled up with zeros; A column by column.
+template <class T>
+const T* fill_up(const T* from, int n, int padded, T* to) {
+  for (int i = 0; i < padded; ++i) to[i] = i < n ? from[i] : T(0);
+  return to;
+}
+template <class T>
+ColumnMatrix<const T> fill_up(const Matrix<const T>& from, int padded, T* to) {
+  for (int i = 0; i < from.rows; ++i)
+    for (int j = 0; j < from.cols; ++j) to[i + j * static_cast<std::int64_t>(padded)] = from(i, j);
+  for (int j = 0; j < from.cols; ++j)
+    for (int i = from.rows; i < padded; ++i) to[i + j * static_cast<std::int64_t>(padded)] = T(0);
+  return {to, from.rows, from.cols, padded};
+}
+
+template <class LossT, class T>
+void solve_tiles(const Batch<T>& batch, std::int64_t i, T* workspace, const Team& team) {
+  using Placement = TilePlacement<T>;
+  const TileExtent e = tile_extent(batch, i, sizeof(T));
+  const auto arrays = TileWorkspace<T>::carve(workspace, e);
+  T* const before = arrays.slots + team.slots * arrays.slot_size;
+  Evaluator<Placement, LossT, AnyFirstOrder, T, true> evaluator{
+      {{batch, i, e, arrays, team}, batch, i, ShiftWorkspace<T>::of(before, e.instance)}};
+  evaluator.p.load();
+  batch.outcome[i] = trajectory<T>(evaluator, batch.stop);
+}
+
+template <class LossT, class T>
+void solve_lanes(const Batch<T>& batch, std::int64_t i, T* workspace) {
+  using Op = Dense<ColumnMatrix<const T>, T>;
+  using Placement = MemoryPlacement<Lanes, Op, T>;
+  const int n = batch.rows_of(i), padded = Placement::padded_rows(n);
+  Extent e = extent_of(batch, i);
+  e.rows = padded;
+  const auto own = LanesWorkspace<T>::carve(workspace, e);
+  const T* const w = batch.weights_of(i);
+  T* const before = own.solve + MemoryWorkspace<T>::size(e);
+  Evaluator<Placement, LossT, AnyFirstOrder, T, true> evaluator{
+      {{{},
+        Op{fill_up(batch.a_of(i), padded, own.a)},
+        fill_up(batch.target_of(i), n, padded, own.target),
+        w ? fill_up(w, n, padded, own.weights) : nullptr,
+        batch.weight,
+        batch.start_of(i),
+        batch.x_of(i),
+        MemoryWorkspace<T>::carve(own.solve, e)},
+       batch,
+       i,
+       ShiftWorkspace<T>::of(before, e)}};
+  evaluator.p.load();
+  batch.outcome[i] = trajectory<T>(evaluator, batch.stop);
+}
+
+template <class LossT, class T>
+void solve_on_lanes_or_tiles(const Batch<T>& batch, std::int64_t i, T* workspace,
+                             const Team& team) {
+  if (takes_tiles(batch, i))
+    solve_tiles<LossT>(batch, i, workspace, team);
+  else
+    solve_lanes<LossT>(batch, i, workspace);
+}
+template <class LossT>
+void LaneSolver<LossT>::solve(const Batch<float>& batch, std::int64_t i, float* workspace,
+                              const Team& team) {
+  solve_on_lanes_or_tiles<LossT>(batch, i, workspace, team);
+}
+template <class LossT>
+void LaneSolver<LossT>::solve(const Batch<double>& batch, std::int64_t i, double* workspace,
+                              const Team& team) {
+  solve_on_lanes_or_tiles<LossT>(batch, i, workspace, team);
+}
+
+}  // namespace softreg
