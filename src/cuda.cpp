@@ -321,17 +321,6 @@ void plan(const Run<T>& run, PlanSummary& summary) {
   summarise(run, plan_cuda(run.shape, run.fit, usable(*gpu, run.memory_limit)), summary);
 }
 
-// What was not fetched when the device failed.
-template <class T>
-void mark_lost(Run<T>& run) {
-  for (const std::int64_t i : run.fit) {
-    if (run.is_finished(i)) continue;
-    run.batch.outcome[i] = {};
-    run.batch.outcome[i].status = Status::device_error;
-    run.publish(i);
-  }
-}
-
 template <class T>
 void run_chunks(Run<T>& run, PlanSummary& summary) {
   const std::unique_ptr<Gpu> gpu = gpu_source().open();
@@ -359,7 +348,7 @@ void run_all(Run<T>& run, PlanSummary& summary) {
   try {
     run_chunks(run, summary);
   } catch (const Error& e) {
-    if (e.kind() == ErrorKind::device_lost) mark_lost(run);
+    if (e.kind() == ErrorKind::device_lost) run.mark_lost();
     throw;
   }
 }

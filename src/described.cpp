@@ -93,7 +93,7 @@ BatchShape shape_of(const Batch<T>& b, const Options& options, bool describing) 
   if (options.trace == TraceKind::loss) s.trace_values = b.tests;
   if (options.trace_full) s.trace_values = 2 * std::int64_t{options.stop.max_steps};
   s.describes = describing;
-  s.anchored = s.started && (b.ridge > T(0) || b.ball > T(0));
+  s.anchors = b.ridge > T(0) || b.ball > T(0);
   return s;
 }
 

@@ -29,7 +29,10 @@ struct BatchShape {
   Watched watched = Watched::nothing;      // traces of shifts or bounds
   std::int64_t trace_values = 0;  // numbers per instance of loss traces and full shift traces
   bool describes = false;         // evaluate
-  bool anchored = false;          // a ridge or a ball acts on given starts
+  bool anchors = false;           // there is a ridge or a ball
+
+  // It acts on given starts.
+  bool anchored() const { return anchors && started; }
 };
 
 // What instances hold together.

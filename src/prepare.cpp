@@ -225,6 +225,7 @@ Options without_steps(Options options) {
   options.trace = TraceKind::none;
   options.trace_full = false;
   options.step_multiple = 1;
+  options.sequence = false;
   std::visit(
       [](auto& o) {
         if (o.step_size == automatic_step_size) o.step_size = 1;

@@ -83,7 +83,7 @@ Layout reduced_layout(const Layout& l, std::int64_t i) {
 bool reduces(const BatchShape& s, std::int64_t i) {
   const Layout& l = s.layout;
   const std::int64_t k = l.first_block(i);
-  return l.matrix && l.first_block(i + 1) - k == 1 && !s.describes && !s.anchored &&
+  return l.matrix && l.first_block(i + 1) - k == 1 && !s.describes && !s.anchored() &&
          (shortens(l.rows1(k), l.d1) || shortens(l.rows2(k), l.d2));
 }
 

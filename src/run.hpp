@@ -32,6 +32,15 @@ struct Run {
     finished_count.fetch_add(1, std::memory_order_relaxed);
     __atomic_store_n(&finished[static_cast<std::size_t>(i)], std::uint8_t{1}, __ATOMIC_RELEASE);
   }
+  // What was not fetched when the device failed.
+  void mark_lost() {
+    for (const std::int64_t i : fit) {
+      if (is_finished(i)) continue;
+      batch.outcome[i] = {};
+      batch.outcome[i].status = Status::device_error;
+      publish(i);
+    }
+  }
   bool is_finished(std::int64_t i) const {
     return __atomic_load_n(&finished[static_cast<std::size_t>(i)], __ATOMIC_ACQUIRE) != 0;
   }

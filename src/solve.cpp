@@ -16,6 +16,7 @@
 #include "matrix_norm.hpp"
 #include "parallel.hpp"
 #include "prepare.hpp"
+#include "sequence.hpp"
 #include "softreg/error.hpp"
 #include "validate.hpp"
 
@@ -84,8 +85,14 @@ struct LiveSolve<T>::State {
     run.threads = options.threads;
     run.memory_limit = options.memory_limit;
     for (std::int64_t i = 0; i < count(); ++i) run.fit.push_back(i);
-    backend->plan(run, plan);
-    plan.result_bytes = result_bytes(run.shape);
+    const std::int64_t bytes = result_bytes(run.shape);
+    if (options.sequence) {
+      validate_sequence(run.batch);
+      plan_sequence(*backend, run, plan);
+    } else {
+      backend->plan(run, plan);
+    }
+    plan.result_bytes = bytes;
   }
 
   std::int64_t count() const { return problem.batch.count; }
@@ -135,7 +142,6 @@ struct LiveSolve<T>::State {
         run.fit.push_back(i);
       } else {
         outcome[size(i)].status = p.status[size(i)];
-        copy_start(i, run.batch.x_of(i));
         run.publish(i);
       }
     }
@@ -145,8 +151,10 @@ struct LiveSolve<T>::State {
     run.batch.step_size = prepared.step_size.data();
   }
 
-  void copy_start(std::int64_t i, T* to) const {
-    const T* const from = run.batch.start_of(i);
+  // ends: x of the instances before i, where a context of a sequence may start.
+  void copy_start(std::int64_t i, const T* ends, T* to) const {
+    const T* const from =
+        options.sequence && i > 0 ? ends + (i - 1) * parameters() : problem.batch.start_of(i);
     for (std::int64_t j = 0; j < parameters(); ++j) to[j] = from ? from[j] : T(0);
   }
 
@@ -183,7 +191,10 @@ struct LiveSolve<T>::State {
       started = Clock::now();
     }
     PlanSummary executed = plan;
-    backend->run(run, executed);
+    if (options.sequence)
+      run_sequence(*backend, run, executed);
+    else
+      backend->run(run, executed);
     watcher.reset();
     if (options.progress) options.progress(progress());
     const std::lock_guard lock(mutex);
@@ -199,11 +210,11 @@ struct LiveSolve<T>::State {
     r.loss[size(i)] = o.loss;
     r.objective[size(i)] = o.objective;
     r.gradient_norm[size(i)] = o.gradient_norm;
-    const bool ran = done && o.status != Status::device_error;
+    const bool ran = done && o.status != Status::device_error && !is_bad(o.status);
     if (ran)
       std::copy_n(x.data() + i * parameters(), parameters(), r.x.data() + i * parameters());
     else
-      copy_start(i, r.x.data() + i * parameters());
+      copy_start(i, r.x.data(), r.x.data() + i * parameters());
     if (!ran) return;
     const std::int64_t tests = run.batch.tests, steps = options.stop.max_steps;
     if (!losses.empty())
@@ -239,11 +250,15 @@ struct LiveSolve<T>::State {
       r.shift_f.assign(size(count * options.stop.max_steps), quiet_nan<T>());
       r.shift_x = r.shift_f;
     }
-    const bool may_be_done = [this] {
+    bool may_be_done = [this] {
       const std::lock_guard lock(mutex);
       return allocated;
     }();
-    for (std::int64_t i = 0; i < count; ++i) collect_instance(r, i, may_be_done);
+    for (std::int64_t i = 0; i < count; ++i) {
+      collect_instance(r, i, may_be_done);
+      // A sequence ends here, whatever has been finished since.
+      if (options.sequence && r.status[size(i)] == Status::not_run) may_be_done = false;
+    }
     r.warnings = warnings;
     warn_of_stationary_starts(r);
     r.interrupted = std::count(r.status.begin(), r.status.end(), Status::not_run) > 0;
@@ -283,7 +298,7 @@ struct LiveSolve<T>::State {
     std::vector<T> x0(size(parameters()));
     for (std::int64_t i = 0; i < r.count; ++i) {
       if (r.gradient_norm[size(i)] != T(0)) continue;
-      copy_start(i, x0.data());
+      copy_start(i, r.x.data(), x0.data());
       if (!std::equal(x0.begin(), x0.end(), r.x.begin() + i * parameters())) continue;
       if (found++ == 0) first = i;
     }

@@ -669,6 +669,64 @@ def test_evaluate_at_an_earlier_result(problem, tmp_path):
     np.testing.assert_allclose(arrays(tmp_path / "e.npz")["loss"], got["loss"], rtol=1e-12)
 
 
+# --- sequences -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("device", ["reference", "cpu"])
+def test_a_sequence_is_solved_context_by_context(problem, tmp_path, device):
+    words = ["--device", device, "--optimizer", "nesterov", "--ridge", 0.1]
+    got = solved(problem, "--sequence", *words)
+    whole = arrays(problem)
+    x = {}
+    for i in range(6):
+        one = save(tmp_path / "one.npz", A=whole["A"][i:i + 1], b=whole["b"][i:i + 1], **x)
+        alone = solved(one, *words)
+        for name in RESULT - {"meta"}:
+            np.testing.assert_array_equal(got[name][i], alone[name][0])
+        x = {"x0": alone["x"]}
+
+
+def test_a_sequence_passes_over_what_cannot_run(problem, tmp_path):
+    whole = arrays(problem)
+    whole["A"][2, 0, 0] = np.nan
+    got = solved(save(tmp_path / "p.npz", **whole), "--sequence", "--tol", 0)
+    kept = [0, 1, 3, 4, 5]
+    clean = solved(save(tmp_path / "q.npz", A=whole["A"][kept], b=whole["b"][kept]), "--sequence", "--tol", 0)
+    assert got["status"][2] == 20 and (got["x"][2] == got["x"][1]).all()
+    np.testing.assert_array_equal(got["x"][kept], clean["x"])
+
+
+def test_the_start_of_a_sequence(problem, tmp_path):
+    a, b = instances(6, 9, 4)
+    start = np.arange(4.0)
+    shared = solved(save(tmp_path / "s.npz", A=a, b=b, x0=start), "--sequence")
+    ok("solve", problem, "-o", tmp_path / "r.npz", "--max-steps", 3)
+    earlier = arrays(tmp_path / "r.npz")["x"]
+    from_result = solved(problem, "--sequence", "--x0-from", tmp_path / "r.npz")
+    np.testing.assert_array_equal(
+        from_result["x"], solved(save(tmp_path / "t.npz", A=a, b=b, x0=earlier[0]), "--sequence")["x"])
+    assert not np.array_equal(shared["x"], from_result["x"])
+    text = refused(4, "solve", save(tmp_path / "u.npz", A=a, b=b, x0=earlier), "--sequence")
+    assert "24 numbers but a sequence needs 4" in text
+    ragged = save(tmp_path / "v.npz", A=a.reshape(54, 4), b=b.reshape(54), offsets=[0, 9, 20, 54])
+    assert "instance 1 has 11 rows but instance 0 has 9" in refused(4, "solve", ragged, "--sequence")
+
+
+def test_a_sequence_is_planned_and_interrupted(problem, tmp_path):
+    doc = document("solve", problem, "--sequence", "--dry-run", "--device", "cpu")
+    assert doc["plan"]["sequence"] and doc["arguments"]["sequence"] and doc["plan"]["threads"] == 1
+    assert doc["result_bytes"] == document("solve", problem, "--dry-run", "--device", "cpu")["result_bytes"]
+    assert "one instance at a time" in ok("solve", problem, "--sequence", "--dry-run")
+    assert not document("solve", problem)["plan"]["sequence"]
+    a, b = instances(2000, 60, 20)
+    doc = document("solve", save(tmp_path / "p.npz", A=a, b=b), "--sequence", "-o", tmp_path / "r.npz",
+                   "--max-steps", 20000, "--tol", 0, "--time-limit", 0.5)
+    got = arrays(tmp_path / "r.npz")
+    ran = doc["status"]["max_steps"]
+    assert doc["interrupted"] and (got["status"][:ran] == 10).all() and (got["status"][ran:] == 40).all()
+    assert (got["x"][ran:] == got["x"][ran - 1]).all()
+
+
 # --- check -----------------------------------------------------------------------------------
 
 
@@ -845,7 +903,7 @@ def test_help_and_version():
 
 
 @pytest.mark.parametrize("words", [
-    ["--sequence"], ["--optimizer", "newton"], ["--arithmetic", "fast"], ["--batch-invariant", "off"]])
+    ["--optimizer", "newton"], ["--arithmetic", "fast"], ["--batch-invariant", "off"]])
 def test_options_of_later_versions_are_refused(problem, words):
     assert "not available" in refused(2, "solve", problem, *words)
 

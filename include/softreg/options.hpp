@@ -26,6 +26,12 @@ struct Options {
   double logit_weight =
       0;            // adds 1/2 |diag(w) A x|^2 with w = logit_weight, unless the problem has w
   double ball = 0;  // > 0: projects on |x| <= ball after every step
+  // The instances are consecutive contexts of one sequence, all of one shape: each starts at the x
+  // at which the one before ended, and the problem's x0, of which there is one, is the start of the
+  // first. One that cannot run (Status bad_...) is passed over; its x, and that of a context that
+  // has not run, is the x before it. The bits are those of solving instance by instance. Only what
+  // is inside an instance is done in parallel. evaluate() ignores it.
+  bool sequence = false;
   TraceKind trace = TraceKind::none;
   bool trace_full = false;  // shifts, bounds: also every update's |df| and |dx|
   Device device = Device::automatic;

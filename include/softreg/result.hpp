@@ -24,6 +24,7 @@ struct PlanSummary {
   std::int64_t workspace_bytes = 0;
   std::int64_t result_bytes = 0;  // of host memory, for what is returned
   int threads = 1;                // CPU
+  bool sequence = false;          // all of this is of one instance at a time
 };
 
 struct Message {

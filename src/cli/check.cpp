@@ -46,6 +46,11 @@ class Check : public Verb {
     job.judge_bounds = true;
     job.bound_factor = parse_positive(factor_);
     if (perturb_.given) {
+      if (solve_.sequence())
+        throw Error(ErrorKind::usage,
+                    fmt::format("{} and --sequence do not go together: the data of a sequence move "
+                                "by themselves",
+                                perturb_.origin));
       job.perturb = parse_positive(perturb_);
       if (!std::visit([](const auto& loss) { return loss.normalized; }, job.options.loss))
         throw Error(ErrorKind::usage,
@@ -64,6 +69,10 @@ class Check : public Verb {
     if (const Setting* other = solve_.given_for_solving())
       throw Error(ErrorKind::usage, fmt::format("{} solves nothing, and {} does not go with it",
                                                 attack_.origin, other->origin));
+    if (solve_.sequence())
+      throw Error(
+          ErrorKind::usage,
+          fmt::format("{} solves nothing, and --sequence does not go with it", attack_.origin));
     if (solve_.dry_run())
       throw Error(ErrorKind::usage,
                   fmt::format("{} has no --dry-run: it plans nothing", attack_.origin));

@@ -51,6 +51,7 @@ class ProblemFlags {
   ProblemFile read(Terminal& terminal) const;
   std::vector<const Setting*> inputs() const { return {&path_, &starts_}; }
   const std::string& path() const { return path_.text; }
+  bool starts_elsewhere() const { return !starts_.text.empty(); }  // --x0-from
 
  private:
   std::string verb_;

@@ -56,7 +56,7 @@ void describe_rows(Json& document, const ProblemArrays<T>& problem) {
 Json plan_json(const PlanSummary& plan) {
   return {{"road", plan.road},       {"class", plan.size_class}, {"lanes", plan.lanes},
           {"padding", plan.padding}, {"chunks", plan.chunks},    {"bytes", plan.workspace_bytes},
-          {"threads", plan.threads}};
+          {"threads", plan.threads}, {"sequence", plan.sequence}};
 }
 
 Json messages_json(const std::vector<Message>& messages) {

@@ -13,6 +13,15 @@ namespace {
 constexpr double largest = std::numeric_limits<double>::max();
 constexpr std::int64_t largest_steps = std::numeric_limits<std::int32_t>::max() - 1;
 
+// Of an earlier result: a sequence has one start.
+void keep_first_start(ProblemFile& file) {
+  std::visit(
+      [](auto& problem) {
+        if (problem.count > 0) problem.x0.resize(static_cast<std::size_t>(problem.d));
+      },
+      file.problem);
+}
+
 }  // namespace
 
 bool fails(FailOn fail_on, Status status) {
@@ -77,7 +86,9 @@ SolveFlags::SolveFlags(Flags& flags, const std::string& verb, bool can_trace)
                                       "what to note along the way", "none"})
                        : flags.value(
                              {"--trace", "bounds|shifts", "all quantities, or f alone", "bounds"})),
-      sequence_(flags.toggle("--sequence", "not available in this version")),
+      sequence_(flags.toggle("--sequence",
+                             "the instances are contexts of one sequence: each starts where the "
+                             "one before ended")),
       dry_run_(flags.toggle("--dry-run", "print the plan and its memory, solve nothing")) {
   if (!can_trace) return;
   trace_full_ =
@@ -87,6 +98,7 @@ SolveFlags::SolveFlags(Flags& flags, const std::string& verb, bool can_trace)
 ProblemFile SolveFlags::read_problem(Terminal& terminal) const {
   ProblemFile file = problem_.read(terminal);
   model_.check_against(file);
+  if (sequence_ && problem_.starts_elsewhere()) keep_first_start(file);
   const bool has_sizes =
       std::visit([](const auto& problem) { return !problem.step_size.empty(); }, file.problem);
   for (const Setting* setting : {&step_size_, &step_multiple_}) {
@@ -119,10 +131,8 @@ void SolveFlags::fill_trace(Options& options) const {
 }
 
 Options SolveFlags::options() const {
-  if (sequence_) {
-    throw Error(ErrorKind::usage, "--sequence is not available in this version of softreg");
-  }
   Options options;
+  options.sequence = sequence_;
   model_.fill(options);
   parse_optimizer(optimizer_, step_size_, step_multiple_, options);
   options.stop = parse_stop(max_steps_, tol_, check_every_);

@@ -28,6 +28,7 @@ class SolveFlags {
   FailOn fail_on() const;
   std::uint64_t seed() const { return parse_seed(seed_); }
   bool dry_run() const { return dry_run_; }
+  bool sequence() const { return sequence_; }
 
   // One that is given and says how to solve, or null.
   const Setting* given_for_solving() const;

@@ -100,6 +100,7 @@ std::string place_text(const PlanSummary& plan) {
 
 std::string plan_table(const Json& document, const PlanSummary& plan) {
   return batch_line(document) + labelled("device", place_text(plan)) +
+         (plan.sequence ? labelled("sequence", "one instance at a time") : "") +
          labelled("class", plan.size_class) +
          labelled("lanes", fmt::format("{} per instance", plan.lanes)) +
          labelled("padding", fmt::format("{:.1f} % of the rows", 100 * plan.padding)) +
