@@ -24,6 +24,11 @@ double largest_entry(const Matrix<const T>& a) {
   return static_cast<double>(most + lost);
 }
 
+// Of the power of two by which entries are divided. The clamp keeps the power itself finite;
+// entries then lie below 2^24 and the largest above 2^-74, so that squares neither overflow nor
+// vanish.
+int exponent_of(double largest) { return std::clamp(std::ilogb(largest), -1000, 1000); }
+
 // The entries times a power of two, seen with the longer side as rows.
 template <class T>
 struct Scaled {
@@ -99,6 +104,18 @@ double gram_bound(const Scaled<T>& s) {
   return std::sqrt(largest_eigenvalue_bound(g) + rounding * g.trace()) * (1 + 8 * unit);
 }
 
+// The least eigenvalue of G, with t above all of them, is t less the largest of t I - G, whose
+// diagonal is rounded by a unit of t. The difference below and its root are eight units at most.
+template <class T>
+double least_gram_bound(const Scaled<T>& s) {
+  const Eigen::MatrixXd g = gram(s);
+  const double t = largest_eigenvalue_bound(g), rounding = (gram_depth(s.a.rows) + 1) * unit;
+  Eigen::MatrixXd rest = -g;
+  rest.diagonal().array() += t;
+  const double least = t - largest_eigenvalue_bound(rest) - rounding * g.trace() - 8 * unit * t;
+  return least > 0 ? std::sqrt(least) * (1 - 8 * unit) : 0;
+}
+
 // min(|A|_F, sqrt(|A|_1 |A|_inf)); each sum of rows + cols positive terms errs by as many units.
 template <class T>
 double sum_bound(const Scaled<T>& s) {
@@ -125,9 +142,7 @@ template <class T>
 double operator_norm_bound(const Matrix<const T>& a) {
   const double largest = largest_entry(a);
   if (largest == 0 || !std::isfinite(largest)) return largest - largest;
-  // The clamp keeps the power of two itself finite; entries then lie below 2^24 and the largest
-  // above 2^-74, so that squares neither overflow nor vanish.
-  const int exponent = std::clamp(std::ilogb(largest), -1000, 1000);
+  const int exponent = exponent_of(largest);
   const Matrix<const T> tall =
       a.rows >= a.cols ? a : Matrix<const T>{a.data, a.cols, a.rows, a.col_stride, a.row_stride};
   const Scaled<T> s{tall, std::ldexp(1.0, -exponent)};
@@ -136,6 +151,18 @@ double operator_norm_bound(const Matrix<const T>& a) {
   return std::nextafter(bound, 1.0);  // ldexp may have rounded a subnormal result down
 }
 
+template <class T>
+double least_singular_bound(const Matrix<const T>& a) {
+  const double largest = largest_entry(a);
+  if (a.rows < a.cols || a.cols > gram_limit || !(largest > 0) || !std::isfinite(largest)) return 0;
+  const int exponent = exponent_of(largest);
+  const double bound =
+      std::ldexp(least_gram_bound(Scaled<T>{a, std::ldexp(1.0, -exponent)}), exponent);
+  return bound >= std::numeric_limits<double>::min() ? bound : 0;
+}
+
+template double least_singular_bound(const Matrix<const float>&);
+template double least_singular_bound(const Matrix<const double>&);
 template double operator_norm_bound(const Matrix<const float>&);
 template double operator_norm_bound(const Matrix<const double>&);
 

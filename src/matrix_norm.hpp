@@ -18,6 +18,11 @@ inline constexpr int gram_limit = 256;
 template <class T>
 double operator_norm_bound(const Matrix<const T>& a);
 
+// At most the smallest singular value of A: |A v| >= this |v| for every v. 0 where nothing more is
+// proven: fewer rows than columns, more than gram_limit columns, nearly dependent ones.
+template <class T>
+double least_singular_bound(const Matrix<const T>& a);
+
 // A bound as a number of T: it must stay one.
 template <class T>
 T rounded_up(double bound) {

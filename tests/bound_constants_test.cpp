@@ -180,6 +180,14 @@ TEST(BoundConstants, WeightsMakeTheProblemConvex) {
     const MatrixXd hessian = p.a.transpose() * z * p.a;
     EXPECT_GE(Eigen::SelfAdjointEigenSolver<MatrixXd>(hessian).eigenvalues().minCoeff(),
               l * (1 - 1e-9));
+    EXPECT_NEAR(strong_convexity(0, square_weight_for(l, least), singular(0), least), l, 1e-12);
+    const double weight = double(i % 4) / 4, ridge = 0.2;  // below and above 3/4
+    const MatrixXd weighted =
+        p.a.transpose() * (s.curvature + weight * MatrixXd::Identity(p.a.rows(), p.a.rows())) *
+            p.a +
+        ridge * MatrixXd::Identity(p.a.cols(), p.a.cols());
+    EXPECT_GE(Eigen::SelfAdjointEigenSolver<MatrixXd>(weighted).eigenvalues().minCoeff(),
+              strong_convexity(ridge, weight, singular(0), least) - 1e-9);
   }
 }
 
@@ -191,6 +199,9 @@ TEST(BoundConstants, AgainstHandValues) {
   EXPECT_NEAR(log10_h2o_hessian_lipschitz(10, 1), 2 + 40 * std::log10(std::exp(1.0)), 1e-12);
   EXPECT_NEAR(std::pow(10, log10_rescaled_curvature(4, 0)), 14, 1e-12);
   EXPECT_NEAR(minimiser_lipschitz(0.5, 1, 2), (std::sqrt(0.5) + 4.75) / 0.5, 1e-12);
+  EXPECT_EQ(strong_convexity(4, 0, 2, 1), 1);
+  EXPECT_EQ(strong_convexity(4, 2.75, 2, 1), 6);
+  EXPECT_EQ(strong_convexity(0, 0.5, 2, 1), -1);
   EXPECT_EQ(softmaxes_shift(1, 2, 3, 0, 0, 0.5, 100), 0.5);
   EXPECT_EQ(softmaxes_shift(1, 2, 3, 1, 1, 1, 100), (2 + 6 + 3) / 2.0);
   EXPECT_EQ(softmaxes_shift(10, 20, 3, 0, 0, 5, 2), 2);

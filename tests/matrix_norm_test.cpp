@@ -48,10 +48,14 @@ Dense2<T> random_matrix(int rows, int cols, int family, double scale, Rng& rng) 
   return m;
 }
 
-// One-sided Jacobi in long double: the columns are rotated until their products are below 1e-17 of
-// |A|_F^2, which leaves the largest singular value right to that much per column.
+// Largest and least of the singular values, min(rows, cols) of them. One-sided Jacobi in long
+// double: the columns are rotated until their products are below 1e-17 of |A|_F^2, which leaves the
+// largest right to that much per column.
+struct Extremes {
+  long double most, least;
+};
 template <class T>
-long double true_norm(const Dense2<T>& m) {
+Extremes true_extremes(const Dense2<T>& m) {
   const Matrix<const T> a = m.view();
   const int n = std::max(a.rows, a.cols), k = std::min(a.rows, a.cols);
   std::vector<std::vector<long double>> column(static_cast<std::size_t>(k));
@@ -81,9 +85,16 @@ long double true_norm(const Dense2<T>& m) {
         }
       }
   }
-  long double most = 0;
-  for (const auto& c : column) most = std::max(most, std::sqrt(dot(c, c)));
-  return most;
+  Extremes found{0, HUGE_VALL};
+  for (const auto& c : column) {
+    found.most = std::max(found.most, std::sqrt(dot(c, c)));
+    found.least = std::min(found.least, std::sqrt(dot(c, c)));
+  }
+  return found;
+}
+template <class T>
+long double true_norm(const Dense2<T>& m) {
+  return true_extremes(m).most;
 }
 
 template <class T>
@@ -111,6 +122,37 @@ void compare_with_svd(int cases, int max_rows, int max_cols, std::initializer_li
   EXPECT_EQ(above, 0);
   std::printf("[count] norm bounds against the long-double SVD (%zu bytes): %d, most above %.2e\n",
               sizeof(T), done, worst);
+}
+
+// The least one: never above the SVD, and sharp where the matrix is well conditioned.
+TEST(MatrixNorm, LeastSingularValueIsNeverAboveTheSvd) {
+  Rng rng(5);
+  int done = 0, sharp = 0;
+  for (int c = 0; c < 3000; ++c) {
+    const double scales[] = {1, 1e150, 1e-150, 1e-310};
+    const int cols = 1 + static_cast<int>(rng() % 10),
+              rows = cols + static_cast<int>(rng() % 10) - (c % 11 == 0 ? cols - 1 : 0);
+    const Dense2<double> m = random_matrix<double>(rows, cols, c % 6, scales[c % 4], rng);
+    const double bound = least_singular_bound(m.view());
+    if (rows < cols) {
+      EXPECT_EQ(bound, 0);
+      continue;
+    }
+    const Extremes truth = true_extremes(m);
+    // Small ones are right to 1e-17 |A|_F^2 in their squares.
+    const long double doubt = 100 * 1e-17L * truth.most * truth.most;
+    ASSERT_LE(bound * 1.0L * bound, truth.least * truth.least + doubt) << rows << " x " << cols;
+    ++done;
+    if (truth.least < 1e-3L * truth.most || truth.most < 1e-300L) continue;
+    ++sharp;
+    ASSERT_GE(bound, double(truth.least) * (1 - 1e-6)) << rows << " x " << cols;
+  }
+  EXPECT_GT(sharp, 500);
+  std::printf("[count] least singular values against the long-double SVD: %d, %d of them sharp\n",
+              done, sharp);
+  const Dense2<double> bad{2, 1, {1, std::numeric_limits<double>::quiet_NaN()}}, none{2, 1, {0, 0}};
+  EXPECT_EQ(least_singular_bound(bad.view()), 0);
+  EXPECT_EQ(least_singular_bound(none.view()), 0);
 }
 
 TEST(MatrixNorm, NeverBelowTheSvdAndSharp) {

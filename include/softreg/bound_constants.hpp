@@ -80,6 +80,14 @@ inline double gradient_lipschitz_in_a(double norm_a, double norm_x) {
 inline double square_weight_for(double l, double least_singular) {
   return -curvature_least + l / (least_singular * least_singular);
 }
+// What the Hessian then is at least, with ridge/2 |x|^2 added as well: every w_i^2 is at least
+// least_square_weight. No more than ridge - 3/4 |A|^2 without weights; may be negative.
+inline double strong_convexity(double ridge, double least_square_weight, double norm_a,
+                               double least_singular) {
+  const double in_z = curvature_least + least_square_weight;
+  const double data = in_z < 0 ? norm_a : least_singular;
+  return ridge + in_z * data * data;
+}
 // How far the minimiser of the regularised problem moves when A does, its Hessian being at least l:
 // |x*' - x*| <= this |A' - A|, largest_square_weight = max w_i^2.
 inline double minimiser_lipschitz(double l, double r, double largest_square_weight) {
