@@ -163,7 +163,7 @@ Result<double> attack_bounds(const VectorProblem<double>& problem, const Options
                              int steps, std::uint64_t seed,
                              const std::function<void(std::int64_t)>& finished) {
   validate(problem);
-  demand_softmax(options.loss);
+  validate_softmax(options.loss);
   const Described<double> described(problem, options);
   validate(described.batch);
   for (std::int64_t i = 0; i < problem.count; ++i)

@@ -4,33 +4,10 @@
 #include <algorithm>
 #include <cmath>
 
-#include "bound_catalog.hpp"
+#include "bound_fold.hpp"
 
 namespace softreg {
 namespace {
-
-BoundReport empty_report(const BoundEntry& b) {
-  const double none = quiet_nan<double>();
-  return {b.id, b.quantity, b.text, b.provenance, none, none, none, none, 0, 0, 0, 0};
-}
-
-// log10_factor: of the bound.
-template <class T>
-void fold(BoundReport& report, const JudgedBound<T>& judged, double log10_factor) {
-  const BoundWatch<T>& watch = judged.watch;
-  report.instances += judged.updates > 0 ? 1 : 0;
-  report.updates += judged.updates;
-  report.hypotheses_hold += watch.hypotheses_hold;
-  if (log10_factor == 0) report.violations += watch.violations;
-  if (!(watch.measured > T(0))) return;
-  const double margin = static_cast<double>(watch.margin) + log10_factor;
-  if (log10_factor != 0 && margin < 0) ++report.violations;
-  if (margin >= report.log10_ratio) return;  // NaN: nothing seen yet
-  report.log10_ratio = margin;
-  report.measured = static_cast<double>(watch.measured);
-  report.log10_bound = static_cast<double>(watch.log10_bound) + log10_factor;
-  report.bound = std::pow(10.0, report.log10_bound);
-}
 
 // f(k) of every bound_catalog[k] that is to be reported.
 template <class T, class F>

@@ -82,7 +82,7 @@ Result<T> measure(const Problem& problem, const Problem& changed, const Options&
   validate(problem);
   validate(changed);
   validate(options);
-  demand_softmax(options.loss);
+  validate_softmax(options.loss);
   const Options plain = without_steps(options);
   const Described<T> from(problem, plain), to(changed, plain);
   validate(from.batch);

@@ -40,10 +40,6 @@ void add_loss_trace(NpzWriter& writer, const Result<T>& result) {
   add(writer, "trace_step", result.trace_step, {extent(result.trace_step)});
 }
 
-bool has_begun(Status status) {
-  return !is_bad(status) && status != Status::not_run && status != Status::device_error;
-}
-
 // value(i) of every instance i, NaN where it never began.
 template <class T, class F>
 void add_where_begun(NpzWriter& writer, const char* name, const Result<T>& result, F value) {
@@ -91,6 +87,17 @@ void add_bounds(NpzWriter& writer, const Result<T>& result) {
   column("error_change_max", &BoundSummary<T>::error_change);
 }
 
+// Measured in float64 whatever the arithmetic.
+void add_sequence(NpzWriter& writer, const SequenceReport* report) {
+  if (!report) return;
+  const Shape shape{extent(report->drift)};
+  add(writer, "sequence_drift", report->drift, shape);
+  add(writer, "sequence_drift_bound", report->drift_bound, shape);
+  add(writer, "sequence_drift_bound_z", report->drift_bound_z, shape);
+  add(writer, "sequence_x_shift", report->x_shift, shape);
+  add(writer, "sequence_minimiser_bound", report->minimiser_bound, shape);
+}
+
 void finish(NpzWriter& writer, const ResultFile& file) {
   if (!file.groups.empty()) writer.add_strings("group", file.groups);
   writer.add_text("meta", file.meta);
@@ -114,6 +121,7 @@ void write_result(const ResultFile& file, const Result<T>& result) {
   add_loss_trace(writer, result);
   add_shifts(writer, result, file.trace_full);
   add_bounds(writer, result);
+  add_sequence(writer, file.sequence);
   finish(writer, file);
 }
 

@@ -1,10 +1,11 @@
-// Results as .npz files: the arrays that the README names, each in the dtype of the arithmetic, put
-// under their name complete or not at all. Errors: see NpzWriter.
+// Results as .npz files: the arrays that the README names, each in the dtype of the arithmetic
+// unless it says otherwise, put under their name complete or not at all. Errors: see NpzWriter.
 #pragma once
 #include <string>
 #include <vector>
 
 #include "problem_file.hpp"
+#include "softreg/bounds.hpp"
 #include "softreg/result.hpp"
 
 namespace softreg {
@@ -13,10 +14,11 @@ namespace softreg {
 struct ResultFile {
   std::string path;
   bool force = false;
-  std::vector<std::string> groups;  // a label per instance, or empty
-  std::string meta;                 // the JSON document
-  bool trace_full = false;          // shift_f and shift_x, even if there was no step
-  std::int64_t d2 = 0;              // of a matrix problem, whose parameters are X (d1, d2)
+  std::vector<std::string> groups;           // a label per instance, or empty
+  std::string meta;                          // the JSON document
+  bool trace_full = false;                   // shift_f and shift_x, even if there was no step
+  std::int64_t d2 = 0;                       // of a matrix problem, whose parameters are X (d1, d2)
+  const SequenceReport* sequence = nullptr;  // of `check --sequence`
 };
 
 template <class T>

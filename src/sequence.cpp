@@ -41,9 +41,13 @@ void set_start(Run<T>& run, const T* start) {
 
 }  // namespace
 
+void validate_contexts(const Layout& layout) {
+  for (std::int64_t i = 1; layout.begin2 && i < layout.count; ++i) check_context(layout, i);
+}
+
 template <class T>
 void validate_sequence(const Batch<T>& batch) {
-  for (std::int64_t i = 1; batch.begin2 && i < batch.count; ++i) check_context(batch, i);
+  validate_contexts(batch);
   if (batch.start && !batch.start_shared && batch.count > 1)
     throw Error(
         ErrorKind::invalid_input,

@@ -7,8 +7,10 @@
 
 namespace softreg {
 
-// That the instances can be contexts of one sequence: all of one shape, with one start. Throws
-// Error (invalid_input) with both numbers.
+// That the instances can be contexts of one sequence: all of one shape. Throws Error
+// (invalid_input) with both numbers.
+void validate_contexts(const Layout& layout);
+// And that they have one start.
 template <class T>
 void validate_sequence(const Batch<T>& batch);
 

@@ -193,18 +193,6 @@ void validate(const Layout& l) {
   }
 }
 
-void demand_softmax(const AnyLoss& loss) {
-  std::visit(
-      [](const auto& l) {
-        if (!l.normalized)
-          throw Error(
-              ErrorKind::usage,
-              fmt::format("the bounds speak of a softmax, which the loss '{}' does not have",
-                          l.name));
-      },
-      loss);
-}
-
 void validate(const Options& o) {
   check_int(o.stop.max_steps, 0, "max_steps");
   check_int(o.stop.check_every, 1, "check_every");
@@ -220,6 +208,18 @@ void validate(const Options& o) {
   if (o.trace_full && o.trace != TraceKind::shifts && o.trace != TraceKind::bounds)
     throw Error(ErrorKind::usage,
                 "a full trace was asked for but the trace is not 'shifts' or 'bounds'");
+}
+
+void validate_softmax(const AnyLoss& loss) {
+  std::visit(
+      [](const auto& l) {
+        if (!l.normalized)
+          throw Error(
+              ErrorKind::usage,
+              fmt::format("the bounds speak of a softmax, which the loss '{}' does not have",
+                          l.name));
+      },
+      loss);
 }
 
 template <class T>

@@ -14,12 +14,12 @@ void validate(const MatrixProblem<T>& problem);
 
 void validate(const Options& options);
 
+// That the loss has a softmax, of which the bounds speak.
+void validate_softmax(const AnyLoss& loss);
+
 // That ball, ridge and logit weight are still what they should be when they are numbers of T.
 template <class T>
 void check_rounded(const Options& options);
-
-// That the loss has a softmax, of which the bounds speak.
-void demand_softmax(const AnyLoss& loss);
 
 // What one instance holds must fit an int, which is how solvers count.
 void validate(const Layout& layout);

@@ -804,6 +804,61 @@ def test_check_moves_the_data(problem, tmp_path):
                                 "-o", tmp_path / "r.npz")
 
 
+def walking(path, count=12, n=9, d=3, **more):
+    """Contexts of one sequence: A walks, b stays."""
+    rng = np.random.default_rng(4)
+    a = np.cumsum(np.concatenate([rng.standard_normal((1, n, d)) / 2, 0.05 * rng.standard_normal((count - 1, n, d))]),
+                  axis=0)
+    return save(path, A=a, b=rng.dirichlet(np.ones(n)), **more)
+
+
+def test_check_of_a_sequence(tmp_path):
+    path = walking(tmp_path / "p.npz")
+    words = ["check", path, "--sequence", "--logit-weight", 1, "--max-steps", 20000]
+    doc = document(*words, "-o", tmp_path / "r.npz")
+    got, data, along = arrays(tmp_path / "r.npz"), arrays(path), doc["sequence"]
+    ok("solve", *words[1:], "-o", tmp_path / "s.npz")
+    np.testing.assert_array_equal(got["x"], arrays(tmp_path / "s.npz")["x"])
+    assert along["contexts"] == 12 and along["transitions"] == 11 and along["identity"] < 1e-15
+    assert [b["id"] for b in along["bounds"]] == ["D8S", "D8Sz", "D8ST", "D17S"]
+    assert all(b["violations"] == 0 and b["log10_ratio"] > 0 for b in along["bounds"])
+    assert [b["updates"] for b in along["bounds"]] == [11, 11, 1, 11] and not along["without_minimiser_bound"]
+    f = np.stack([softmax(a @ x) for a, x in zip(data["A"], got["x"])])
+    np.testing.assert_allclose(got["sequence_drift"][1:], np.linalg.norm(np.diff(f, axis=0), axis=1), atol=1e-15)
+    np.testing.assert_allclose(got["sequence_x_shift"][1:], np.linalg.norm(np.diff(got["x"], axis=0), axis=1), rtol=1e-12)
+    norms = [np.linalg.norm(a, 2) for a in data["A"]]
+    moved = [np.linalg.norm(a, 2) for a in np.diff(data["A"], axis=0)]
+    lengths = np.linalg.norm(got["x"], axis=1)
+    bound = 0.5 * (norms[1:] * got["sequence_x_shift"][1:] + moved * lengths[:-1])
+    np.testing.assert_allclose(got["sequence_drift_bound"][1:], bound, rtol=1e-10)
+    assert np.isclose(along["summed_bound"], bound.sum()) and np.isclose(along["total_drift"], np.linalg.norm(f[-1] - f[0]))
+    for name in ("drift", "drift_bound", "drift_bound_z", "x_shift", "minimiser_bound"):
+        assert got[f"sequence_{name}"].shape == (12,) and got[f"sequence_{name}"].dtype == np.float64
+        assert np.isnan(got[f"sequence_{name}"][0])
+    text = ok(*words)
+    assert "11 transitions" in text and "D17S" in text and "the target drifts by" in text
+    small = run(*words, "--bound-factor", "1e-3", "--json")
+    assert small.returncode == 7
+    assert all(b["violations"] > 0 for b in json.loads(small.stdout)["sequence"]["bounds"][:3])
+
+
+def test_check_of_a_sequence_says_what_it_leaves_out(tmp_path, problem):
+    doc = document("check", problem, "--sequence")
+    assert doc["sequence"]["without_minimiser_bound"] == [
+        {"why": "no ridge or logit weight proves the objective strongly convex", "transitions": 5}]
+    assert "D17S is left out for 5 transitions: no ridge" in ok("check", problem, "--sequence")
+    ok("gen", tmp_path / "m.npz", "--problem", "matrix", "--n", 5, "--m", 4, "--d", 2, "--count", 3)
+    matrix = document("check", tmp_path / "m.npz", "--sequence", "--trace", "shifts")["sequence"]
+    assert matrix["bounds"][0]["updates"] == 2 and matrix["without_minimiser_bound"][0]["transitions"] == 2
+    assert "sequence" not in document("check", problem)
+    assert "sequence" not in document("check", problem, "--sequence", "--loss", "least_squares")
+    done = run("check", problem, "--sequence", "--max-steps", 10 ** 9, "--tol", 0, "--time-limit", 0.2, "--json")
+    assert "sequence" not in json.loads(done.stdout) and "its drift is not reported" in done.stderr
+    for words, sentence in ((["--perturb", 1], "--perturb and --sequence do not go together"),
+                            (["--attack", 2], "--attack solves nothing, and --sequence does not go with it")):
+        assert sentence in refused(2, "check", problem, "--sequence", *words)
+
+
 def test_check_attacks(tmp_path):
     ok("gen", tmp_path / "p.npz", "--n", 2, "--d", 2, "--count", 170, "--dtype", "f64")
     doc = document("check", tmp_path / "p.npz", "--attack", 200)

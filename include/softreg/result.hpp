@@ -13,6 +13,11 @@ namespace softreg {
 // The contract's name of a status: "converged", "max_steps", ...
 std::string_view status_name(Status status);
 
+// Whether descent was begun: then x is where it ended, and finite.
+inline bool has_begun(Status status) {
+  return !is_bad(status) && status != Status::not_run && status != Status::device_error;
+}
+
 // Where and how a batch was placed; texts for people and for --json.
 struct PlanSummary {
   std::string road;        // "reference", "cpu", "cuda"

@@ -115,6 +115,33 @@ std::string context_table(const ContextReport& report) {
       report.identity, report.weight_shift, report.data_shift, report.error_change);
 }
 
+Json sequence_json(const SequenceReport& report) {
+  Json left_out = Json::array();
+  for (const auto& [why, transitions] : report.without_minimiser_bound)
+    left_out.push_back({{"why", why}, {"transitions", transitions}});
+  return {{"contexts", report.contexts},           {"transitions", report.transitions},
+          {"bounds", bounds_json(report.bounds)},  {"total_drift", report.total_drift},
+          {"summed_bound", report.summed_bound},   {"total_bound_z", report.total_bound_z},
+          {"largest_drift", report.largest_drift}, {"identity", report.identity},
+          {"without_minimiser_bound", left_out}};
+}
+
+std::string sequence_table(const SequenceReport& report) {
+  std::string text = fmt::format("Along the sequence, {} transitions from context to context:\n",
+                                 count_text(report.transitions));
+  if (report.transitions == 0) return text;
+  text += bounds_table(report.bounds);
+  text += fmt::format(
+      "  the target drifts by |f_T - f_0| = {:.4g} in all (residuals of f agree within {:.1g})\n"
+      "  at most: the sum of D8S {:.4g}, 1/2 |z_T - z_0| {}, ever {:.4g}\n",
+      report.total_drift, report.identity, report.summed_bound,
+      number_text(report.total_bound_z, "{:.4g}"), report.largest_drift);
+  for (const auto& [why, transitions] : report.without_minimiser_bound)
+    text +=
+        fmt::format("  D17S is left out for {} transitions: {}\n", count_text(transitions), why);
+  return text;
+}
+
 bool any_violation(const std::vector<BoundReport>& reports) {
   return std::any_of(reports.begin(), reports.end(), [](const BoundReport& report) {
     return report.provenance != "recalled" && report.hypotheses_hold > 0 && report.violations > 0;

@@ -20,6 +20,8 @@ std::string attack_table(const std::vector<BoundReport>& reports);
 std::string bounds_table(const std::vector<BoundReport>& reports);
 Json context_json(const ContextReport& report);
 std::string context_table(const ContextReport& report);
+Json sequence_json(const SequenceReport& report);
+std::string sequence_table(const SequenceReport& report);
 
 // A bound that is derived or found was exceeded where its hypotheses hold; and the exit code then.
 bool any_violation(const std::vector<BoundReport>& reports);

@@ -23,6 +23,10 @@ Arrays of RESULT.npz:
   with --trace-full also shift_f, shift_x (count,max_steps)
   --trace bounds: those and bound_id, bound_log10_ratio, ... as `softreg check` writes
 
+--sequence: the instances, all of one shape, are consecutive contexts, solved one after another, each
+  from the x at which the one before ended. x0 (d), or the first x of --x0-from, is the start of the
+  first; one that cannot run is passed over. Threads share what is inside an instance only.
+
 Example:
   softreg gen problem.npz --n 64 --d 16 --count 1000
   softreg solve problem.npz -o result.npz --optimizer nesterov --max-steps 5000

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "bound_table.hpp"
 #include "machine.hpp"
@@ -76,6 +77,7 @@ class SolveRun {
     progress_.end();
     Json document = solve_document(job_.verb, problem_, job_.options, result, job_.seed);
     std::vector<BoundReport> reports, moved;
+    std::optional<SequenceReport> sequence;
     std::vector<std::string> warnings = result.warnings;
     if (job_.judge_bounds) {
       reports = bound_reports(result, job_.bound_factor);
@@ -94,12 +96,14 @@ class SolveRun {
                           "no more than rounding",
                           job_.perturb));
       }
+      sequence = along_sequence(result, warnings);
+      if (sequence) document["sequence"] = sequence_json(*sequence);
       warn_of_unjudged(document["updates_tried"], reports, warnings);
     }
     document["warnings"] = warnings_json(file_, warnings);
     document["arguments"] = job_.flags->arguments();
     const std::string text = document_text(document);
-    const bool saved = save(result, text);
+    const bool saved = save(result, text, sequence ? &*sequence : nullptr);
     show_warnings(session_.terminal, warnings, result.messages);
     std::string shown = job_.json ? text : solve_table(document, result, saved ? job_.output : "");
     if (!job_.json && job_.judge_bounds) {
@@ -108,18 +112,38 @@ class SolveRun {
       if (!moved.empty())
         shown += fmt::format("After moving the data by {} of their length:\n", job_.perturb) +
                  bounds_table(moved);
+      if (sequence) shown += sequence_table(*sequence);
     }
     session_.terminal.print(shown);
     if (session_.interruption.requested()) return session_.interruption.exit_code();
-    if (any_violation(reports) || any_violation(moved)) return bound_violated;
+    if (any_violation(reports) || any_violation(moved) ||
+        (sequence && any_violation(sequence->bounds)))
+      return bound_violated;
     const bool failed = std::any_of(result.status.begin(), result.status.end(),
                                     [&](Status s) { return fails(job_.fail_on, s); });
     return failed ? fail_on_met : 0;
   }
 
+  // Of a loss with a softmax; one without is warned of as a whole.
+  std::optional<SequenceReport> along_sequence(const Result<T>& result,
+                                               std::vector<std::string>& warnings) const {
+    if (!job_.options.sequence || !has_softmax()) return std::nullopt;
+    if (result.interrupted) {
+      warnings.push_back("the sequence was interrupted: its drift is not reported");
+      return std::nullopt;
+    }
+    return problem_.visit([&](const auto& problem) {
+      return sequence_report(problem, result, job_.options, job_.bound_factor);
+    });
+  }
+
+  bool has_softmax() const {
+    return std::visit([](const auto& loss) { return loss.normalized; }, job_.options.loss);
+  }
+
   void warn_of_unjudged(std::int64_t tried, const std::vector<BoundReport>& reports,
                         std::vector<std::string>& warnings) const {
-    if (!std::visit([](const auto& loss) { return loss.normalized; }, job_.options.loss)) {
+    if (!has_softmax()) {
       warnings.push_back(
           fmt::format("the bounds speak of f = softmax(A x), which the loss {} does not have: "
                       "nothing is judged",
@@ -139,7 +163,7 @@ class SolveRun {
   }
 
   // A signal before any instance was finished leaves nothing worth a file.
-  bool save(const Result<T>& result, const std::string& meta) {
+  bool save(const Result<T>& result, const std::string& meta, const SequenceReport* sequence) {
     const bool any_finished = std::any_of(result.status.begin(), result.status.end(),
                                           [](Status s) { return s != Status::not_run; });
     if (session_.interruption.requested() && !any_finished) {
@@ -149,7 +173,7 @@ class SolveRun {
     if (job_.output.empty()) return false;
     session_.interruption.begin_saving();
     write_result(ResultFile{job_.output, job_.force, file_.groups, meta, job_.options.trace_full,
-                            problem_.d2},
+                            problem_.d2, sequence},
                  result);
     return true;
   }
