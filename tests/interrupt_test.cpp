@@ -134,6 +134,39 @@ TEST(Interrupt, RunsAtOnceKeepTheirOwnFlags) {
   EXPECT_TRUE(cancelled.interrupted);
 }
 
+// A sequence's beginning has the bits of the whole, the rest has not run and keeps the last x.
+TEST(Interrupt, ASequenceBetweenContexts) {
+  const EmulatedGpuScope scope;
+  TestBatch<double> p = make_batch<double>({100, 30, 30, 6});
+  p.x0.resize(6);
+  p.b[at(30 * 99)] = quiet_nan<double>();
+  for (const Device device : {Device::reference, Device::cpu, Device::cuda}) {
+    const int steps = device == Device::cuda ? 20 : sanitized ? 2'000 : 10'000;
+    Options options{
+        .stop = {.max_steps = steps, .gradient_norm = 0}, .sequence = true, .device = device};
+    const Result<double> whole = solve(p.view(), options);
+    const auto ran_of = [](const Result<double>& r) {
+      return std::find(r.status.begin(), r.status.end(), Status::not_run) - r.status.begin();
+    };
+    const LiveSolve<double>* running = nullptr;
+    options.cancel = [&] { return ran_of(running->snapshot()) >= 3; };
+    LiveSolve<double> live(p.view(), options);
+    running = &live;
+    live.run();
+    const Result<double> r = live.snapshot();
+    const std::int64_t ran = ran_of(r);
+    EXPECT_TRUE(r.interrupted);
+    EXPECT_GE(ran, 3);
+    EXPECT_LT(ran, 99);
+    for (std::int64_t i = 0; i < ran; ++i) EXPECT_EQ(difference(r, i, whole, i), "");
+    for (std::int64_t i = ran; i < r.count; ++i) {
+      EXPECT_EQ(r.status[at(i)], Status::not_run);
+      EXPECT_TRUE(std::equal(r.x.begin() + i * 6, r.x.begin() + i * 6 + 6,
+                             whole.x.begin() + (ran - 1) * 6));
+    }
+  }
+}
+
 // Chunks are the grain on CUDA: what was fetched before the flag is kept, the rest has not run.
 TEST(Interrupt, EmulatedCudaBetweenChunks) {
   const EmulatedGpuScope scope;

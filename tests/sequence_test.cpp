@@ -1,5 +1,5 @@
 // Sequences: the bits of solving context by context, each from the x before, on every backend; what
-// is refused; interruption and a lost device between contexts; and what is reported of the drift.
+// is refused, what a plan covers, and a device lost between contexts.
 #include <gtest/gtest.h>
 
 #include <cstdio>
@@ -251,40 +251,6 @@ TEST(Sequence, RunsInTheMemoryItWasPlannedFor) {
     EXPECT_EQ(solve(p.view(), options).status, std::vector<Status>(3, Status::max_steps));
     --options.memory_limit;
     EXPECT_NE(sentence(ErrorKind::out_of_memory, [&] { solve(p.view(), options); }), "");
-  }
-}
-
-// Interrupted anywhere: a sequence's beginning has the bits of the whole, the rest has not run and
-// keeps the last x.
-TEST(Sequence, EndsWhereItIsInterrupted) {
-  const EmulatedGpuScope scope;
-  TestBatch<double> p = make_batch<double>({.count = 100, .n_min = 30, .n_max = 30, .d = 6});
-  p.x0.resize(6);
-  p.b[at(30 * 99)] = quiet_nan<double>();
-  for (const Device device : {Device::reference, Device::cpu, Device::cuda}) {
-    Options options{.stop = {.max_steps = device == Device::cuda ? 20 : 10'000, .gradient_norm = 0},
-                    .sequence = true,
-                    .device = device};
-    const Result<double> whole = solve(p.view(), options);
-    const LiveSolve<double>* running = nullptr;
-    const auto done = [](const Result<double>& r) {
-      return std::find(r.status.begin(), r.status.end(), Status::not_run) - r.status.begin();
-    };
-    options.cancel = [&] { return done(running->snapshot()) >= 3; };
-    LiveSolve<double> live(p.view(), options);
-    running = &live;
-    live.run();
-    const Result<double> r = live.snapshot();
-    const std::int64_t ran = done(r);
-    EXPECT_TRUE(r.interrupted);
-    EXPECT_GE(ran, 3);
-    EXPECT_LT(ran, 99);
-    for (std::int64_t i = 0; i < ran; ++i) EXPECT_EQ(difference(r, i, whole, i), "");
-    for (std::int64_t i = ran; i < r.count; ++i) {
-      EXPECT_EQ(r.status[at(i)], Status::not_run);
-      EXPECT_TRUE(std::equal(r.x.begin() + i * 6, r.x.begin() + i * 6 + 6,
-                             whole.x.begin() + (ran - 1) * 6));
-    }
   }
 }
 
