@@ -33,9 +33,9 @@ check() {
 import ast, sys
 for path in sys.argv[1:]:
     ast.parse(open(path).read(), path)' {} +
-  step cppcheck  # 2.10 does not parse [=, *this]; clang-tidy reads those headers
+  step cppcheck  # 2.10 does not parse [=, *this] and [&]<class T>(); clang-tidy reads those files
   cppcheck -q -j "$jobs" --std=c++20 --language=c++ --inline-suppr --error-exitcode=1 \
-    --enable=warning,performance,portability --suppress=syntaxError -I include -I kernels -I src src kernels
+    --enable=warning,performance,portability --suppress=syntaxError --suppress=internalAstError -I include -I kernels -I src src kernels
   step clang-tidy
   clang-tidy --quiet "$(kernel_headers "$1")" -- -std=c++20 -Iinclude -Ikernels
   # What is compiled loss by loss is read for one loss.
