@@ -38,7 +38,7 @@ void measure_start(const Batch<T>& batch, std::int64_t i, int step, SolverMemory
        i,
        ShiftWorkspace<T>::of(memory.before.data(), e)}};
   evaluator.p.load();
-  evaluator.p.set_shifts(infinity<T>());
+  evaluator.init();
   evaluator.evaluate(step, false);
 }
 template <class LossT, class T>

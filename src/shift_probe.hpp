@@ -17,8 +17,6 @@ class ShiftProbe {
   // many rows, softmaxes and parameters, and share the arrays `shifts` and `bounds`, where the
   // instance's are written, and `operator_norm`, where the larger of both norms stands.
   void compare(const Batch<T>& from, const Batch<T>& to, std::int64_t i) {
-    to.shifts[i] = {};
-    to.bounds[i] = {};
     visit_alternative<AnyLoss>(loss_, [&]<class LossT>() {
       MemorySolver<LossT>::measure(from, i, 0, memory_);
       MemorySolver<LossT>::measure(to, i, 1, memory_);

@@ -76,7 +76,7 @@ Numbers numbers(const Result<T>& r, std::int64_t i) {
   if (!r.shifts.empty()) {
     const ShiftSummary<T>& s = r.shifts[at(i)];
     n.push_back({"shift_f summary", {double(s.f_max), double(s.f_sum)}});
-    n.push_back({"shift_x summary", {double(s.x_max), double(s.x_sum)}});
+    n.push_back({"shift_x summary", {double(s.x_max), double(s.x_sum), double(s.z_max)}});
   }
   return n;
 }

@@ -197,7 +197,7 @@ std::string difference(const Result<T>& r, std::int64_t i, const Result<T>& s, s
   if (r.shifts.empty()) return "";
   const ShiftSummary<T>&a = r.shifts[at(i)], &b = s.shifts[at(k)];
   const bool equal = a.updates == b.updates && same(a.f_max, b.f_max) && same(a.f_sum, b.f_sum) &&
-                     same(a.x_max, b.x_max) && same(a.x_sum, b.x_sum) &&
+                     same(a.x_max, b.x_max) && same(a.x_sum, b.x_sum) && same(a.z_max, b.z_max) &&
                      same(a.ratio_max, b.ratio_max) && same_watch(a.sharp, b.sharp) &&
                      same_watch(a.paper, b.paper) && same_watch(a.paper_at_4, b.paper_at_4);
   if (!equal || r.bounds.empty() != s.bounds.empty()) return "shift summaries differ";

@@ -525,11 +525,11 @@ TEST(CpuPlan, HoldsTheLongestInstanceAndEverythingAskedFor) {
       longest = std::max(longest, (s.layout.all_rows_of(i) + 31) / 32 * 32);
     const std::int64_t dimension = s.layout.d2;
     std::int64_t traced = 0;
-    if (s.watched != Watched::nothing) traced = 2 * longest + dimension;
+    if (s.watched != Watched::nothing) traced = 16 + 2 * longest + dimension;
     // The gradient of the step before, nine numbers of its softmax, |f - b|; what is judged.
     if (s.watched == Watched::bounds) traced += dimension + 9 + 1 + 6 * bound_count;
-    // A, b, w, z, u; x, the point, the gradient; the shift; f, z and x
-    // of the step before. What evaluate() describes goes straight to the results.
+    // A, b, w, z, u; x, the point, the gradient; the shift; of a trace 16 numbers of the sizes, f,
+    // z and x of the step before. What evaluate() describes goes straight to the results.
     RC_ASSERT(plan.workspace_values == longest * (dimension + 4) + 3 * dimension + 1 + traced);
     RC_ASSERT(!plan.team);
     RC_ASSERT(plan.bytes >= plan.threads * plan.workspace_values * s.value_bytes);

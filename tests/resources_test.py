@@ -15,7 +15,7 @@ REGISTER_FILE = 65536  # per multiprocessor; a block must fit, and ptxas hands o
 REGISTER_LIMIT = 255  # per thread: the instruction set names no more
 # Bytes of a thread's stack frame. The kernels of the trace `bounds` keep some thirty sums, which in
 # float64 are sixty registers; they spill a few of them once a step.
-STACK_LIMIT = collections.defaultdict(int, {("BlockStreamBounds", "double"): 96, ("BlockTilesBounds", "double"): 160})
+STACK_LIMIT = collections.defaultdict(int, {("BlockStreamBounds", "double"): 96, ("BlockTilesBounds", "double"): 192})
 
 
 def register_ceilings():

@@ -78,7 +78,7 @@ struct Written {
     compare("outcome", outcome, other.outcome, &O::status, &O::steps, &O::loss, &O::objective,
             &O::gradient_norm);
     compare("shifts", shifts, other.shifts, &S::updates, &S::f_max, &S::f_sum, &S::x_max, &S::x_sum,
-            &S::ratio_max);
+            &S::z_max, &S::ratio_max);
     using W = BoundWatch<T>;
     const auto watches = [&compare](const char* name, const std::vector<W>& a,
                                     const std::vector<W>& b) {

@@ -61,8 +61,7 @@ struct BoundRows {
 
   // Of A^T g from both ends: each a product and its sum, serial at worst; |A|_F <= sqrt(rank) |A|.
   SR_HD T gradient_slack() const {
-    const T rank = T(c.rows < c.parameters ? c.rows : c.parameters);
-    const T sum = T(2) * rounding_unit<T>() * T(c.longest + c.segments + 8) * sqrt_(rank);
+    const T sum = T(2) * rounding_unit<T>() * T(c.longest + c.segments + 8) * c.sizes.root_rank;
     return c.operator_norm * (root_of(slack_g) + sum * root_of(total_g));
   }
 

@@ -27,6 +27,9 @@ struct Descent {
     p.set_shifts(infinity<T>());  // the guard acts at step 0
     if (batch.shifts)
       p.once([this] {
+        const Extent e = p.extent(batch, instance);
+        before.set_sizes(SizeTerms<T>::of(p.row_count(), static_cast<int>(e.segments),
+                                          static_cast<int>(e.longest), p.parameters()));
         batch.shifts[instance] = {};
         if (batch.bounds) batch.bounds[instance] = {};
       });
@@ -138,9 +141,13 @@ struct Descent {
 
   SR_HD ShiftScale<T> scale() const {
     const Extent e = p.extent(batch, instance);
-    return {
-        p.row_count(), static_cast<int>(e.segments), static_cast<int>(e.longest), p.parameters(),
-        p.lanes,       batch.operator_norm[instance]};
+    return {p.row_count(),
+            static_cast<int>(e.segments),
+            static_cast<int>(e.longest),
+            p.parameters(),
+            p.lanes,
+            batch.operator_norm[instance],
+            before.sizes()};
   }
 
   // The same for the other quantities of the theorems.

@@ -23,6 +23,7 @@ struct ShiftSummary {
   int updates;               // updates measured (all of them unless something was not finite)
   T f_max, f_sum;            // |f(x_{t+1}) - f(x_t)|
   T x_max, x_sum;            // |x_{t+1} - x_t|
+  T z_max;                   // |A dx|
   T ratio_max;               // |f(x_{t+1}) - f(x_t)| / |x_{t+1} - x_t|, updates that moved x
   BoundWatch<T> sharp;       // D8: |df| <= 1/2 |A dx|
   BoundWatch<T> paper;       // P6: |df| <= M |dx|, M = n^1.5 exp(10 R^2), R as measured

@@ -21,8 +21,19 @@ struct SegmentState {
   T log_mass, q, top, f, c, rounding, b, log_rows, strays;
 };
 
-// Where the step before is remembered: f (rows), z (rows), x (parameters); for bounds also the
-// gradient (parameters), the segments' states, |f - b| and the numbers to be judged.
+// What judging takes from the sizes alone, once.
+template <class T>
+struct SizeTerms {
+  T log_rows, log_longest, root_segments, root_rank;  // rank: min(rows, parameters)
+  static SR_HD SizeTerms of(int rows, int segments, int longest, int parameters) {
+    return {log_(T(rows)), log_(T(longest)), sqrt_(T(segments)),
+            sqrt_(T(rows < parameters ? rows : parameters))};
+  }
+};
+
+// Where the step before is remembered: f (rows), z (rows), x (parameters), behind what the sizes
+// give; for bounds also the gradient (parameters), the segments' states, |f - b| and the numbers to
+// be judged.
 template <class T>
 struct ShiftWorkspace {
   T* data;
@@ -38,16 +49,25 @@ struct ShiftWorkspace {
       case Watched::nothing:
         break;
       case Watched::shifts:
-        return 2 * e.rows + e.parameters;
+        return head + 2 * e.rows + e.parameters;
       case Watched::bounds:
-        return 2 * e.rows + 2 * e.parameters + state_size * e.segments + 1 +
+        return head + 2 * e.rows + 2 * e.parameters + state_size * e.segments + 1 +
                6 * std::int64_t{bound_count};
     }
     return 0;
   }
-  SR_HD T& f(int i) const { return data[i]; }
-  SR_HD T& z(int i) const { return data[std::int64_t(rows) + i]; }
-  SR_HD T& x(int j) const { return data[2 * std::int64_t(rows) + j]; }
+  static constexpr int head = 16;  // as many as a vector has lanes: rows stay aligned
+
+  SR_HD SizeTerms<T> sizes() const { return {data[0], data[1], data[2], data[3]}; }
+  SR_HD void set_sizes(const SizeTerms<T>& is) const {
+    data[0] = is.log_rows;
+    data[1] = is.log_longest;
+    data[2] = is.root_segments;
+    data[3] = is.root_rank;
+  }
+  SR_HD T& f(int i) const { return data[head + i]; }
+  SR_HD T& z(int i) const { return data[head + std::int64_t(rows) + i]; }
+  SR_HD T& x(int j) const { return data[head + 2 * std::int64_t(rows) + j]; }
 
   SR_HD T& gradient(int j) const { return (&x(parameters))[j]; }
   SR_HD SegmentState<T> state(int s) const {
@@ -91,6 +111,18 @@ struct ShiftScale {
   int rows, segments, longest;  // longest: rows of the longest segment
   int parameters, lanes;
   T operator_norm;  // certified upper bound on |A|, or on |A1 (x) A2|
+  SizeTerms<T> sizes;
+
+  SR_HD ShiftScale(int n, int softmaxes, int most, int d, int l, T norm, const SizeTerms<T>& terms)
+      : rows(n),
+        segments(softmaxes),
+        longest(most),
+        parameters(d),
+        lanes(l),
+        operator_norm(norm),
+        sizes(terms) {}
+  SR_HD ShiftScale(int n, int softmaxes, int most, int d, int l, T norm)
+      : ShiftScale(n, softmaxes, most, d, l, norm, SizeTerms<T>::of(n, softmaxes, most, d)) {}
 };
 
 // Half the spacing of numbers near 1.
@@ -121,9 +153,9 @@ SR_HD int sum_depth(const ShiftScale<T>& c) {
 // segments are orthogonal.
 template <class T>
 SR_HD T softmax_slack(const ShiftScale<T>& c, T reach) {
-  const T unit = rounding_unit<T>(), log_rows = log_(T(c.longest));
+  const T unit = rounding_unit<T>(), log_rows = c.sizes.log_longest;
   const T coarse = T(2) * unit * (c.operator_norm * reach + log_rows);
-  return T(2) * unit * (T(sum_depth(c)) + T(9) + log_rows + coarse) * sqrt_(T(c.segments));
+  return T(2) * unit * (T(sum_depth(c)) + T(9) + log_rows + coarse) * c.sizes.root_segments;
 }
 
 // Half of what rounding can add to a measured |z' - z|, which is as much as reaches f: z errs by at
@@ -131,8 +163,7 @@ SR_HD T softmax_slack(const ShiftScale<T>& c, T reach) {
 // d1 + d2 + 2 units, which is d1 d2 + 4 at most.)
 template <class T>
 SR_HD T z_slack(const ShiftScale<T>& c, T reach) {
-  const T rank = T(c.rows < c.parameters ? c.rows : c.parameters);
-  return T(c.parameters + 4) * rounding_unit<T>() * sqrt_(rank) * c.operator_norm * reach;
+  return T(c.parameters + 4) * rounding_unit<T>() * c.sizes.root_rank * c.operator_norm * reach;
 }
 
 // depth: of the sums behind the lengths. A length errs by (depth + 4) / 2 units of itself, and each
@@ -161,19 +192,22 @@ SR_HD void watch_bound(BoundWatch<T>& w, T measured, T log10_bound, T slack, int
 template <class T>
 SR_HD void judge_shift(ShiftSummary<T>& s, const Shift<T>& m, const ShiftScale<T>& c, T slack) {
   const int depth = sum_depth(c) + c.segments - 1;
-  watch_bound(s.sharp, m.f, (log_(m.z) - log_(T(2))) * log10_of_e<T>, slack, depth, true);
+  constexpr T log_of_2 = T(0.693147180559945309417232121458176568L);
+  watch_bound(s.sharp, m.f, (log_(m.z) - log_of_2) * log10_of_e<T>, slack, depth, true);
 
   const T longest = max_(m.before, m.after);
   const T of_z = z_slack(c, longest);
   const T radius = max_(c.operator_norm, longest);
-  const T log10_rows = T(1.5) * log_(T(c.rows)) * log10_of_e<T>;
+  const T log10_rows = T(1.5) * c.sizes.log_rows * log10_of_e<T>;
   const T log10_dx = log_(m.x) * log10_of_e<T>;
+  const T all_slack = slack + of_z, log10_f = log_(m.f - all_slack) * log10_of_e<T>;
   const T wide = max_(radius, T(4));
   const bool large = !(radius < T(4));
-  watch_bound(s.paper, m.f, log10_rows + T(10) * radius * radius * log10_of_e<T> + log10_dx,
-              slack + of_z, depth, large);
-  watch_bound(s.paper_at_4, m.f, log10_rows + T(10) * wide * wide * log10_of_e<T> + log10_dx,
-              slack + of_z, depth, true);
+  watch_lengths(s.paper, m.f, all_slack,
+                log10_rows + T(10) * radius * radius * log10_of_e<T> + log10_dx, log10_f, depth,
+                large);
+  watch_lengths(s.paper_at_4, m.f, all_slack,
+                log10_rows + T(10) * wide * wide * log10_of_e<T> + log10_dx, log10_f, depth, true);
 }
 
 // One more update. softmax: f is one, so that the bounds hold and ratios of noise can be told
@@ -187,6 +221,7 @@ SR_HD void note_shift(ShiftSummary<T>& s, const Shift<T>& m, const ShiftScale<T>
   s.f_sum = s.f_sum + m.f;
   s.x_max = max_(s.x_max, m.x);
   s.x_sum = s.x_sum + m.x;
+  s.z_max = max_(s.z_max, m.z);
   const T slack = softmax ? softmax_slack(c, max_(m.before, m.after)) : T(0);
   if (m.x > T(0) && m.f > slack) s.ratio_max = max_(s.ratio_max, m.f / m.x);
   if (softmax) judge_shift(s, m, c, slack);
