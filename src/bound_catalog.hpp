@@ -1,6 +1,7 @@
-// Every bound that is judged: what it states, of which instances it speaks, and where a result
-// keeps it. The one list behind reports, files and sweeps.
+// Every bound that is judged of an update: what it states, of which instances it speaks, and where
+// a result keeps it. The one list behind reports, files and sweeps.
 #pragma once
+#include <cstddef>
 #include <iterator>
 #include <variant>
 

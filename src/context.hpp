@@ -32,7 +32,7 @@ class Alone {
  public:
   explicit Alone(const Layout& of) : layout_(of) {
     layout_.count = 1;
-    if (!of.begin2) return;
+    if (!of.begin2 || of.count == 0) return;
     const std::int64_t blocks = of.first_block(1);
     blocks_ = {0, blocks};
     for (std::int64_t k = 0; k <= blocks; ++k) {
@@ -79,7 +79,8 @@ inline std::vector<Norms> norms_of(const Batch<double>& b) {
     norms.push_back({operator_norm_bound(b.a1_of(k)), operator_norm_bound(b.a2_of(k))});
   return norms;
 }
-// Of all blocks together: |A|^2 is at most the sum of their squares. Rounding as in prepare.cpp.
+// Of all blocks together: |A|^2 is at most the sum of their squares. Rounding: a unit a product,
+// one a sum, one for the root, and as much again.
 inline double whole_norm(const std::vector<Norms>& norms) {
   if (norms.size() == 1) return norms[0].a1 * norms[0].a2 * (1 + 4 * rounding_unit<double>());
   double squares = 0;

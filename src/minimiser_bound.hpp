@@ -3,8 +3,10 @@
 #pragma once
 #include <algorithm>
 #include <cmath>
-#include <string>
+#include <span>
+#include <string_view>
 #include <utility>
+#include <variant>
 
 #include "context.hpp"
 #include "softreg/bound_constants.hpp"
@@ -12,15 +14,17 @@
 
 namespace softreg {
 
-// What is known of the minimiser of one context: the Hessian is at least l, and x within `reach`.
+// What is known of the minimiser of one context: the Hessian is at least l, and x within `reach`,
+// wherever descent ended.
 struct Minimum {
   double l = 0, reach = 0;
   double weight = 0;  // max w^2
+  double mass = 1;    // of b: its sum, at least 1
 };
 
 // The bound on |x' - x| of one transition, or why there is none.
 struct MinimiserBound {
-  std::string why;
+  std::string_view why;
   double bound = quiet_nan<double>();
   BoundWatch<double> watch{};
 };
@@ -33,7 +37,7 @@ class MinimiserBounds {
       : batch_(batch), result_(result), contexts_(contexts) {}
 
   // Why there is none at all; empty: there may be.
-  std::string left_out(const AnyLoss& loss) const {
+  std::string_view left_out(const AnyLoss& loss) const {
     if (!std::holds_alternative<SoftmaxL2>(loss)) return "it is stated for the loss softmax_l2";
     if (batch_.matrix) return "it is not stated for the matrix problem";
     if (batch_.count > 0 && batch_.segments_of(0) > 1) return "it is stated for one softmax";
@@ -45,30 +49,32 @@ class MinimiserBounds {
   Minimum minimum(std::int64_t k, double norm) const {
     const Context c = contexts_(k);
     const auto [least, most] = square_weights(k);
-    const double ridge = double(batch_.ridge);
-    const double least_singular = least_singular_bound(c.batch(contexts_.alone()).a_of(0));
-    // Six roundings of terms that are no larger.
-    const double l = strong_convexity(ridge, least, norm, least_singular) -
-                     6 * rounding_unit<double>() * (ridge + (1 + least) * norm * norm);
+    const double ridge = double(batch_.ridge), mass = mass_of(k);
+    const bool convex_in_z = least > -curvature_least_of(mass);
+    const double least_singular =
+        convex_in_z ? least_singular_bound(c.batch(contexts_.alone()).a_of(0)) : 0;
+    // Eight roundings of terms that are no larger.
+    const double l = strong_convexity(ridge, least, norm, least_singular, mass) -
+                     8 * rounding_unit<double>() * (ridge + (1 + least) * norm * norm);
     if (!(l > 0)) return {};
     const double gradient = double(result_.gradient_norm[at(contexts_.instance(k))]);
     const double rounding = gradient_rounding(norm, length(c.x), most, gradient);
-    return {l, (gradient + rounding) / l, most};
+    return {l, (gradient + rounding) / l, most, mass};
   }
 
-  // From context k to the next, of which x moved by `moved`; norm: at least |A| and |A'|. simplex:
-  // b is in it.
+  // From context k to the next, of which A moved by `da` and x by `moved`; norm: at least |A| and
+  // |A'|. simplex: b is in it.
   MinimiserBound judge(std::int64_t k, const Minimum& one, const Minimum& two, double norm,
-                       double moved, bool simplex) const {
+                       double da, double moved, bool simplex) const {
     MinimiserBound result{why_not(k, one, two, simplex)};
     if (!result.why.empty()) return result;
     const Context from = contexts_(k), to = contexts_(k + 1);
-    const Context change{{}, difference(to.a2, from.a2), {}};
-    const double da = norms_of(change.batch(contexts_.alone()))[0].a2;
     const double radius = std::max({norm, length(from.x) + one.reach, length(to.x) + two.reach});
-    result.bound =
-        minimiser_lipschitz(std::min(one.l, two.l), radius, std::max(one.weight, two.weight)) * da +
-        one.reach + two.reach;
+    const double weight = std::max(one.weight, two.weight);
+    // Both constants of D17 grow by less than the mass of b does.
+    result.bound = minimiser_lipschitz(std::max(one.l, two.l), radius, weight) * one.mass * da +
+                   one.reach + two.reach;
+    if (!std::isfinite(result.bound)) return {"the bound is no finite number"};
     watch_bound(result.watch, moved, std::log10(result.bound), 0.0, contexts_.roundings(), true);
     return result;
   }
@@ -76,21 +82,26 @@ class MinimiserBounds {
  private:
   static std::size_t at(std::int64_t n) { return static_cast<std::size_t>(n); }
 
-  std::string why_not(std::int64_t k, const Minimum& one, const Minimum& two, bool simplex) const {
+  std::string_view why_not(std::int64_t k, const Minimum& one, const Minimum& two,
+                           bool simplex) const {
     if (!(one.l > 0) || !(two.l > 0))
       return "no ridge or logit weight proves the objective strongly convex";
     if (!equal(contexts_.b(k), contexts_.b(k + 1)) || !equal(contexts_.w(k), contexts_.w(k + 1)))
       return "b or w changes between the contexts";
     if (!simplex) return "b is not in the simplex, or f is not finite";
-    for (const std::int64_t c : {k, k + 1})
-      if (result_.status[at(contexts_.instance(c))] != Status::converged)
-        return "not both contexts converged";
+    if (!std::isfinite(one.reach + two.reach)) return "the gradient is not finite";
     return "";
   }
   static bool equal(std::span<const T> v, std::span<const T> w) {
     return std::equal(v.begin(), v.end(), w.begin(), w.end());
   }
 
+  // The sum of b, at least 1: a b may leave the simplex by rounding in float32.
+  double mass_of(std::int64_t k) const {
+    double sum = 0;
+    for (const T v : contexts_.b(k)) sum += double(v);
+    return std::max(1.0, sum * (1 + double(contexts_.b(k).size()) * rounding_unit<double>()));
+  }
   // Of w_i^2: least and most.
   std::pair<double, double> square_weights(std::int64_t k) const {
     const std::span<const T> w = contexts_.w(k);

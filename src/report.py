@@ -157,7 +157,7 @@ def looseness(table, out):
         of_bound = [point for point in points if point["bound"] == name_of(bound)]
         draw_lines(ax, of_bound, "radius", "least", colour_of)
         ax.axhline(0, color="#b00", lw=0.8)
-        ax.set(title=f"{name_of(bound)}: {ABOUT[bound]}", xlabel="")
+        ax.set(title=f"{name_of(bound)}: {ABOUT.get(bound, '')}", xlabel="")
     for ax in axes.flat[len(table.bounds):]:
         ax.remove()
     figure.supxlabel("R", fontsize=9)
@@ -228,7 +228,7 @@ def page(table, figures, out, directory):
         body += (f"<h2>{html.escape(title)}</h2>\n{svg[svg.index('<svg'):]}<p>{html.escape(caption)} "
                  f'<a href="{name}.png">PNG</a>, <a href="{name}.csv">numbers</a></p>\n')
     if table.bounds:
-        lines = [[name_of(bound), ABOUT[bound], least_of(table.rows, bound), median(row[f"{bound}_log10_ratio_median"] for row in table.rows),
+        lines = [[name_of(bound), ABOUT.get(bound, ""), least_of(table.rows, bound), median(row[f"{bound}_log10_ratio_median"] for row in table.rows),
                   f"{total(bound + '_violations'):,}"] for bound in table.bounds]
         body += "<h2>Bounds</h2>\n" + html_table(["bound", "of", "least log10 ratio", "median", "updates beyond it"], lines)
     head, most = [*table.varying, "instances", "status_converged", "steps_median", "loss_median", "grad_norm_median"], 500

@@ -74,19 +74,20 @@ void plan_sequence(const Backend& backend, Run<T>& run, PlanSummary& summary) {
 
 template <class T>
 void run_sequence(const Backend& backend, Run<T>& run, PlanSummary& summary) {
-  const std::vector<std::int64_t> contexts = std::exchange(run.fit, {});
+  std::vector<std::int64_t> contexts = std::exchange(run.fit, {});
   try {
     for (const std::int64_t i : contexts) {
-      if (run.cancelled()) return;
+      if (run.cancelled()) break;
       run.fit = {i};
       backend.run(run, summary);
       if (run.is_finished(i)) set_start<T>(run, run.batch.x_of(i));
     }
   } catch (const Error& e) {
-    run.fit = contexts;
+    run.fit = std::move(contexts);
     if (e.kind() == ErrorKind::device_lost) run.mark_lost();
     throw;
   }
+  run.fit = std::move(contexts);
 }
 
 template void validate_sequence(const Batch<float>&);

@@ -14,8 +14,8 @@ void validate_contexts(const Layout& layout);
 template <class T>
 void validate_sequence(const Batch<T>& batch);
 
-// Plans run.shape for one context at a time; the summary is of the one that needs the most. Throws
-// as Backend::plan.
+// Plans run.shape for one context at a time, which it then describes: a count of one; the summary
+// is of the one that needs the most. Throws as Backend::plan.
 template <class T>
 void plan_sequence(const Backend& backend, Run<T>& run, PlanSummary& summary);
 

@@ -2,13 +2,18 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
+#include <string>
+#include <string_view>
+#include <vector>
 
 #include "bound_fold.hpp"
 #include "minimiser_bound.hpp"
 #include "parallel.hpp"
 #include "sequence.hpp"
 #include "shift_probe.hpp"
+#include "softreg/bounds.hpp"
 #include "softreg/error.hpp"
 #include "softreg/model/catalog.hpp"
 #include "validate.hpp"
@@ -20,7 +25,7 @@ constexpr BoundEntry drift_entry{
     "D8S", "f",
     "|f' - f| <= 1/2 (|A'| |x' - x| + |A' - A| |x|), in a matrix problem 1/2 (a1 |A2'| |X' - X| + "
     "(|A1' - A1| |A2'| + a1 |A2' - A2|) |X|), a1 = max(|A1|, |A1'|), and never above sqrt(2 "
-    "softmaxes)",
+    "softmaxes); several blocks add up as squares",
     "derived", Speaks::softmax};
 constexpr BoundEntry drift_z_entry{"D8Sz", "f", "|f' - f| <= 1/2 |z' - z| from context to context",
                                    "derived", Speaks::softmax};
@@ -29,22 +34,22 @@ constexpr BoundEntry total_entry{
     "derived", Speaks::softmax};
 constexpr BoundEntry minimiser_entry{
     "D17S", "x",
-    "|x' - x| <= (1/l) (sqrt(1/2) + (3/4 + 2 max w^2) R^2) |A' - A| + (|grad| + |grad'|) / l, "
-    "Hessians >= l, R = max(|A|, |x*|)",
+    "|x' - x| <= (1/l) (sqrt(1/2) + (3/4 + 2 max w^2) R^2) |A' - A| + (|grad| + |grad'|) / l, with "
+    "what rounding can take from |grad|; Hessians >= l, R = max(|A|, |x*|)",
     "derived", Speaks::softmax_l2};
+
+enum ReportIndex { by_norms, by_z, in_all, of_minimisers };
 
 std::size_t at(std::int64_t n) { return static_cast<std::size_t>(n); }
 
 // One transition.
 struct Step {
-  double drift = quiet_nan<double>(), bound = drift, x_shift = drift;
+  double drift = quiet_nan<double>(), bound = drift, bound_z = drift, x_shift = drift;
+  double change = drift;  // |A' - A| of the first block
   double identity = 0;
   bool measured = false, simplex = false;
   BoundWatch<double> by_norms{}, by_z{};
   MinimiserBound minimiser;
-  double bound_z() const {
-    return by_z.measured > 0 ? std::pow(10, by_z.log10_bound) : quiet_nan<double>();
-  }
 };
 
 // f is the same softmax whatever is made of it.
@@ -68,20 +73,33 @@ class Sequence {
 
   SequenceReport report(double factor) {
     const std::int64_t count = contexts_.count();
-    const std::string left_out = minimisers_.left_out(options_.loss);
-    parallel_for(count, options_.threads, [&](std::int64_t k, int) {
+    const std::string_view left_out = minimisers_.left_out(options_.loss);
+    std::atomic<bool> stopped{false};
+    const auto goes_on = [&](int slot) {
+      if (!stopped && slot == 0 && options_.cancel && options_.cancel()) stopped = true;
+      return !stopped;
+    };
+    parallel_for(count, options_.threads, [&](std::int64_t k, int slot) {
+      if (!goes_on(slot)) return;
       norms_[at(k)] = norms_of(contexts_(k).batch(contexts_.alone()));
       if (left_out.empty()) minima_[at(k)] = minimisers_.minimum(k, norms_[at(k)][0].a2);
     });
     std::vector<ShiftProbe<double>> probes(at(worker_slots(options_.threads)), new_probe());
     parallel_for(count - 1, options_.threads, [&](std::int64_t k, int slot) {
+      if (!goes_on(slot)) return;
       Step& step = steps_[at(k + 1)];
       step = measure(k, k + 1, probes[at(slot)]);
       step.minimiser.why = left_out;
       if (left_out.empty())
-        step.minimiser = minimisers_.judge(k, minima_[at(k)], minima_[at(k + 1)],
-                                           larger_norm(k, k + 1), step.x_shift, step.simplex);
+        step.minimiser =
+            minimisers_.judge(k, minima_[at(k)], minima_[at(k + 1)], larger_norm(k, k + 1),
+                              step.change, step.x_shift, step.simplex);
     });
+    if (stopped) {
+      SequenceReport r;
+      r.interrupted = true;
+      return r;
+    }
     return fold_all(factor, count > 1 ? measure(0, count - 1, probes[0]) : Step{});
   }
 
@@ -111,26 +129,30 @@ class Sequence {
     step.drift = shifts.f_max;
     step.identity = bounds.identity;
     step.simplex = bounds.watch[bound_dlogit].judged > 0;
+    step.bound_z = shifts.z_max / 2;
     step.by_z = shifts.sharp;
     step.x_shift = shifts.x_max;
-    step.bound = norm_bound(from, to, k, next, step.x_shift);
+    const std::vector<Norms> change =
+        norms_of(Context{difference(to.a1, from.a1), difference(to.a2, from.a2), {}}.batch(
+            contexts_.alone()));
+    step.change = change[0].a2;
+    step.bound = norm_bound(change, length(from.x), k, next, step.x_shift);
     step.by_norms = judged(step.drift, step.bound, from, to, norm, contexts_.roundings());
     return step;
   }
 
-  // In |A' - A| and |x' - x|; the squares of the blocks add up.
-  double norm_bound(const Context& from, const Context& to, std::int64_t k, std::int64_t next,
+  // In |A' - A| (change, block by block) and |x' - x|, x of the one before; the squares of the
+  // blocks add up.
+  double norm_bound(const std::vector<Norms>& change, double x, std::int64_t k, std::int64_t next,
                     double dx) const {
-    const Context moved{difference(to.a1, from.a1), difference(to.a2, from.a2), {}};
-    const Batch<double> by = moved.batch(contexts_.alone());
-    const std::vector<Norms> change = norms_of(by), &was = norms_[at(k)], &is = norms_[at(next)];
-    const double x = length(from.x);
+    const std::vector<Norms>&was = norms_[at(k)], &is = norms_[at(next)];
+    const Layout& l = contexts_.alone();
     double squares = 0;
     for (std::size_t part = 0; part < change.size(); ++part) {
-      const int softmaxes = by.matrix ? by.rows1(std::int64_t(part)) : by.segments_of(0);
+      const int softmaxes = l.matrix ? l.rows1(std::int64_t(part)) : l.segments_of(0);
       const double bound =
           softmaxes_shift(std::max(was[part].a1, is[part].a1), is[part].a2, x,
-                          by.matrix ? change[part].a1 : 0, change[part].a2, dx, softmaxes);
+                          l.matrix ? change[part].a1 : 0, change[part].a2, dx, softmaxes);
       squares += bound * bound;
     }
     return std::sqrt(squares);
@@ -154,10 +176,13 @@ class Sequence {
     for (auto* array : {&r.drift, &r.drift_bound, &r.drift_bound_z, &r.x_shift, &r.minimiser_bound})
       array->assign(at(batch_.count), quiet_nan<double>());
     for (const BoundEntry& entry : {drift_entry, drift_z_entry, total_entry, minimiser_entry})
-      r.bounds.push_back(empty_report(entry));
+      r.bounds.push_back(empty_report(entry));  // as ReportIndex
     for (std::int64_t k = 1; k < r.contexts; ++k)
       add(r, steps_[at(k)], contexts_.instance(k), factor);
-    if (r.transitions > 0) add_total(r, all, factor);
+    if (r.transitions > 0)
+      add_total(r, all, factor);
+    else
+      r.summed_bound = quiet_nan<double>();
     return r;
   }
 
@@ -165,36 +190,39 @@ class Sequence {
     const double log10_factor = std::log10(factor);
     r.drift[at(i)] = step.drift;
     r.drift_bound[at(i)] = step.bound;
-    r.drift_bound_z[at(i)] = step.bound_z();
+    r.drift_bound_z[at(i)] = step.bound_z;
     r.x_shift[at(i)] = step.x_shift;
     r.minimiser_bound[at(i)] = step.minimiser.bound;
     r.summed_bound += step.bound;
     r.identity = std::max(r.identity, step.identity);
     const int measured = step.measured ? 1 : 0;
-    fold(r.bounds[0], JudgedBound<double>{step.by_norms, measured}, log10_factor);
-    fold(r.bounds[1], JudgedBound<double>{step.by_z, measured}, log10_factor);
-    const std::string& why = step.minimiser.why;
+    fold(r.bounds[by_norms], JudgedBound<double>{step.by_norms, measured}, log10_factor);
+    fold(r.bounds[by_z], JudgedBound<double>{step.by_z, measured}, log10_factor);
+    const std::string_view why = step.minimiser.why;
     if (why.empty())
-      return fold(r.bounds[3], JudgedBound<double>{step.minimiser.watch, 1}, log10_factor);
+      return fold(r.bounds[of_minimisers], JudgedBound<double>{step.minimiser.watch, 1},
+                  log10_factor);
     auto& reasons = r.without_minimiser_bound;
     const auto known =
         std::find_if(reasons.begin(), reasons.end(),
                      [&](const SequenceReport::LeftOut& reason) { return reason.why == why; });
     if (known == reasons.end())
-      reasons.push_back({why, 1});
+      reasons.push_back({std::string(why), 1});
     else
       ++known->transitions;
   }
 
   void add_total(SequenceReport& r, const Step& all, double factor) const {
     r.total_drift = all.drift;
-    r.total_bound_z = all.bound_z();
+    r.total_bound_z = all.bound_z;
     r.largest_drift = std::sqrt(2 * double(contexts_.alone().first_segment(1)));
     if (!all.measured) return;
-    const double least = std::fmin(std::fmin(r.summed_bound, r.largest_drift), r.total_bound_z);
+    const double least = std::fmin(r.summed_bound, r.largest_drift);
+    if (r.total_bound_z < least)
+      return fold(r.bounds[in_all], JudgedBound<double>{all.by_z, 1}, std::log10(factor));
     const std::int64_t last = r.contexts - 1;
     const int sums = int(std::min<std::int64_t>(r.transitions, 1 << 30));
-    fold(r.bounds[2],
+    fold(r.bounds[in_all],
          JudgedBound<double>{judged(all.drift, least, contexts_(0), contexts_(last),
                                     larger_norm(0, last), contexts_.roundings() + sums),
                              1},
@@ -209,6 +237,12 @@ class Sequence {
   std::vector<Minimum> minima_;
   std::vector<Step> steps_;  // into it
 };
+
+void demand_length(const char* array, std::int64_t has, std::int64_t needs) {
+  if (has != needs)
+    throw Error(ErrorKind::usage,
+                fmt::format("{} of the result has {} numbers but needs {}", array, has, needs));
+}
 
 template <class T, class Problem>
 SequenceReport report_of(const Problem& problem, const Result<T>& result, const Options& options,
@@ -226,6 +260,9 @@ SequenceReport report_of(const Problem& problem, const Result<T>& result, const 
         fmt::format("the result has {} instances of {} parameters but the problem has {} of "
                     "{}",
                     result.count, result.d, problem.count, d));
+  demand_length("status", std::ssize(result.status), problem.count);
+  demand_length("gradient_norm", std::ssize(result.gradient_norm), problem.count);
+  demand_length("x", std::ssize(result.x), problem.count * d);
   return Sequence<T>(described.batch, result, options).report(factor);
 }
 

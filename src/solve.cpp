@@ -296,7 +296,9 @@ struct LiveSolve<T>::State {
   void warn_of_stationary_starts(Result<T>& r) const {
     std::int64_t found = 0, first = 0;
     std::vector<T> x0(size(parameters()));
-    for (std::int64_t i = 0; i < r.count; ++i) {
+    // A later context of a sequence may well start at its minimiser.
+    const std::int64_t looked_at = options.sequence ? std::min<std::int64_t>(r.count, 1) : r.count;
+    for (std::int64_t i = 0; i < looked_at; ++i) {
       if (r.gradient_norm[size(i)] != T(0)) continue;
       copy_start(i, r.x.data(), x0.data());
       if (!std::equal(x0.begin(), x0.end(), r.x.begin() + i * parameters())) continue;

@@ -259,11 +259,12 @@ TEST(SequenceBounds, OfMinimisersHoldForTheMinimisers) {
 TEST(SequenceBounds, OfMinimisersAgainstHandValues) {
   const std::vector<double> a{2, 0, 0, 2, 2, 0, 0, 2.5}, b{0.5, 0.5}, x{0.1, 0, 0.1, 0.2};
   const VectorProblem<double> p{.count = 2, .n = 2, .d = 2, .a = a, .b = b};
-  const double l = 6 - 0.75 * 6.25, grad = 1e-3;  // of the second, whose |A| is 2.5
+  // The Hessian of the first is at least 3, of the second, whose |A| is 2.5, at least l.
+  const double l = 6 - 0.75 * 6.25, grad = 1e-3;
   Result<double> r = ended_at(x, 2);
   r.gradient_norm = {0, grad};
   const SequenceReport report = sequence_report(p, r, {.ridge = 6});
-  EXPECT_NEAR(report.minimiser_bound[1], (std::sqrt(0.5) + 0.75 * 6.25) / l * 0.5 + grad / l, 1e-9);
+  EXPECT_NEAR(report.minimiser_bound[1], (std::sqrt(0.5) + 0.75 * 6.25) / 3 * 0.5 + grad / l, 1e-9);
   // Weights: l = (4 - 3/4) times the least singular value's square.
   const SequenceReport weighted = sequence_report(p, r, {.logit_weight = 2});
   EXPECT_NEAR(weighted.minimiser_bound[1],
@@ -303,8 +304,8 @@ TEST(SequenceBounds, SayWhyThereIsNoneOfTheMinimisers) {
   EXPECT_EQ(why(sequence_report(each, r, {.ridge = 50})),
             "3: b or w changes between the contexts; ");
   Result<double> two = r;
-  two.status[1] = Status::max_steps;
-  EXPECT_EQ(why(sequence_report(shared, two, {.ridge = 50})), "2: not both contexts converged; ");
+  two.gradient_norm[1] = infinity<double>();
+  EXPECT_EQ(why(sequence_report(shared, two, {.ridge = 50})), "2: the gradient is not finite; ");
   const std::vector<double> stray(5, 1);
   shared.b = stray;
   EXPECT_EQ(why(sequence_report(shared, r, {.ridge = 50})),
@@ -335,7 +336,34 @@ TEST(SequenceBounds, PassOverWhatDidNotRun) {
   for (const std::int64_t i : {0, 1, 3, 5}) EXPECT_TRUE(std::isnan(all.drift[at(i)])) << i;
   Result<double> none = r;
   none.status.assign(6, Status::not_run);
-  EXPECT_EQ(sequence_report(p.view(), none, {}).transitions, 0);
+  const SequenceReport empty = sequence_report(p.view(), none, {});
+  EXPECT_EQ(empty.transitions, 0);
+  for (const double v :
+       {empty.total_drift, empty.summed_bound, empty.total_bound_z, empty.largest_drift})
+    EXPECT_TRUE(std::isnan(v));
+}
+
+TEST(SequenceBounds, EndWhenTheCallerSaysSo) {
+  const TestBatch<double> p = make_batch<double>({.count = 6, .n_min = 5, .n_max = 5, .d = 2});
+  for (const int asked : {1, 7, 8}) {  // six contexts, then their transitions
+    int times = 0;
+    const SequenceReport r = sequence_report(
+        p.view(), ended_at(p.x0, 6), {.threads = 1, .cancel = [&] { return ++times == asked; }});
+    EXPECT_TRUE(r.interrupted && r.bounds.empty() && r.drift.empty()) << asked;
+    EXPECT_EQ(times, asked);
+  }
+}
+
+// A drift that rounding hides has bounds all the same: the rows of A move by the same amount, so
+// that z does and f does not.
+TEST(SequenceBounds, AreThereWhereNothingDrifts) {
+  const std::vector<double> a{1, 2, 4, 5}, b{0.5, 0.5}, x{1, 1};
+  const VectorProblem<double> p{.count = 2, .n = 2, .d = 1, .a = a, .b = b};
+  const SequenceReport r = sequence_report(p, ended_at(x, 2), {});
+  EXPECT_LT(r.drift[1], 1e-15);
+  EXPECT_NEAR(r.drift_bound_z[1], std::sqrt(18.0) / 2, 1e-15);
+  EXPECT_EQ(r.total_bound_z, r.drift_bound_z[1]);
+  EXPECT_TRUE(std::isnan(r.bounds[0].measured));
 }
 
 TEST(SequenceBounds, RefuseWhatTheyDoNotSpeakOf) {
@@ -355,6 +383,19 @@ TEST(SequenceBounds, RefuseWhatTheyDoNotSpeakOf) {
       "the bounds speak of a softmax, which the loss 'least_squares' does not have");
   EXPECT_EQ(sentence(ErrorKind::usage, [&] { sequence_report(p.view(), ended_at(p.x0, 2), {}); }),
             "the result has 2 instances of 3 parameters but the problem has 3 of 2");
+  Result<double> short_one = ended_at(p.x0, 3);
+  short_one.x.pop_back();
+  EXPECT_EQ(sentence(ErrorKind::usage, [&] { sequence_report(p.view(), short_one, {}); }),
+            "x of the result has 5 numbers but needs 6");
+  short_one = ended_at(p.x0, 3);
+  short_one.gradient_norm.clear();
+  EXPECT_EQ(sentence(ErrorKind::usage, [&] { sequence_report(p.view(), short_one, {}); }),
+            "gradient_norm of the result has 0 numbers but needs 3");
+  const std::vector<std::int64_t> nothing{0};
+  const VectorProblem<double> none{.d = 2, .offsets = nothing};
+  Result<double> of_none;
+  of_none.d = 2;
+  EXPECT_EQ(sequence_report(none, of_none, {}).transitions, 0);
   const TestBatch<double> ragged = make_batch<double>({.count = 3, .n_min = 4, .n_max = 9, .d = 2});
   EXPECT_NE(sentence(ErrorKind::invalid_input,
                      [&] { sequence_report(ragged.view(), ended_at(ragged.x0, 3), {}); })

@@ -65,6 +65,9 @@ inline double q_lipschitz(double norm_a) { return std::sqrt(5.0) / 2 * norm_a; }
 // D11: the Hessian in z of 1/2 |f - b|^2 lies between -3/4 and 5/8. With V = Var_f(v), phi = max f:
 // v^T B v <= V (1 + phi - phi^2) and >= -V (1 + |f|^2), V <= min(1/2, 2 phi (1 - phi)).
 inline constexpr double curvature_most = 5.0 / 8, curvature_least = -3.0 / 4;
+// The latter where b >= 0 has a sum of `mass` >= 1: of v^T B v the part of b is at least -mass V,
+// and the rest at least -|f|^2 V, V <= 1/2 and V <= 2 phi (1 - phi).
+inline double curvature_least_of(double mass) { return curvature_least - (mass - 1) / 2; }
 // D12: |grad L(x) - grad L(y)| <= 3/4 |A|^2 |x - y|, by D11.
 inline double gradient_lipschitz(double norm_a) { return 0.75 * norm_a * norm_a; }
 // D13: |Hess L(x) - Hess L(y)| <= 3.975 |A|^3 |x - y|: |D^3| <= 3 |f'| |f''| + |c| |f'''|_1.
@@ -81,17 +84,20 @@ inline double square_weight_for(double l, double least_singular) {
   return -curvature_least + l / (least_singular * least_singular);
 }
 // What the Hessian then is at least, with ridge/2 |x|^2 added as well: every w_i^2 is at least
-// least_square_weight. No more than ridge - 3/4 |A|^2 without weights; may be negative.
+// least_square_weight. No more than ridge - 3/4 |A|^2 without weights; may be negative. mass: the
+// sum of b, at least 1.
 inline double strong_convexity(double ridge, double least_square_weight, double norm_a,
-                               double least_singular) {
-  const double in_z = curvature_least + least_square_weight;
+                               double least_singular, double mass = 1) {
+  const double in_z = curvature_least_of(mass) + least_square_weight;
   const double data = in_z < 0 ? norm_a : least_singular;
   return ridge + in_z * data * data;
 }
-// How far the minimiser of the regularised problem moves when A does, its Hessian being at least l:
-// |x*' - x*| <= this |A' - A|, largest_square_weight = max w_i^2.
+// D17S, derived: how far the minimiser of the regularised problem moves when A does, the Hessian of
+// one of both being at least l: |x*' - x*| <= this |A' - A|, R >= |A|, |A'|, |x*|, |x*'|,
+// largest_square_weight = max w_i^2. l |x*' - x*| <= |grad F'(x*)|, which D17 bounds for the loss,
+// and |A'^T W^2 A' - A^T W^2 A| <= 2 max w^2 R |A' - A| for the weights.
 inline double minimiser_lipschitz(double l, double r, double largest_square_weight) {
-  return (std::sqrt(0.5) + (0.75 + 2 * largest_square_weight) * r * r) / l;
+  return (gradient_lipschitz_in_a(r, r) + 2 * largest_square_weight * r * r) / l;
 }
 
 // The rescaled problem, e = u - a b. D18: |e(x) - e(y)| <= exp(R^2) (1 + sqrt(n) |b|) R |x - y|.

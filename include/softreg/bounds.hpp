@@ -92,20 +92,22 @@ ContextReport context_report(const Result<T>& result);
 // - f' leaves at the old x the residual that b leaves at the new one, whatever has changed; so |b~
 // - b| = |f' - f| is the drift of the target. Everything is measured in float64.
 struct SequenceReport {
+  bool interrupted = false;      // options.cancel said so: the rest is empty
   std::int64_t contexts = 0;     // that ran
   std::int64_t transitions = 0;  // between them, one less
   // (count), NaN where i has no transition: the first context, and one that did not run.
   std::vector<double> drift;            // |f' - f|
   std::vector<double> drift_bound;      // of D8S
-  std::vector<double> drift_bound_z;    // of D8Sz; NaN where the drift is no more than rounding
+  std::vector<double> drift_bound_z;    // of D8Sz
   std::vector<double> x_shift;          // |x' - x|
   std::vector<double> minimiser_bound;  // of D17S; NaN where its hypotheses do not hold
-  // From the first context that ran to the last.
-  double total_drift = 0;    // |f_T - f_0|
-  double summed_bound = 0;   // of all D8S
-  double total_bound_z = 0;  // 1/2 |z_T - z_0|; NaN where the drift is no more than rounding
-  double largest_drift = 0;  // sqrt(2), of several softmaxes together
-  double identity = 0;       // the most of |(f' - b) - (f - b~)|: rounding
+  // From the first context that ran to the last; NaN without a transition, and where f is not
+  // finite.
+  double total_drift = std::nan("");    // |f_T - f_0|
+  double summed_bound = 0;              // of all D8S
+  double total_bound_z = std::nan("");  // 1/2 |z_T - z_0|
+  double largest_drift = std::nan("");  // sqrt(2 softmaxes)
+  double identity = 0;                  // the most of |(f' - b) - (f - b~)|: rounding
   // D8S, D8Sz, the total D8ST and D17S, whose measured is |x' - x|; `updates` are transitions.
   std::vector<BoundReport> bounds;
   struct LeftOut {
@@ -117,12 +119,13 @@ struct SequenceReport {
 
 // result: of solving the problem with these options; its x and status count, and for the minimisers
 // its gradient_norm. The minimiser x* of one context is within |grad| / l of x where the Hessian is
-// at least l > 0 everywhere (strong_convexity) and descent converged; D17S adds that of both ends,
-// with what rounding can take from |grad|, to minimiser_lipschitz |A' - A|. It is stated for
+// at least l > 0 everywhere (strong_convexity), wherever descent ended; D17S adds that of both
+// ends, with what rounding can take from |grad|, to minimiser_lipschitz |A' - A|. It is stated for
 // softmax_l2, one softmax with b in the simplex, the same b and w before and after, and no ball;
 // without_minimiser_bound says why it was left out. x0 of the problem is not looked at. factor: of
-// what `bounds` judges. Throws Error: usage (a loss without a softmax, a result of another shape),
-// invalid_input (contexts of different shapes, with both numbers).
+// what `bounds` judges, not of the arrays. options.cancel is asked between contexts. Throws Error:
+// usage (a loss without a softmax, a result of another shape, with both numbers), invalid_input
+// (contexts of different shapes, with both numbers).
 template <class T>
 SequenceReport sequence_report(const VectorProblem<T>& problem, const Result<T>& result,
                                const Options& options, double factor = 1);

@@ -127,15 +127,18 @@ Json sequence_json(const SequenceReport& report) {
 }
 
 std::string sequence_table(const SequenceReport& report) {
+  if (report.transitions == 0)
+    return fmt::format("Along the sequence: no transition, {} contexts ran\n",
+                       count_text(report.contexts));
   std::string text = fmt::format("Along the sequence, {} transitions from context to context:\n",
                                  count_text(report.transitions));
-  if (report.transitions == 0) return text;
   text += bounds_table(report.bounds);
   text += fmt::format(
-      "  the target drifts by |f_T - f_0| = {:.4g} in all (residuals of f agree within {:.1g})\n"
-      "  at most: the sum of D8S {:.4g}, 1/2 |z_T - z_0| {}, ever {:.4g}\n",
-      report.total_drift, report.identity, report.summed_bound,
-      number_text(report.total_bound_z, "{:.4g}"), report.largest_drift);
+      "  the target drifts by |f_T - f_0| = {} in all (residuals of f agree within {:.1g})\n"
+      "  at most: the sum of D8S {}, 1/2 |z_T - z_0| {}, ever {:.4g}\n",
+      number_text(report.total_drift, "{:.4g}"), report.identity,
+      number_text(report.summed_bound, "{:.4g}"), number_text(report.total_bound_z, "{:.4g}"),
+      report.largest_drift);
   for (const auto& [why, transitions] : report.without_minimiser_bound)
     text +=
         fmt::format("  D17S is left out for {} transitions: {}\n", count_text(transitions), why);

@@ -128,13 +128,23 @@ class SolveRun {
   std::optional<SequenceReport> along_sequence(const Result<T>& result,
                                                std::vector<std::string>& warnings) const {
     if (!job_.options.sequence || !has_softmax()) return std::nullopt;
-    if (result.interrupted) {
+    SequenceReport report;
+    report.interrupted = result.interrupted;
+    Options options = job_.options;
+    options.cancel = [this] { return session_.interruption.requested(); };
+    if (!report.interrupted)
+      report = problem_.visit([&](const auto& problem) {
+        return sequence_report(problem, result, options, job_.bound_factor);
+      });
+    if (report.interrupted) {
       warnings.push_back("the sequence was interrupted: its drift is not reported");
       return std::nullopt;
     }
-    return problem_.visit([&](const auto& problem) {
-      return sequence_report(problem, result, job_.options, job_.bound_factor);
-    });
+    if (report.transitions > 0 && std::isnan(report.bounds.front().measured))
+      warnings.push_back(
+          "no transition moved f by more than rounding can: no bound on the drift was put to the "
+          "test");
+    return report;
   }
 
   bool has_softmax() const {
@@ -152,10 +162,11 @@ class SolveRun {
     }
     const std::int64_t judged = reports.front().updates;
     if (judged > 0 && std::isnan(reports.front().measured))
-      warnings.push_back(fmt::format(
-          "no update moved f by more than rounding in {} can: no bound was put to the test{}",
-          sizeof(T) == 4 ? "float32" : "float64",
-          sizeof(T) == 4 ? "; --dtype f64 resolves smaller shifts" : ""));
+      warnings.push_back(
+          fmt::format("no update moved f by more than rounding in {} can: no bound on updates was "
+                      "put to the test{}",
+                      sizeof(T) == 4 ? "float32" : "float64",
+                      sizeof(T) == 4 ? "; --dtype f64 resolves smaller shifts" : ""));
     if (judged == tried) return;
     warnings.push_back(
         fmt::format("{} of {} updates were judged: the shifts of the others are not finite numbers",

@@ -7,8 +7,8 @@
 //
 //   Placement  load, tiles(f(tile, sums)), attended, set_shifts, row_count, lanes; of
 //              coordinates (coordinates.hpp has them all): parameters, serial, update, visit,
-//              visit_gradient, add_to_gradient, keep, once, stops, extent. sums: of the tiles
-//              before, where they are passed in order, else zero
+//              visit_gradient, add_to_gradient, keep, once, stops, extent; each where it Watches.
+//              sums: of the tiles before, where they are passed in order, else zero
 //   tile       each_segment, sum_rows, max_rows, rows, store, weighted, weights, shift, set_shift,
 //              once
 #pragma once

@@ -11,7 +11,7 @@ namespace softreg {
 // The values are part of the contract (README, status codes).
 enum class Status : std::int32_t {
   converged = 0,
-  stalled = 1,  // an update left x and the optimizer's memory bitwise unchanged
+  stalled = 1,  // an update left x and the point bitwise unchanged
   max_steps = 10,
   diverged = 12,       // x not finite
   bad_input = 20,      // a non-finite number in the data
