@@ -131,8 +131,10 @@ TEST(MatrixKernels, GiveTheBitsOfTheMemoryPlacement) {
       const TestMatrixBatch<float> q = make_matrix_batch<float>(r);
       std::vector<Placement> placements = {Placement::tiles};
       if (r.most_blocks == 1) placements.push_back(Placement::resident);
-      expect_bits<double>(p.view(), placements, loss, optimizer, seed, compared);
-      expect_bits<float>(q.view(), placements, loss, optimizer, seed, compared);
+      if (!sanitized || seed == 1)
+        expect_bits<double>(p.view(), placements, loss, optimizer, seed, compared);
+      if (!sanitized || seed == 2)
+        expect_bits<float>(q.view(), placements, loss, optimizer, seed, compared);
       const WrittenOut<float> softmaxes(q);
       expect_bits<float>(softmaxes.view(), {Placement::stream}, loss, optimizer, seed, compared);
     }
