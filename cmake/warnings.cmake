@@ -19,7 +19,7 @@ set(softreg_cxx_flags -Wall -Wextra -Wshadow -Wconversion -Werror
 
 if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
   list(APPEND softreg_cxx_flags -Wreserved-identifier -Wzero-as-null-pointer-constant
-    -Winconsistent-missing-override)
+    -Wsuggest-override)
 endif()
 
 # g++ 12 sees overlaps in std::string::insert and replace that are not there (GCC bug 105651).

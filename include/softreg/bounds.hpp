@@ -90,7 +90,8 @@ ContextReport context_report(const Result<T>& result);
 // Of a sequence (Options::sequence), transition by transition: from the last context before
 // instance i that ran to i, both at the x where their descent ended. The shifted target b~ = b + f
 // - f' leaves at the old x the residual that b leaves at the new one, whatever has changed; so |b~
-// - b| = |f' - f| is the drift of the target. Everything is measured in float64.
+// - b| = |f' - f| is the drift of the target. All is measured in float64 but the gradient norms,
+// which are the result's.
 struct SequenceReport {
   bool interrupted = false;      // options.cancel said so: the rest is empty
   std::int64_t contexts = 0;     // that ran

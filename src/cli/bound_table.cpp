@@ -128,7 +128,7 @@ Json sequence_json(const SequenceReport& report) {
 
 std::string sequence_table(const SequenceReport& report) {
   if (report.transitions == 0)
-    return fmt::format("Along the sequence: no transition, {} contexts ran\n",
+    return fmt::format("Along the sequence: no transition, as {} of the contexts ran\n",
                        count_text(report.contexts));
   std::string text = fmt::format("Along the sequence, {} transitions from context to context:\n",
                                  count_text(report.transitions));

@@ -28,9 +28,10 @@ Arrays of REPORT.npz: those of `softreg solve`, and shift_f_max, shift_f_sum, sh
   bound_log10_ratio (count, bounds; NaN where nothing was judged) of the bounds that were judged for
   any instance, target_shift_max, data_shift_max, error_change_max (count; of a loss with a softmax)
 With --sequence also from the last context before that ran to each (count, float64; NaN for the
-  first, for one that did not run and where there is no bound): sequence_drift = |f' - f|, which is how far the target drifts, its bounds in |A' - A| and
-  |x' - x| (sequence_drift_bound, D8S) and in z (sequence_drift_bound_z, D8Sz), sequence_x_shift =
-  |x' - x| and its bound by the minimisers (sequence_minimiser_bound, D17S); D8ST is of the whole
+  first, for one that did not run and where there is no bound): sequence_drift = |f' - f|, which is
+  how far the target drifts, its bounds in |A' - A| and |x' - x| (sequence_drift_bound, D8S) and in
+  z (sequence_drift_bound_z, D8Sz), sequence_x_shift = |x' - x| and its bound by the minimisers
+  (sequence_minimiser_bound, D17S); D8ST is of the whole
 
 Example:
   softreg gen problem.npz --n 64 --d 16 --count 1000 --radius 2

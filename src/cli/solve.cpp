@@ -24,8 +24,9 @@ Arrays of RESULT.npz:
   --trace bounds: those and bound_id, bound_log10_ratio, ... as `softreg check` writes
 
 --sequence: the instances, all of one shape, are consecutive contexts, solved one after another, each
-  from the x at which the one before ended. x0 (d) or X0 (d1,d2), or the first x of --x0-from, is the start of the
-  first; one that cannot run is passed over. Threads share what is inside an instance only.
+  from the x at which the one before ended. x0 (d) or X0 (d1,d2), or the first x of --x0-from, is the
+  start of the first; one that cannot run is passed over. Threads share what is inside an instance
+  only.
 
 Example:
   softreg gen problem.npz --n 64 --d 16 --count 1000
