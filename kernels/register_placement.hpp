@@ -13,6 +13,7 @@ namespace softreg {
 template <int Lanes, int Rows, int D, bool LooksAhead, class T>
 struct RegisterPlacement {
   static constexpr int lanes = Lanes;
+  static constexpr bool records = true;
   SimtGroup<Lanes> g;
   const Batch<T>& batch;  // in constant memory: what is rarely used costs no register
   std::int64_t instance;
@@ -58,6 +59,9 @@ struct RegisterPlacement {
   SR_DEVICE int row_count() const { return n; }
   SR_DEVICE Extent extent(const Layout&, std::int64_t) const { return {n, 1, D, 0, n}; }
   SR_DEVICE int parameters() const { return batch.parameters(); }
+  SR_DEVICE static T step_size(const Batch<T>& batch, std::int64_t instance) {
+    return batch.step_size[instance];
+  }
   SR_DEVICE bool weighted() const { return batch.weighted(); }
   SR_DEVICE LogitWeights<T> weights(const Segment&) const {
     return {batch.weights_of(instance), batch.weight};

@@ -38,11 +38,16 @@ const CpuIsa& chosen_isa() {
 
 template <class T>
 CpuPlan plan(const Run<T>& run, PlanSummary& summary) {
-  const CpuPlan p = plan_cpu(run.shape, worker_slots(run.threads), run.memory_limit);
+  // A pack counts steps in T.
+  const bool countable = run.batch.stop.max_steps < (sizeof(T) == 4 ? 1 << 24 : 1 << 30);
+  const CpuPlan p = plan_cpu(run.shape, worker_slots(run.threads), run.memory_limit,
+                             countable ? chosen_isa().register_bytes : 0);
   summary.road = "cpu";
   summary.isa = chosen_isa().name;
-  summary.lanes = p.lanes ? cpu_lanes : tile_lanes;
-  summary.size_class = p.lanes ? "lanes" + std::to_string(cpu_lanes) : "";
+  summary.lanes = p.pack_lanes > 0 ? p.pack_lanes : p.lanes ? cpu_lanes : tile_lanes;
+  summary.size_class = p.pack_lanes > 0 ? "packs" + std::to_string(p.pack_lanes)
+                       : p.lanes        ? "lanes" + std::to_string(cpu_lanes)
+                                        : "";
   if (p.tiles) {
     if (p.lanes) summary.size_class += ",";
     summary.size_class += "tiles" + std::to_string(tile_lanes) + (p.reduced ? "_reduced" : "");
@@ -71,9 +76,30 @@ void clear_traces(const Batch<T>& batch, std::int64_t i) {
   clear(batch.shift_x, batch.stop.max_steps);
 }
 
+// Instances side by side. A thread takes as many at a time as keep its registers filled, since the
+// last of a queue leave places empty.
+template <class T>
+void run_packs(Run<T>& run, const CpuPlan& p) {
+  const std::int64_t places = chosen_isa().register_bytes / int(sizeof(T)) / p.pack_lanes,
+                     instances = std::int64_t(run.fit.size()),
+                     share = instances / (8 * p.threads) / places * places,
+                     queue = std::clamp(share, places, 16 * places);
+  std::vector<AlignedVector<T>> workspaces(static_cast<std::size_t>(p.threads));
+  parallel_for((instances + queue - 1) / queue, p.threads, [&](std::int64_t k, int slot) {
+    if (run.cancelled()) return;
+    AlignedVector<T>& workspace = workspaces[static_cast<std::size_t>(slot)];
+    if (workspace.empty()) workspace.resize(static_cast<std::size_t>(p.workspace_values));
+    const PackQueue these{
+        run.fit.data() + k * queue, std::min(queue, instances - k * queue), p.pack_lanes,
+        [](void* of, std::int64_t i) { static_cast<Run<T>*>(of)->publish(i); }, &run};
+    chosen_isa().packs(int(sizeof(T)), run.loss, &run.batch, &these, workspace.data());
+  });
+}
+
 template <class T>
 void run_all(Run<T>& run, PlanSummary& summary) {
   const CpuPlan p = plan(run, summary);
+  if (p.pack_lanes > 0) return run_packs(run, p);
   struct Slot {
     AlignedVector<T> workspace;
     Reduction<T> reduction;

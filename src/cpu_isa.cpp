@@ -15,10 +15,10 @@ std::span<const CpuIsa> cpu_isas() {
         __builtin_cpu_supports("avx512vl");
     return std::to_array<CpuIsa>({
 #if defined(SOFTREG_HAS_x86_64_v4)
-      {"x86-64-v4", softreg_cpu_solve_x86_64_v4, v4},
+      {"x86-64-v4", softreg_cpu_solve_x86_64_v4, softreg_cpu_packs_x86_64_v4, 64, v4},
 #endif
-          {"x86-64-v3", softreg_cpu_solve_x86_64_v3, v3},
-          {"x86-64", softreg_cpu_solve_x86_64, true},
+          {"x86-64-v3", softreg_cpu_solve_x86_64_v3, softreg_cpu_packs_x86_64_v3, 32, v3},
+          {"x86-64", softreg_cpu_solve_x86_64, nullptr, 0, true},
     });
   }();
   return all;

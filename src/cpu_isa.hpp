@@ -9,7 +9,9 @@ namespace softreg {
 struct CpuIsa {
   const char* name;
   CpuSolve* solve;
-  bool usable;  // on this processor
+  CpuPacks* packs;     // null: none
+  int register_bytes;  // of packs
+  bool usable;         // on this processor
 };
 
 // The best first; the last is usable on every x86-64 processor.

@@ -6,17 +6,38 @@
 #define SR_JOIN_(a, b) a##b
 #define SR_JOIN(a, b) SR_JOIN_(a, b)
 
+namespace {
+
+// f.operator()<LossT>(numbers): of the type that has value_bytes.
+template <class F>
+void visit(int value_bytes, int loss, void* workspace, F f) {
+  softreg::visit_alternative<softreg::AnyLoss>(loss, [&]<class LossT>() {
+    if (value_bytes == 4)
+      f.template operator()<LossT>(static_cast<float*>(workspace));
+    else
+      f.template operator()<LossT>(static_cast<double*>(workspace));
+  });
+}
+
+}  // namespace
+
 extern "C" void SR_JOIN(softreg_cpu_solve_, SOFTREG_ISA)(int value_bytes, int loss,
                                                          const void* batch, std::int64_t i,
                                                          void* workspace, const void* team) {
-  const auto run = [&]<class T>(T* numbers) {
-    softreg::visit_alternative<softreg::AnyLoss>(loss, [&]<class LossT>() {
-      softreg::LaneSolver<LossT>::solve(*static_cast<const softreg::Batch<T>*>(batch), i, numbers,
-                                        *static_cast<const softreg::Team*>(team));
-    });
-  };
-  if (value_bytes == 4)
-    run(static_cast<float*>(workspace));
-  else
-    run(static_cast<double*>(workspace));
+  visit(value_bytes, loss, workspace, [&]<class LossT, class T>(T* numbers) {
+    softreg::LaneSolver<LossT>::solve(*static_cast<const softreg::Batch<T>*>(batch), i, numbers,
+                                      *static_cast<const softreg::Team*>(team));
+  });
 }
+
+#if defined(__FMA__)
+extern "C" void SR_JOIN(softreg_cpu_packs_, SOFTREG_ISA)(int value_bytes, int loss,
+                                                         const void* batch, const void* queue,
+                                                         void* workspace) {
+  visit(value_bytes, loss, workspace, [&]<class LossT, class T>(T* numbers) {
+    softreg::LaneSolver<LossT>::solve_side_by_side(*static_cast<const softreg::Batch<T>*>(batch),
+                                                   *static_cast<const softreg::PackQueue*>(queue),
+                                                   numbers);
+  });
+}
+#endif

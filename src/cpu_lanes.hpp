@@ -15,6 +15,26 @@ constexpr std::int64_t on_lanes(std::int64_t rows) {
   return (rows + cpu_lanes - 1) / cpu_lanes * cpu_lanes;
 }
 
+// How many lanes of a register each instance gets where several lie side by side: as few as the
+// first-level cache allows, which then holds all of them; 0: each instance alone on the 32 lanes.
+constexpr int pack_lanes(std::int64_t rows, std::int64_t parameters, int value_bytes,
+                         int register_bytes) {
+  constexpr std::int64_t cache = 32 * 1024;
+  for (const int lanes : {1, 4, 8})
+    if (lanes * value_bytes < register_bytes &&
+        rows * parameters * (register_bytes / lanes) <= cache)
+      return lanes;
+  return 0;
+}
+// Numbers of a pack's arrays (src/pack_placement.hpp).
+constexpr std::int64_t pack_values(std::int64_t rows, std::int64_t parameters, int lanes,
+                                   int value_bytes, int register_bytes) {
+  constexpr int block = 8;
+  const std::int64_t registers = (rows + lanes - 1) / lanes,
+                     whole = (registers + block - 1) / block * block;
+  return (whole * (parameters + 4) + 3 * parameters) * (register_bytes / value_bytes);
+}
+
 // What one softmax takes on the lanes: padded copies of A, b and w, then a solve in memory.
 template <class T>
 struct LanesWorkspace {
@@ -28,13 +48,28 @@ struct LanesWorkspace {
   }
 };
 
-// Instance i of one loss, in a workspace of as many numbers as plan_cpu counts. Compiled loss by
-// loss (cmake/losses.cmake), and each once per instruction set.
+// Instances of one shape, to be solved side by side; publish(context, i) is told of each that has
+// ended.
+struct PackQueue {
+  const std::int64_t* instances;
+  std::int64_t count;
+  int lanes;  // of a register, that each instance gets
+  void (*publish)(void* context, std::int64_t i);
+  void* context;
+};
+
+// Instance i of one loss, or a queue of them, in a workspace of as many numbers as plan_cpu counts.
+// Compiled loss by loss (cmake/losses.cmake), and each once per instruction set.
 template <class LossT>
 struct LaneSolver {
   static void solve(const Batch<float>& batch, std::int64_t i, float* workspace, const Team& team);
   static void solve(const Batch<double>& batch, std::int64_t i, double* workspace,
                     const Team& team);
+  // Only where the instruction set has fused multiply-add (src/pack.hpp).
+  static void solve_side_by_side(const Batch<float>& batch, const PackQueue& queue,
+                                 float* workspace);
+  static void solve_side_by_side(const Batch<double>& batch, const PackQueue& queue,
+                                 double* workspace);
 };
 
 extern "C" {
@@ -43,6 +78,11 @@ extern "C" {
 using CpuSolve = void(int value_bytes, int loss, const void* batch, std::int64_t i, void* workspace,
                       const void* team);
 CpuSolve softreg_cpu_solve_x86_64, softreg_cpu_solve_x86_64_v3, softreg_cpu_solve_x86_64_v4;
+
+// The instances of the PackQueue at queue.
+using CpuPacks = void(int value_bytes, int loss, const void* batch, const void* queue,
+                      void* workspace);
+CpuPacks softreg_cpu_packs_x86_64_v3, softreg_cpu_packs_x86_64_v4;
 }
 
 }  // namespace softreg

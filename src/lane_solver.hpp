@@ -4,10 +4,22 @@
 #include "cpu_lanes.hpp"
 #include "softreg/model/batch.hpp"
 #include "tile_placement.hpp"
+#if defined(__FMA__)
+#include "pack_solver.hpp"
+#include "panel.hpp"
+#endif
 
 namespace softreg {
 
 using Lanes = LaneGroup<cpu_lanes, true>;
+// The operator of one softmax on the lanes. Without fused multiply-add there is nothing to gain.
+#if defined(__FMA__)
+template <class T>
+using LaneOperator = Panel<T>;
+#else
+template <class T>
+using LaneOperator = Dense<ColumnMatrix<const T>, T>;
+#endif
 
 // An array of the instance, filled up with zeros; A column by column.
 template <class T>
@@ -38,7 +50,7 @@ void solve_tiles(const Batch<T>& batch, std::int64_t i, T* workspace, const Team
 
 template <class LossT, class T>
 void solve_lanes(const Batch<T>& batch, std::int64_t i, T* workspace) {
-  using Op = Dense<ColumnMatrix<const T>, T>;
+  using Op = LaneOperator<T>;
   using Placement = MemoryPlacement<Lanes, Op, T>;
   const int n = batch.rows_of(i), padded = Placement::padded_rows(n);
   Extent e = extent_of(batch, i);
@@ -80,5 +92,27 @@ void LaneSolver<LossT>::solve(const Batch<double>& batch, std::int64_t i, double
                               const Team& team) {
   solve_on_lanes_or_tiles<LossT>(batch, i, workspace, team);
 }
+
+#if defined(__FMA__)
+template <class LossT, class T>
+void solve_packs_on(const Batch<T>& batch, const PackQueue& queue, T* workspace) {
+  if (queue.lanes == 1)
+    solve_packs<LossT, 1>(batch, queue, workspace);
+  else if (queue.lanes == 4)
+    solve_packs<LossT, 4>(batch, queue, workspace);
+  else if constexpr (pack_width<T> > 8)
+    solve_packs<LossT, 8>(batch, queue, workspace);
+}
+template <class LossT>
+void LaneSolver<LossT>::solve_side_by_side(const Batch<float>& batch, const PackQueue& queue,
+                                           float* workspace) {
+  solve_packs_on<LossT>(batch, queue, workspace);
+}
+template <class LossT>
+void LaneSolver<LossT>::solve_side_by_side(const Batch<double>& batch, const PackQueue& queue,
+                                           double* workspace) {
+  solve_packs_on<LossT>(batch, queue, workspace);
+}
+#endif
 
 }  // namespace softreg

@@ -78,13 +78,16 @@ struct CpuPlan {
   std::int64_t workspace_values = 0;  // of one workspace: per thread, or of the team
   bool lanes = false, tiles = false;  // what instances are solved on
   bool reduced = false;               // some of them in fewer parameters
+  int pack_lanes = 0;                 // of each of several instances side by side; 0: one at a time
   std::int64_t bytes = 0;             // of all workspaces
   double padding = 0;
 };
 
-// The CPU backend. memory_limit 0: none. Throws Error out_of_memory, with both numbers, if one
-// workspace does not fit.
-CpuPlan plan_cpu(const BatchShape& shape, int threads, std::int64_t memory_limit);
+// The CPU backend. memory_limit 0: none. register_bytes: of registers that may hold several
+// instances; 0: none may. Throws Error out_of_memory, with both numbers, if one workspace does not
+// fit.
+CpuPlan plan_cpu(const BatchShape& shape, int threads, std::int64_t memory_limit,
+                 int register_bytes = 0);
 
 // The reference: one lane, one thread, no padding.
 CpuPlan plan_reference(const BatchShape& shape, std::int64_t memory_limit);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <optional>
 
 #include "cpu_lanes.hpp"
 #include "plan_parts.hpp"
@@ -64,9 +65,37 @@ CpuNeed cpu_need(const BatchShape& s, std::int64_t i, std::int64_t slots, bool m
               "raise --memory-limit");
 }
 
+// Instances of one softmax each, all of one shape, of which nothing but losses is traced: their
+// bits are the same on all lanes, so whether they lie side by side may depend on how many there
+// are.
+std::optional<CpuPlan> plan_packs(const BatchShape& s, int threads, std::int64_t memory_limit,
+                                  int register_bytes) {
+  const Layout& l = s.layout;
+  if (register_bytes == 0 || l.matrix || l.blocks || l.begin2 || s.describes ||
+      s.watched != Watched::nothing)
+    return std::nullopt;
+  const int lanes = pack_lanes(l.m, l.d2, s.value_bytes, register_bytes);
+  if (lanes == 0) return std::nullopt;
+  const std::int64_t places = register_bytes / s.value_bytes / lanes;
+  if (l.count < places) return std::nullopt;
+  CpuPlan plan;
+  plan.lanes = true;
+  plan.pack_lanes = lanes;
+  plan.workspace_values = pack_values(l.m, l.d2, lanes, s.value_bytes, register_bytes);
+  const std::int64_t bytes = aligned(plan.workspace_values * s.value_bytes);
+  plan.threads = int(std::min<std::int64_t>(threads, l.count / places));
+  if (memory_limit > 0)
+    plan.threads = int(std::min<std::int64_t>(plan.threads, memory_limit / bytes));
+  if (plan.threads == 0) return std::nullopt;
+  plan.bytes = bytes * plan.threads;
+  plan.padding = 1 - double(l.m) / double((l.m + lanes - 1) / lanes * lanes);
+  return plan;
+}
+
 }  // namespace
 
-CpuPlan plan_cpu(const BatchShape& s, int threads, std::int64_t memory_limit) {
+CpuPlan plan_cpu(const BatchShape& s, int threads, std::int64_t memory_limit, int register_bytes) {
+  if (const auto packs = plan_packs(s, threads, memory_limit, register_bytes)) return *packs;
   CpuPlan plan;
   const Layout& l = s.layout;
   std::int64_t largest = 0;

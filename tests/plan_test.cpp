@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <numeric>
 
+#include "cpu_lanes.hpp"
 #include "softreg/error.hpp"
 #include "solve_kernel.hpp"
 
@@ -496,6 +497,50 @@ TEST(CpuPlan, TakesAsManyThreadsAsAskedForAndMemoryAllows) {
                 testing::HasSubstr("needs a workspace of 2304 bytes but the memory limit is 2303"));
     EXPECT_NE(e.hint(), "");
   }
+}
+
+TEST(CpuPlan, PutsSmallInstancesSideBySide) {
+  // As few lanes each as let all of them fit the first-level cache.
+  EXPECT_EQ(pack_lanes(16, 4, 4, 64), 1);
+  EXPECT_EQ(pack_lanes(64, 8, 4, 64), 1);
+  EXPECT_EQ(pack_lanes(64, 16, 4, 64), 4);
+  EXPECT_EQ(pack_lanes(128, 32, 4, 64), 8);
+  EXPECT_EQ(pack_lanes(256, 64, 4, 64), 0);
+  EXPECT_EQ(pack_lanes(64, 16, 8, 64), 4);
+  EXPECT_EQ(pack_lanes(128, 32, 8, 64), 0);  // eight lanes are the whole register
+  EXPECT_EQ(pack_lanes(64, 16, 8, 32), 0);
+
+  BatchShape s;
+  s.layout.count = 100;
+  s.layout.m = 33;
+  s.layout.d2 = 4;
+  const CpuPlan plan = plan_cpu(s, 4, 0, 64);
+  EXPECT_EQ(plan.pack_lanes, 1);
+  EXPECT_EQ(plan.threads, 4);
+  // A, b, w, z, u of 33 rows, filled up to 40; x, the point, the gradient; sixteen times
+  EXPECT_EQ(plan.workspace_values, (40 * (4 + 4) + 3 * 4) * 16);
+  EXPECT_EQ(plan.bytes, 4 * plan.workspace_values * 4);
+  EXPECT_EQ(plan.padding, 0);
+  EXPECT_EQ(plan_cpu(s, 40, 0, 64).threads, 6);  // no more than full registers
+  EXPECT_EQ(plan_cpu(s, 4, 2 * plan.bytes / 4, 64).threads, 2);
+  EXPECT_EQ(plan_cpu(s, 4, plan.bytes / 4 - 1, 64).pack_lanes, 0);
+
+  // What they cannot do, or is not worth while, goes one by one. The bits are the same.
+  EXPECT_EQ(plan_cpu(s, 4, 0, 0).pack_lanes, 0);
+  s.watched = Watched::shifts;
+  EXPECT_EQ(plan_cpu(s, 4, 0, 64).pack_lanes, 0);
+  s.watched = Watched::nothing;
+  s.describes = true;
+  EXPECT_EQ(plan_cpu(s, 4, 0, 64).pack_lanes, 0);
+  s.describes = false;
+  s.layout.count = 15;
+  EXPECT_EQ(plan_cpu(s, 4, 0, 64).pack_lanes, 0);
+  s.layout.count = 16;
+  EXPECT_EQ(plan_cpu(s, 4, 0, 64).pack_lanes, 1);
+  std::vector<std::int64_t> begin(17);
+  for (std::size_t k = 0; k < begin.size(); ++k) begin[k] = 33 * std::int64_t(k);
+  s.layout.begin2 = s.layout.begin_z = begin.data();
+  EXPECT_EQ(plan_cpu(s, 4, 0, 64).pack_lanes, 0);
 }
 
 TEST(ResultBytes, CountsWhatIsReturnedAndDoesNotOverflow) {

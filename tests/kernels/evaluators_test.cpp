@@ -1,6 +1,7 @@
 // Every kernel, run by the emulator, gives the bits of the memory placement on as many lanes,
-// whatever the order of the threads and the number of blocks; so do the CPU lanes, whatever the
-// instruction set.
+// whatever the order of the threads and the number of blocks; so do the CPU lanes and packs,
+// whatever the instruction set.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -10,6 +11,7 @@
 #include <numeric>
 #include <type_traits>
 
+#include "aligned.hpp"
 #include "cpu_isa.hpp"
 #include "kernels/emulated_cases.hpp"
 #include "kernels/emulated_gpu.hpp"
@@ -282,6 +284,42 @@ Written<T> on_cpu(const Instances<T>& instances, const CpuIsa& isa, int loss, in
   return w;
 }
 
+// All instances several times over, so that places empty and fill again next to running ones, in
+// exactly the workspace that the plan counts.
+template <class T>
+Written<T> on_packs(const Instances<T>& instances, const CpuIsa& isa, int lanes, int loss,
+                    int optimizer) {
+  Written<T> w;
+  Batch<T> batch = instances.batch(w);
+  batch.optimizer = optimizer;
+  std::vector<std::int64_t> queue;
+  for (std::int64_t k = 0; k < 9; ++k)
+    for (std::int64_t i = 0; i < batch.count; ++i) queue.push_back((i + k * k) % batch.count);
+  AlignedVector<T> workspace(static_cast<std::size_t>(pack_values(
+      batch.rows_of(0), batch.parameters(), lanes, int(sizeof(T)), isa.register_bytes)));
+  std::ranges::fill(workspace, quiet_nan<T>());
+  std::int64_t published = 0;
+  const PackQueue all{queue.data(), std::int64_t(queue.size()), lanes,
+                      [](void* count, std::int64_t) { ++*static_cast<std::int64_t*>(count); },
+                      &published};
+  isa.packs(int(sizeof(T)), loss, &batch, &all, workspace.data());
+  EXPECT_EQ(published, instances.has(is_cancelled) ? 0 : std::int64_t(queue.size()));
+  return w;
+}
+
+template <class T>
+void compare_packs(const Instances<T>& instances, const Written<T>& right, const CpuIsa& isa,
+                   const LossChoice& loss, int optimizer, const std::string& what) {
+  const std::vector<int>& rows = instances.description().rows;
+  const bool alike = std::ranges::all_of(rows, [&rows](int r) { return r == rows[0]; });
+  if (!isa.packs || !alike || instances.has(describes) || instances.has(traces_shifts)) return;
+  for (int lanes = 1; lanes * int(sizeof(T)) < isa.register_bytes; lanes = lanes == 1 ? 4 : 8) {
+    EXPECT_EQ(on_packs(instances, isa, lanes, loss.index, optimizer).difference(right), "")
+        << what << ", in packs of " << lanes << " lanes";
+    if (lanes == 8) break;
+  }
+}
+
 template <class T>
 void compare_cpu(const LossChoice& loss, Tally& tally) {
   for (const auto& [R, D] : {std::pair{32, 8}, {64, 16}, {300, 11}, {37, 90}})
@@ -293,9 +331,12 @@ void compare_cpu(const LossChoice& loss, Tally& tally) {
         for (const CpuIsa& isa : cpu_isas()) {
           if (!isa.usable) continue;
           count(instances, right, tally);
-          ASSERT_EQ(on_cpu(instances, isa, loss.index, optimizer).difference(right), "")
-              << loss.name << ", " << optimizers[optimizer] << ", " << sizeof(T) << " bytes, "
-              << isa.name << ", case " << c.seed - 17 << ": " << c.rows[0] << " x " << c.parameters;
+          const std::string what = fmt::format("{}, {}, {} bytes, {}, case {}: {} x {}", loss.name,
+                                               optimizers[optimizer], sizeof(T), isa.name,
+                                               c.seed - 17, c.rows[0], c.parameters);
+          ASSERT_EQ(on_cpu(instances, isa, loss.index, optimizer).difference(right), "") << what;
+          compare_packs(instances, right, isa, loss, optimizer, what);
+          ASSERT_FALSE(testing::Test::HasFailure());
         }
       }
 }

@@ -3,6 +3,7 @@
 #pragma once
 #include <cstdint>
 
+#include "softreg/model/batch.hpp"
 #include "softreg/model/group.hpp"
 #include "softreg/model/layout.hpp"
 
@@ -16,7 +17,11 @@ struct Coordinates {
   T* result;
   T *x, *point, *grad;  // point: where loss and gradient are taken
 
+  static constexpr bool records = true;
   SR_HD int parameters() const { return count; }
+  SR_HD static T step_size(const Batch<T>& batch, std::int64_t instance) {
+    return batch.step_size[instance];
+  }
   SR_HD static Extent extent(const Layout& layout, std::int64_t instance) {
     return extent_of(layout, instance);
   }

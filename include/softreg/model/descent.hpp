@@ -11,8 +11,8 @@ namespace softreg {
 template <class Placement, class Opt, class T>
 struct Descent {
   Placement p;
-  const Batch<T>& batch;
-  std::int64_t instance;
+  const Batch<Real<T>>& batch;
+  std::int64_t instance;     // of a pack: not used
   ShiftWorkspace<T> before;  // of shift traces
   T loss = T(0), penalty = T(0);
 
@@ -25,33 +25,36 @@ struct Descent {
 
   SR_HD void init() {
     p.set_shifts(infinity<T>());  // the guard acts at step 0
-    if (batch.shifts)
-      p.once([this] {
-        const Extent e = p.extent(batch, instance);
-        before.set_sizes(SizeTerms<T>::of(p.row_count(), static_cast<int>(e.segments),
-                                          static_cast<int>(e.longest), p.parameters()));
-        batch.shifts[instance] = {};
-        if (batch.bounds) batch.bounds[instance] = {};
-      });
+    if constexpr (Placement::records)
+      if (batch.shifts)
+        p.once([this] {
+          const Extent e = p.extent(batch, instance);
+          before.set_sizes(SizeTerms<T>::of(p.row_count(), static_cast<int>(e.segments),
+                                            static_cast<int>(e.longest), p.parameters()));
+          batch.shifts[instance] = {};
+          if (batch.bounds) batch.bounds[instance] = {};
+        });
   }
 
   SR_HD bool cancelled() const { return p.stops(batch.cancelled); }
   SR_HD bool describes() const { return batch.output != nullptr; }
 
   SR_HD Measurement<T> measure() const {
-    const T t = batch.step_size[instance], factor = projection(t);
+    const T t = p.step_size(batch, instance), factor = projection(t);
     // With a ball: the gradient mapping |x - P(x - t g)| / t; where nothing is projected that is
     // the gradient, and not a difference of nearby numbers.
     const T norm = length([=](int, T point, T grad) {
-      return factor == T(1) ? grad : (point - factor * fma_(-t, grad, point)) / t;
+      return either(
+          factor == T(1), [=] { return grad; },
+          [=] { return (point - factor * fma_(-t, grad, point)) / t; });
     });
     T objective = loss + penalty;
-    if (batch.ridge > T(0)) {
+    if (batch.ridge > 0) {
       const T reach = point_length();
       objective = fma_(batch.ridge / T(2) * reach, reach, objective);
     }
-    const bool finite = p.template serial<T>([](int, T point, T, T s) {
-      return s + (is_finite(point) ? T(0) : T(1));
+    const auto finite = p.template serial<T>([](int, T point, T, T s) {
+      return s + select(is_finite(point), T(0), T(1));
     }) == T(0);
     return {loss, objective, norm, finite};
   }
@@ -63,19 +66,21 @@ struct Descent {
       p.once([this, test, now] { batch.losses[instance * batch.tests + test] = now.loss; });
   }
 
-  // Returns whether anything moved; looks only if asked, and says yes otherwise.
-  SR_HD bool update(int step, bool ask) {
-    const T t = batch.step_size[instance], factor = projection(t);
+  // Returns whether anything moved; looks only if asked, and says yes otherwise. step: a number, of
+  // a pack one for each instance.
+  template <class Step>
+  SR_HD auto update(Step step, bool ask) {
+    const T t = p.step_size(batch, instance), factor = projection(t);
     const auto optimizer = optimizer_now();
     const auto advance = [=](T& x, T& point, T grad) {
       const T old = x, there = point;
       optimizer.advance(step, factor * fma_(-t, grad, there), x, point);
       return !(x == old && point == there);
     };
-    const bool moved = p.update(advance, ask);
-    if (optimizer.looks_ahead && batch.ball > T(0)) {  // y stays on the ball too: it is returned
+    const auto moved = p.update(advance, ask);
+    if (optimizer.looks_ahead && batch.ball > 0) {  // y stays on the ball too: it is returned
       const T reach = point_length();
-      const T back = reach > batch.ball ? batch.ball / reach : T(1);
+      const T back = projection_of(reach);
       p.update([back](T&, T& point, T) {
         point = back * point;
         return true;
@@ -86,9 +91,11 @@ struct Descent {
 
   // What brings point - t grad back on the ball; 1 inside it or without one.
   SR_HD T projection(T t) const {
-    if (!(batch.ball > T(0))) return T(1);
-    const T reach = length([t](int, T point, T grad) { return fma_(-t, grad, point); });
-    return reach > batch.ball ? batch.ball / reach : T(1);
+    if (!(batch.ball > 0)) return T(1);
+    return projection_of(length([t](int, T point, T grad) { return fma_(-t, grad, point); }));
+  }
+  SR_HD T projection_of(T reach) const {
+    return select(reach > T(batch.ball), batch.ball / reach, T(1));
   }
 
   // |v| over coordinates j of each of the K numbers v = values(j, point, gradient).

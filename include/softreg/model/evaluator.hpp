@@ -5,7 +5,8 @@
 // different threads may pass them at the same time. What happens to a segment is in
 // segment_pass.hpp.
 //
-//   Placement  load, tiles(f(tile, sums)), attended, set_shifts, row_count, lanes; of
+//   Placement  records (can describe points and trace what moves), step_size, load, tiles(f(tile,
+//   sums)), attended, set_shifts, row_count, lanes; of
 //              coordinates (coordinates.hpp has them all): parameters, serial, update, visit,
 //              visit_gradient, add_to_gradient, keep, once, stops, extent; each where it Watches.
 //              sums: of the tiles before, where they are passed in order, else zero
@@ -29,7 +30,8 @@ struct Evaluator : Descent<Placement, Opt, T> {
   // Logits at the optimizer's point, then loss and gradient of the objective there. describing: f
   // and A^T f take the place of dL/dz and of the gradient, and are written down.
   SR_HD void evaluate(int step, bool describing) {
-    if (describing) this->write_gradient();
+    if constexpr (Placement::records)
+      if (describing) this->write_gradient();
     const SegmentPass<LossT, Watches, T> pass{batch, instance, before, describing, step == 0};
     const Totals sum = p.template tiles<Totals>([&pass](auto& tile, Totals t) {
       tile.each_segment([&](const Segment& s) { pass(tile, s, t); });
@@ -37,11 +39,13 @@ struct Evaluator : Descent<Placement, Opt, T> {
     });
     this->loss = sum[total_loss];
     this->penalty = sum[total_penalty];
-    if (describing)
-      p.attended(batch.attended + batch.first_segment(instance) * batch.d2);
-    else if (batch.shifts)
-      this->template note<LossT>(sum, step);
-    if (!describing && batch.ridge > T(0))
+    if constexpr (Placement::records) {
+      if (describing)
+        p.attended(batch.attended + batch.first_segment(instance) * batch.d2);
+      else if (batch.shifts)
+        this->template note<LossT>(sum, step);
+    }
+    if (!describing && batch.ridge > 0)
       p.add_to_gradient([this](T point) { return batch.ridge * point; });
   }
 };

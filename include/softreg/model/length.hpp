@@ -10,18 +10,19 @@ namespace softreg {
 // What numbers are to be multiplied by; 1 if the sum of their squares is right as it is. NaN
 // passes.
 template <class T>
-SR_HD constexpr T length_scale(T squares) {
-  constexpr T safe = sizeof(T) == 4 ? T(1e30) : T(1e280);
-  if (squares > safe) return sizeof(T) == 4 ? T(0x1p-70) : T(0x1p-600);
-  if (squares < T(1) / safe) return sizeof(T) == 4 ? T(0x1p100) : T(0x1p600);
-  return T(1);
+SR_HD T length_scale(T squares) {
+  constexpr bool single = sizeof(Real<T>) == 4;
+  constexpr auto safe = single ? Real<T>(1e30) : Real<T>(1e280);
+  constexpr auto down = single ? Real<T>(0x1p-70) : Real<T>(0x1p-600);
+  constexpr auto up = single ? Real<T>(0x1p100) : Real<T>(0x1p600);
+  return select(squares > safe, T(down), select(squares < Real<T>(1) / safe, T(up), T(1)));
 }
 
 // sum_of(scale): the sum of (v scale)^2.
 template <class T, class F>
 SR_HD T length_of(T squares, F sum_of) {
   const T scale = length_scale(squares);
-  return scale == T(1) ? sqrt_(squares) : sqrt_(sum_of(scale)) / scale;
+  return all(scale == T(1)) ? sqrt_(squares) : sqrt_(sum_of(scale)) / scale;
 }
 
 }  // namespace softreg

@@ -1,7 +1,8 @@
 // exp, log, sinh, cosh and their helpers for float and double: one implementation for host and
 // device with the same bits everywhere. Built from IEEE + - * / sqrt, explicit fma, integer
 // operations and bit casts; branch-free and free of memory look-ups, so loops over them vectorise.
-// No product feeds a sum outside an fma: contraction has nothing to change.
+// No product feeds a sum outside an fma: contraction has nothing to change. T may also be a pack of
+// numbers (src/pack.hpp), each of which gets the bits it would get alone.
 #pragma once
 #include <cstdint>
 
@@ -17,6 +18,14 @@
 #define SR_MATH SR_HD inline __attribute__((always_inline))
 
 namespace softreg {
+
+// Real<T>: T itself, or the numbers of a pack.
+template <class T>
+struct RealOf {
+  using type = T;
+};
+template <class T>
+using Real = typename RealOf<T>::type;
 
 // Largest error in units of the last place of the exact result (of the smallest subnormal below the
 // normal range). Measured: exp, log, sinh, cosh for float over all 2^32 inputs; the others are the
@@ -54,22 +63,28 @@ template <class T>
 SR_MATH T select(bool c, T a, T b) {
   return c ? a : b;
 }
+// a() or b(); a pack computes both.
+template <class A, class B>
+SR_MATH auto either(bool c, A a, B b) {
+  return c ? a() : b();
+}
+SR_MATH bool all(bool c) { return c; }
 // a when a > b, else b: a NaN in b passes, a NaN in a does not.
 template <class T>
 SR_MATH T max_(T a, T b) {
-  return a > b ? a : b;
+  return select(a > b, a, b);
 }
 template <class T>
 SR_MATH T min_(T a, T b) {
-  return a < b ? a : b;
+  return select(a < b, a, b);
 }
 template <class T>
 SR_MATH T infinity() {
-  return T(__builtin_huge_val());
+  return T(Real<T>(__builtin_huge_val()));
 }
 template <class T>
 SR_MATH T quiet_nan() {
-  return T(__builtin_nan(""));
+  return T(Real<T>(__builtin_nan("")));
 }
 
 namespace math_detail {
@@ -115,67 +130,70 @@ SR_MATH double from_bits(std::uint64_t b) { return __builtin_bit_cast(double, b)
 
 // min and max that pass a NaN in x on.
 template <class T>
-SR_MATH T at_most(T x, T bound) {
-  return x > bound ? bound : x;
+SR_MATH T at_most(T x, Real<T> bound) {
+  return select(x > bound, T(bound), x);
 }
 template <class T>
-SR_MATH T at_least(T x, T bound) {
-  return x < bound ? bound : x;
+SR_MATH T at_least(T x, Real<T> bound) {
+  return select(x < bound, T(bound), x);
 }
 
 // exp(r) for |r| <= ln(2)/2 as 1 + r + r^2 q(r); minimax q, Remez in 50 digits, rounded to T:
 // relative error 2^-28.2 (float), 2^-57.9 (double).
-SR_MATH float exp_reduced(float r) {
-  float q = 0x1.6ac142p-10f;
-  q = fma_(q, r, 0x1.123da6p-7f);
-  q = fma_(q, r, 0x1.555858p-5f);
-  q = fma_(q, r, 0x1.55548cp-3f);
-  q = fma_(q, r, 0x1.fffffcp-2f);
-  q = fma_(q, r, 1.0f);
-  return fma_(q, r, 1.0f);
-}
-SR_MATH double exp_reduced(double r) {
-  double q = 0x1.adcbf0a2d4e80p-26;
-  q = fma_(q, r, 0x1.28aec2cba1345p-22);
-  q = fma_(q, r, 0x1.71def9c449345p-19);
-  q = fma_(q, r, 0x1.a019989b1af77p-16);
-  q = fma_(q, r, 0x1.a01a013b57a07p-13);
-  q = fma_(q, r, 0x1.6c16c184b333bp-10);
-  q = fma_(q, r, 0x1.11111111251f1p-7);
-  q = fma_(q, r, 0x1.5555555550608p-5);
-  q = fma_(q, r, 0x1.5555555555502p-3);
-  q = fma_(q, r, 0x1.000000000000ap-1);
-  q = fma_(q, r, 1.0);
-  return fma_(q, r, 1.0);
+template <class T>
+SR_MATH T exp_reduced(T r) {
+  if constexpr (sizeof(Real<T>) == 4) {
+    T q = 0x1.6ac142p-10f;
+    q = fma_(q, r, 0x1.123da6p-7f);
+    q = fma_(q, r, 0x1.555858p-5f);
+    q = fma_(q, r, 0x1.55548cp-3f);
+    q = fma_(q, r, 0x1.fffffcp-2f);
+    q = fma_(q, r, 1.0f);
+    return fma_(q, r, 1.0f);
+  } else {
+    T q = 0x1.adcbf0a2d4e80p-26;
+    q = fma_(q, r, 0x1.28aec2cba1345p-22);
+    q = fma_(q, r, 0x1.71def9c449345p-19);
+    q = fma_(q, r, 0x1.a019989b1af77p-16);
+    q = fma_(q, r, 0x1.a01a013b57a07p-13);
+    q = fma_(q, r, 0x1.6c16c184b333bp-10);
+    q = fma_(q, r, 0x1.11111111251f1p-7);
+    q = fma_(q, r, 0x1.5555555550608p-5);
+    q = fma_(q, r, 0x1.5555555555502p-3);
+    q = fma_(q, r, 0x1.000000000000ap-1);
+    q = fma_(q, r, 1.0);
+    return fma_(q, r, 1.0);
+  }
 }
 
 // x - k ln 2
 template <class T>
 SR_MATH T reduce(T x, T k) {
-  return fma_(k, -Format<T>::ln2_lo, fma_(k, -Format<T>::ln2_hi, x));
+  using F = Format<Real<T>>;
+  return fma_(k, -F::ln2_lo, fma_(k, -F::ln2_hi, x));
 }
 
 // 2^k from n = magic + bias + k, for the k whose 2^k is a normal number.
 template <class T>
 SR_MATH T power_of_two(T n) {
-  return from_bits(to_bits(n) << Format<T>::mantissa);
+  return from_bits(to_bits(n) << Format<Real<T>>::mantissa);
 }
 
 // y 2^k from n = magic + 2 bias + k: 2^k itself leaves the range of T, its two halves do not, and
 // only the second product rounds.
 template <class T>
 SR_MATH T scale(T y, T n) {
+  constexpr int mantissa = Format<Real<T>>::mantissa;
   const auto whole = to_bits(n), part = whole >> 1;
-  return y * from_bits(part << Format<T>::mantissa) *
-         from_bits((whole - part) << Format<T>::mantissa);
+  return y * from_bits(part << mantissa) * from_bits((whole - part) << mantissa);
 }
 
 // exp(x) = 2^k exp(r). One bound is a clamp and the other a select because g++ 12 splits two clamps
 // into branches.
 template <class T>
 SR_MATH T exp_impl(T x) {
-  using F = Format<T>;
-  constexpr T magic = F::magic + T(2 * F::bias);
+  using F = Format<Real<T>>;
+  constexpr auto magic = F::magic + Real<T>(2 * F::bias);
   const T c = at_most(x, F::exp_max);
   const T n = fma_(c, F::log2_e, magic);
   return select(x < F::exp_min, T(0), scale(exp_reduced(reduce(c, n - magic)), n));
@@ -183,34 +201,38 @@ SR_MATH T exp_impl(T x) {
 
 // cosh(r) - 1 and sinh(r) for |r| <= ln(2)/2; minimax in z = r^2, Remez in 50 digits, rounded to T:
 // cosh r and sinh(r) / r err by less than 2^-33 (float), 2^-61 (double).
-SR_MATH float cosh_minus_1_reduced(float z) {
-  float q = 0x1.6d4f14p-10f;
-  q = fma_(q, z, 0x1.5554e6p-5f);
-  q = fma_(q, z, 0.5f);
-  return q * z;
+template <class T>
+SR_MATH T cosh_minus_1_reduced(T z) {
+  if constexpr (sizeof(Real<T>) == 4) {
+    T q = 0x1.6d4f14p-10f;
+    q = fma_(q, z, 0x1.5554e6p-5f);
+    q = fma_(q, z, 0.5f);
+    return q * z;
+  } else {
+    T q = 0x1.1f8bedc7b46a2p-29;
+    q = fma_(q, z, 0x1.27e4cc0947d5ap-22);
+    q = fma_(q, z, 0x1.a01a01ad8104dp-16);
+    q = fma_(q, z, 0x1.6c16c16c14ffap-10);
+    q = fma_(q, z, 0x1.5555555555558p-5);
+    q = fma_(q, z, 0.5);
+    return q * z;
+  }
 }
-SR_MATH float sinh_reduced(float r, float z) {
-  float q = 0x1.a2e31ep-13f;
-  q = fma_(q, z, 0x1.110fbep-7f);
-  q = fma_(q, z, 0x1.555556p-3f);
-  return fma_(r * z, q, r);
-}
-SR_MATH double cosh_minus_1_reduced(double z) {
-  double q = 0x1.1f8bedc7b46a2p-29;
-  q = fma_(q, z, 0x1.27e4cc0947d5ap-22);
-  q = fma_(q, z, 0x1.a01a01ad8104dp-16);
-  q = fma_(q, z, 0x1.6c16c16c14ffap-10);
-  q = fma_(q, z, 0x1.5555555555558p-5);
-  q = fma_(q, z, 0.5);
-  return q * z;
-}
-SR_MATH double sinh_reduced(double r, double z) {
-  double q = 0x1.af5ff387a32e6p-26;
-  q = fma_(q, z, 0x1.71ddf7afd3f4ap-19);
-  q = fma_(q, z, 0x1.a01a01b020510p-13);
-  q = fma_(q, z, 0x1.111111110f62ap-7);
-  q = fma_(q, z, 0x1.5555555555559p-3);
-  return fma_(r * z, q, r);
+template <class T>
+SR_MATH T sinh_reduced(T r, T z) {
+  if constexpr (sizeof(Real<T>) == 4) {
+    T q = 0x1.a2e31ep-13f;
+    q = fma_(q, z, 0x1.110fbep-7f);
+    q = fma_(q, z, 0x1.555556p-3f);
+    return fma_(r * z, q, r);
+  } else {
+    T q = 0x1.af5ff387a32e6p-26;
+    q = fma_(q, z, 0x1.71ddf7afd3f4ap-19);
+    q = fma_(q, z, 0x1.a01a01b020510p-13);
+    q = fma_(q, z, 0x1.111111110f62ap-7);
+    q = fma_(q, z, 0x1.5555555555559p-3);
+    return fma_(r * z, q, r);
+  }
 }
 
 // |x| = k ln 2 + r, so with h = 2^(-2k-1), S = sinh r, C = cosh r:
@@ -222,19 +244,19 @@ struct Hyperbolic {
 };
 template <class T>
 SR_MATH Hyperbolic<T> hyperbolic(T x) {
-  using F = Format<T>;
-  constexpr T magic = F::magic + T(2 * F::bias);
+  using F = Format<Real<T>>;
+  constexpr auto magic = F::magic + Real<T>(2 * F::bias);
   const T c = abs_(x);
   const T n = fma_(c, F::log2_e, magic);
   const T r = reduce(c, n - magic);
   const T z = r * r;
   const auto twice = to_bits(at_most(n, magic + F::tail_max)) << (F::mantissa + 1);
-  const T h = from_bits(((5 * F::bias - 1) << F::mantissa) - twice);
+  const T h = from_bits(decltype(twice)((5 * F::bias - 1) << F::mantissa) - twice);
   return {n, h, cosh_minus_1_reduced(z), sinh_reduced(r, z)};
 }
 template <class T>
 SR_MATH T sinh_impl(T x) {
-  using F = Format<T>;
+  using F = Format<Real<T>>;
   const Hyperbolic<T> p = hyperbolic(x);
   const T a = T(0.5) - p.h, b = T(0.5) + p.h;
   const T y = scale(a + fma_(a, p.cosh_minus_1, b * p.sinh), p.n);
@@ -246,7 +268,7 @@ SR_MATH T cosh_impl(T x) {
   const Hyperbolic<T> p = hyperbolic(x);
   const T a = T(0.5) - p.h, b = T(0.5) + p.h;
   const T y = scale(T(0.5) + (p.h + fma_(b, p.cosh_minus_1, a * p.sinh)), p.n);
-  return select(abs_(x) > Format<T>::cosh_max, infinity<T>(), y);
+  return select(abs_(x) > Format<Real<T>>::cosh_max, infinity<T>(), y);
 }
 
 // x = 2^k m with m in [low, 2 low); subnormals are scaled first.
@@ -255,15 +277,15 @@ struct Split {
   T k, m;
 };
 template <class T>
-SR_MATH Split<T> split(T x, typename Format<T>::Bits low) {
-  using F = Format<T>;
+SR_MATH Split<T> split(T x, typename Format<Real<T>>::Bits low) {
+  using F = Format<Real<T>>;
   using Bits = typename F::Bits;
-  const T lift = select(x < F::min_normal, T(Bits(1) << F::mantissa), T(1));
-  const Bits i = to_bits(x * lift) - low;
+  const T lift = select(x < F::min_normal, T(Real<T>(Bits(1) << F::mantissa)), T(1));
+  const auto i = to_bits(x * lift) - low;
   const Bits mask = (Bits(1) << F::mantissa) - 1;
   // lift gives its exponent back; 2 bias + 2 more makes k positive for every positive input.
-  const Bits k = (i + ((3 * F::bias + 2) << F::mantissa) - to_bits(lift)) >> F::mantissa;
-  return {from_bits(k | to_bits(F::magic)) - (F::magic + T(2 * F::bias + 2)),
+  const auto k = (i + ((3 * F::bias + 2) << F::mantissa) - to_bits(lift)) >> F::mantissa;
+  return {from_bits(k | to_bits(F::magic)) - (F::magic + Real<T>(2 * F::bias + 2)),
           from_bits((i & mask) + low)};
 }
 
@@ -274,10 +296,51 @@ SR_MATH T log_special(T x, T y) {
   return select(x < infinity<T>(), y, x);  // inf and NaN are their own logarithms
 }
 
+// float: log(1 + f) = f - f^2/2 + f^3 q(f) for 2/3 <= 1 + f < 4/3; minimax q, Remez in 50 digits:
+// relative error 2^-27.6.
+// double: log(1 + f) = 2 s + s R(s^2) with s = f / (2 + f), regrouped as f - (f^2/2 - s (f^2/2 +
+// R)) to keep the leading terms exact (the form of FreeBSD's e_log.c), for 1 + f in [sqrt(1/2),
+// sqrt(2)); minimax R, Remez in 50 digits: relative error 2^-59.5.
+template <class T>
+SR_MATH T log_impl(T x) {
+  using F = Format<Real<T>>;
+  if constexpr (sizeof(Real<T>) == 4) {
+    const auto [k, m] = split(x, 0x3f2aaaabu);
+    const T f = m - 1.0f;
+    T q = -0x1.080c3cp-3f;
+    q = fma_(q, f, 0x1.1e8412p-3f);
+    q = fma_(q, f, -0x1.f30e7ap-4f);
+    q = fma_(q, f, 0x1.1ed1a0p-3f);
+    q = fma_(q, f, -0x1.559de2p-3f);
+    q = fma_(q, f, 0x1.99d076p-3f);
+    q = fma_(q, f, -0x1.fffef0p-3f);
+    q = fma_(q, f, 0x1.555506p-2f);
+    q = fma_(q, f, -0.5f);
+    return log_special(x, fma_(k, F::ln2, fma_(q, f * f, f)));
+  } else {
+    const auto [k, m] = split(x, std::uint64_t{0x3fe6a09e667f3bcd});
+    const T f = m - 1.0;
+    const T s = f / (2.0 + f);
+    const T z = s * s;
+    T q = 0x1.2f04573f9b41ep-3;
+    q = fma_(q, z, 0x1.39a1daabde189p-3);
+    q = fma_(q, z, 0x1.74663d69089b6p-3);
+    q = fma_(q, z, 0x1.c71c52125390fp-3);
+    q = fma_(q, z, 0x1.24924941e33bfp-2);
+    q = fma_(q, z, 0x1.999999997ff04p-2);
+    q = fma_(q, z, 0x1.5555555555592p-1);
+    const T h = 0.5 * f;
+    const T t = fma_(s, fma_(h, f, q * z), k * F::ln2_lo);
+    return log_special(x, fma_(k, F::ln2_hi, f - fma_(h, f, -t)));
+  }
+}
+
 }  // namespace math_detail
 
 SR_MATH float exp_(float x) { return math_detail::exp_impl(x); }
 SR_MATH double exp_(double x) { return math_detail::exp_impl(x); }
+SR_MATH float log_(float x) { return math_detail::log_impl(x); }
+SR_MATH double log_(double x) { return math_detail::log_impl(x); }
 SR_MATH float sinh_(float x) { return math_detail::sinh_impl(x); }
 SR_MATH double sinh_(double x) { return math_detail::sinh_impl(x); }
 SR_MATH float cosh_(float x) { return math_detail::cosh_impl(x); }
@@ -285,54 +348,14 @@ SR_MATH double cosh_(double x) { return math_detail::cosh_impl(x); }
 SR_MATH bool is_finite(float x) { return abs_(x) <= math_detail::Format<float>::max; }
 SR_MATH bool is_finite(double x) { return abs_(x) <= math_detail::Format<double>::max; }
 
-// log(1 + f) = f - f^2/2 + f^3 q(f) for 2/3 <= 1 + f < 4/3; minimax q, Remez in 50 digits: relative
-// error 2^-27.6.
-SR_MATH float log_(float x) {
-  const auto [k, m] = math_detail::split(x, 0x3f2aaaabu);
-  const float f = m - 1.0f;
-  float q = -0x1.080c3cp-3f;
-  q = fma_(q, f, 0x1.1e8412p-3f);
-  q = fma_(q, f, -0x1.f30e7ap-4f);
-  q = fma_(q, f, 0x1.1ed1a0p-3f);
-  q = fma_(q, f, -0x1.559de2p-3f);
-  q = fma_(q, f, 0x1.99d076p-3f);
-  q = fma_(q, f, -0x1.fffef0p-3f);
-  q = fma_(q, f, 0x1.555506p-2f);
-  q = fma_(q, f, -0.5f);
-  const float y = fma_(k, math_detail::Format<float>::ln2, fma_(q, f * f, f));
-  return math_detail::log_special(x, y);
-}
-
-// log(1 + f) = 2 s + s R(s^2) with s = f / (2 + f), regrouped as f - (f^2/2 - s (f^2/2 + R)) to
-// keep the leading terms exact (the form of FreeBSD's e_log.c), for 1 + f in [sqrt(1/2), sqrt(2));
-// minimax R, Remez in 50 digits: relative error 2^-59.5.
-SR_MATH double log_(double x) {
-  using F = math_detail::Format<double>;
-  const auto [k, m] = math_detail::split(x, std::uint64_t{0x3fe6a09e667f3bcd});
-  const double f = m - 1.0;
-  const double s = f / (2.0 + f);
-  const double z = s * s;
-  double q = 0x1.2f04573f9b41ep-3;
-  q = fma_(q, z, 0x1.39a1daabde189p-3);
-  q = fma_(q, z, 0x1.74663d69089b6p-3);
-  q = fma_(q, z, 0x1.c71c52125390fp-3);
-  q = fma_(q, z, 0x1.24924941e33bfp-2);
-  q = fma_(q, z, 0x1.999999997ff04p-2);
-  q = fma_(q, z, 0x1.5555555555592p-1);
-  const double h = 0.5 * f;
-  const double t = fma_(s, fma_(h, f, q * z), k * F::ln2_lo);
-  const double y = fma_(k, F::ln2_hi, f - fma_(h, f, -t));
-  return math_detail::log_special(x, y);
-}
-
 // value * exp(s) for any s: the power of two in exp(s) is applied as factors that all raise or all
 // lower, the largest last and with the fraction. So nothing overflows or underflows before the true
 // product does, for any value, and a subnormal result is rounded once; 0 * exp(s) is 0 and
 // inf * exp(s) is inf for every s but NaN. All that depends on s alone leaves a loop over values.
 template <class T>
 SR_MATH T scale_by_exp(T value, T s) {
-  using F = math_detail::Format<T>;
-  constexpr T origin = F::magic + T(F::bias);
+  using F = math_detail::Format<Real<T>>;
+  constexpr auto origin = F::magic + Real<T>(F::bias);
   const T c = math_detail::at_least(math_detail::at_most(s, F::scale_max), -F::scale_max);
   const T k = fma_(c, F::log2_e, F::magic) - F::magic;
   const T k1 = math_detail::at_least(math_detail::at_most(k, F::scale_step), -F::scale_step);

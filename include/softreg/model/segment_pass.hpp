@@ -14,7 +14,7 @@ struct SegmentPass {
   using Head = typename F::template Head<T>;
   using Terms = typename F::template Terms<T>;
 
-  const Batch<T>& batch;
+  const Batch<Real<T>>& batch;
   std::int64_t instance;
   ShiftWorkspace<T> before;  // of shift traces
   bool describing;           // f takes the place of dL/dz
@@ -29,13 +29,15 @@ struct SegmentPass {
     if constexpr (LossT::normalized) log_mass = shift + log_(h.mass);
     t.v[total_loss] = t[total_loss] + h.loss;
     if (tile.weighted()) t.v[total_penalty] = t[total_penalty] + weigh(tile, s);
-    if (batch.shifts && !describing) {
-      if constexpr (LossT::normalized && Watches)
-        if (batch.bounds) BoundPass<LossT, T>{before, Tile::lanes}(tile, s, h, log_mass, first, t);
-      const Sums<T, 2> moved = watch(tile, s, h);
-      t.v[total_df] = t[total_df] + moved[0];
-      t.v[total_dz] = t[total_dz] + moved[1];
-    }
+    if constexpr (Tile::records)
+      if (batch.shifts && !describing) {
+        if constexpr (LossT::normalized && Watches)
+          if (batch.bounds)
+            BoundPass<LossT, T>{before, Tile::lanes}(tile, s, h, log_mass, first, t);
+        const Sums<T, 2> moved = watch(tile, s, h);
+        t.v[total_df] = t[total_df] + moved[0];
+        t.v[total_dz] = t[total_dz] + moved[1];
+      }
     // Three loops, so that each vectorises: nothing is decided row by row.
     if (describing) {
       tile.rows(s, [h](int, T& z, T u, T) { z = F::output(u, h); });
@@ -49,12 +51,13 @@ struct SegmentPass {
       tile.rows(s, [=](int, T& z, T u, T b) { z = F::dlogit(z - shift, u, b, h); });
     }
     if constexpr (LossT::normalized) tile.set_shift(s, log_mass);
-    if (batch.output) {
-      tile.store(s, (describing ? batch.output : batch.dlogits) + batch.first_row(instance));
-      if (describing)
-        tile.once(
-            [=, this] { batch.log_mass[batch.first_segment(instance) + s.index] = log_mass; });
-    }
+    if constexpr (Tile::records)
+      if (batch.output) {
+        tile.store(s, (describing ? batch.output : batch.dlogits) + batch.first_row(instance));
+        if (describing)
+          tile.once(
+              [=, this] { batch.log_mass[batch.first_segment(instance) + s.index] = log_mass; });
+      }
   }
 
  private:
@@ -65,18 +68,18 @@ struct SegmentPass {
   SR_HD Head open(Tile& tile, const Segment& s, T& shift) const {
     for (int attempt = 0;; ++attempt) {
       const T at = shift;
-      const Head h =
-          F::finish(tile.template sum_rows<Terms>(s,
-                                                  [at](int, T z, T& u, T b, const Terms& sum) {
-                                                    u = F::activate(z - at);
-                                                    return F::terms(z - at, u, b, sum);
-                                                  }),
-                    at);
+      tile.rows(s, [at](int, T z, T& u, T) { u = F::activate(z - at); });
+      const Head h = F::finish(
+          tile.template sum_rows<Terms>(
+              s,
+              [at](int, T z, T u, T b, const Terms& sum) { return F::terms(z - at, u, b, sum); }),
+          at);
       if constexpr (!LossT::normalized) {
         return h;
       } else {
-        if (attempt == 2 || (h.mass > T(0.5) && h.mass < T(2))) return h;
-        shift = attempt == 0 ? tile.max_rows(s) : shift + log_(h.mass);
+        const auto good = h.mass > T(0.5) && h.mass < T(2);
+        if (attempt == 2 || all(good)) return h;
+        shift = select(good, shift, attempt == 0 ? tile.max_rows(s) : shift + log_(h.mass));
       }
     }
   }

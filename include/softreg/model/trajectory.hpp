@@ -33,6 +33,14 @@ struct Stop {
   double gradient_norm = 1e-6;  // 0: never stop early
   int check_every = 8;          // loss, norm and finiteness are tested at steps 0, K, 2K, ..., end
 
+  SR_HD constexpr bool tests_at(int step) const {
+    return step % check_every == 0 || step == max_steps;
+  }
+  // The first after `step`, which is -1 before the start.
+  constexpr int next_test(int step) const {
+    const int next = step < 0 ? 0 : step - step % check_every + check_every;
+    return next < max_steps ? next : max_steps;
+  }
   // Tests of a trajectory that ends with `steps`.
   constexpr int tests(int steps) const {
     return steps / check_every + (steps % check_every != 0 ? 2 : 1);
@@ -50,8 +58,24 @@ struct Outcome {
 template <class T>
 struct Measurement {
   T loss, objective, gradient_norm;
-  bool finite_point;
+  decltype(T() == T()) finite_point;
 };
+
+// What a test makes of a trajectory: its outcome if it ended here, which it does unless the status
+// stays at max_steps. Returns whether the point just measured becomes the result so far.
+template <class T>
+SR_HD bool judge(const Measurement<T>& now, int step, const Stop& stop, Outcome<T>& passed) {
+  const bool finite = is_finite(now.objective) && is_finite(now.gradient_norm);
+  const bool kept = step == 0 || (now.finite_point && finite);
+  if (kept) passed = {Status::max_steps, step, now.loss, now.objective, now.gradient_norm};
+  if (!now.finite_point)
+    passed.status = Status::diverged;
+  else if (!finite)
+    passed.status = Status::overflow;
+  else if (stop.gradient_norm > 0 && now.gradient_norm <= T(stop.gradient_norm))
+    passed.status = Status::converged;
+  return kept;
+}
 
 // Ends as not_run if the batch is cancelled meanwhile. On non-finite values the last x that passed
 // a test is returned, with that test's numbers; if not even the start passed, x0 with the start's
@@ -65,21 +89,11 @@ SR_HD Outcome<T> trajectory(Evaluator& e, const Stop& stop) {
     e.evaluate(step, describing);
     if (describing) return passed;
     bool done = false;
-    const bool test = step % stop.check_every == 0 || step == stop.max_steps;
+    const bool test = stop.tests_at(step);
     if (test) {
       if (e.cancelled()) return {};
       const Measurement<T> now = e.measure();
-      const bool finite = is_finite(now.objective) && is_finite(now.gradient_norm);
-      if (step == 0 || (now.finite_point && finite)) {
-        passed = {Status::max_steps, step, now.loss, now.objective, now.gradient_norm};
-        e.keep(tests++, now);
-      }
-      if (!now.finite_point)
-        passed.status = Status::diverged;
-      else if (!finite)
-        passed.status = Status::overflow;
-      else if (stop.gradient_norm > 0 && now.gradient_norm <= T(stop.gradient_norm))
-        passed.status = Status::converged;
+      if (judge(now, step, stop, passed)) e.keep(tests++, now);
       done = passed.status != Status::max_steps || step == stop.max_steps;
     }
     if (!done && !e.update(step, test) && stop.gradient_norm > 0) {

@@ -18,8 +18,8 @@ struct AnyFirstOrder {
   SR_HD explicit AnyFirstOrder(int index_into_any_optimizer)
       : looks_ahead(index_into_any_optimizer == 1) {}
 
-  template <class T>
-  SR_HD void advance(int step, T next, T& x, T& y) const {
+  template <class Step, class T>
+  SR_HD void advance(Step step, T next, T& x, T& y) const {
     if (looks_ahead)
       Nesterov::advance(step, next, x, y);
     else

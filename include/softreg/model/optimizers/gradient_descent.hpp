@@ -9,8 +9,8 @@ struct GradientDescent {
   static constexpr bool looks_ahead = false;
   double step_size = automatic_step_size;  // for every instance without a step size of its own
 
-  template <class T>
-  SR_HD static void advance(int, T next, T& x, T& y) {
+  template <class Step, class T>
+  SR_HD static void advance(Step, T next, T& x, T& y) {
     x = next;
     y = next;
   }

@@ -10,8 +10,8 @@ struct Nesterov {
   static constexpr bool looks_ahead = true;
   double step_size = automatic_step_size;  // for every instance without a step size of its own
 
-  template <class T>
-  SR_HD static void advance(int step, T next, T& x, T& y) {
+  template <class Step, class T>
+  SR_HD static void advance(Step step, T next, T& x, T& y) {
     y = fma_(T(step) / T(step + 3), next - x, next);
     x = next;
   }

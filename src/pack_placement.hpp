@@ -1,0 +1,258 @@
+// PackPlacement: several instances of one shape side by side in registers, each on `Lanes`
+// neighbouring lanes of them. A register then holds `Lanes` rows of every instance, or one
+// parameter of every instance (Lanes times). Sums have the tree of 32 lanes (model/group.hpp), so
+// every instance gets the bits of LaneGroup<32>, whatever lies beside it.
+#pragma once
+#include <cstdint>
+
+#include "cpu_lanes.hpp"
+#include "pack.hpp"
+#include "softreg/model/operators.hpp"
+
+namespace softreg {
+
+// The arrays behind a pack, in registers; A column by column, each filled up to whole blocks.
+template <class P>
+struct PackArrays {
+  static constexpr int block = 8;  // accumulators, to hide the latency of an fma
+  P *a, *target, *weights, *z, *u, *x, *point, *grad;
+  int row_registers, parameters;
+
+  static std::int64_t whole(std::int64_t row_registers) {
+    return (row_registers + block - 1) / block * block;
+  }
+  static std::int64_t size(std::int64_t row_registers, std::int64_t parameters) {
+    return whole(row_registers) * (parameters + 4) + 3 * parameters;
+  }
+  static PackArrays carve(P* p, int row_registers, int parameters) {
+    const std::int64_t rows = whole(row_registers);
+    PackArrays w;
+    w.row_registers = row_registers;
+    w.parameters = parameters;
+    w.a = p;
+    w.target = w.a + rows * parameters;
+    w.weights = w.target + rows;
+    w.z = w.weights + rows;
+    w.u = w.z + rows;
+    w.x = w.u + rows;
+    w.point = w.x + parameters;
+    w.grad = w.point + parameters;
+    return w;
+  }
+  SR_PACK P* column(int j) const {
+    return a + static_cast<unsigned>(j) * static_cast<unsigned>(whole(row_registers));
+  }
+};
+
+template <class T, int Lanes>
+struct PackPlacement {
+  using P = Pack<T, pack_width<T>>;
+  using Truth = typename P::Truth;
+  static constexpr int lanes = cpu_lanes;            // whose bits
+  static constexpr int places = P::width / Lanes;    // instances
+  static constexpr int classes = cpu_lanes / Lanes;  // registers that hold the 32 lanes of each
+  static constexpr bool records = false;
+
+  const Batch<T>& batch;
+  int n;
+  PackArrays<P> w;
+  P lagged_shift, step_sizes;
+  Truth owned;  // rows of the last row register
+
+  PackPlacement(const Batch<T>& of, int rows, P* memory)
+      : batch(of),
+        n(rows),
+        w(PackArrays<P>::carve(memory, (rows + Lanes - 1) / Lanes, of.parameters())) {
+    for (std::int64_t k = 0; k < PackArrays<P>::size(w.row_registers, w.parameters); ++k)
+      memory[k] = P(T(0));
+    lagged_shift = infinity<P>();
+    step_sizes = P(T(1));
+    for (int k = 0; k < P::width; ++k)
+      owned.v[k] = (w.row_registers - 1) * Lanes + k % Lanes < n ? -1 : 0;
+  }
+
+  // Instance i begins at a place.
+  void load(int place, std::int64_t i) {
+    const Matrix<const T> a = batch.a_of(i);
+    const T *const b = batch.target_of(i), *const each = batch.weights_of(i);
+    for (int r = 0; r < n; ++r) {
+      const int row = r / Lanes, lane = place * Lanes + r % Lanes;
+      for (int j = 0; j < w.parameters; ++j) w.column(j)[row].set(lane, a(r, j));
+      w.target[row].set(lane, b[r]);
+      if (each) w.weights[row].set(lane, each[r]);
+    }
+    const T* const start = batch.start_of(i);
+    for (int l = place * Lanes; l < (place + 1) * Lanes; ++l) {
+      for (int j = 0; j < w.parameters; ++j) {
+        w.x[j].set(l, start ? start[j] : T(0));
+        w.point[j].set(l, start ? start[j] : T(0));
+      }
+      step_sizes.set(l, batch.step_size[i]);
+      lagged_shift.set(l, infinity<T>());
+    }
+  }
+  // A place that nothing follows on: numbers that trouble nobody.
+  void clear(int place) {
+    for (int l = place * Lanes; l < (place + 1) * Lanes; ++l) {
+      for (int j = 0; j < w.parameters; ++j) {
+        for (int row = 0; row < w.row_registers; ++row) w.column(j)[row].set(l, T(0));
+        w.x[j].set(l, T(0));
+        w.point[j].set(l, T(0));
+      }
+      lagged_shift.set(l, infinity<T>());
+    }
+  }
+  void keep(int place, T* result) const {
+    for (int j = 0; j < w.parameters; ++j) result[j] = w.point[j][place * Lanes];
+  }
+
+  int parameters() const { return w.parameters; }
+  SR_PACK P step_size(const Batch<T>&, std::int64_t) const { return step_sizes; }
+  SR_PACK bool weighted() const { return batch.weighted(); }
+  SR_PACK LogitWeights<P> weights(const Segment&) const {
+    return {batch.weights ? w.weights : nullptr, P(batch.weight)};
+  }
+  SR_PACK P shift(const Segment&) const { return lagged_shift; }
+  SR_PACK void set_shift(const Segment&, P value) { lagged_shift = value; }
+  SR_PACK void set_shifts(P value) { lagged_shift = value; }
+  bool stops(const int* cancelled) const { return LaneGroup<1>::stops(cancelled); }
+
+  template <class S, class F>
+  SR_PACK S tiles(F f) {
+    logits();
+    const S total = f(*this, S{});
+    transpose();
+    return total;
+  }
+  template <class F>
+  SR_PACK void each_segment(F f) const {
+    f(Segment{0, 0, n, 0});
+  }
+
+  // Rows go register by register: f's i is the number of a register.
+  template <class S, class F>
+  SR_PACK S sum_rows(const Segment&, F f) const {
+    return add_up<S>([&](int row, const S& s) {
+      const S next = f(row, w.z[row], w.u[row], w.target[row], s);
+      return n % Lanes == 0 || row + 1 < w.row_registers ? next : select(owned, next, s);
+    });
+  }
+  SR_PACK P max_rows(const Segment&) const {
+    P most = -infinity<P>();
+    for (int row = 0; row < w.row_registers; ++row)
+      most = max_(most,
+                  row + 1 < w.row_registers ? w.z[row] : select(owned, w.z[row], -infinity<P>()));
+    within<Lanes / 2>([&]<int O>() { most = max_(most, exchange<O>(most)); });
+    return most;
+  }
+  template <class F>
+  SR_PACK void rows(const Segment&, F f) const {
+    for (int row = 0; row < w.row_registers; ++row) f(row, w.z[row], w.u[row], w.target[row]);
+  }
+
+  template <class S, class F>
+  SR_PACK S serial(F f) const {
+    S s{};
+    for (int j = 0; j < w.parameters; ++j) s = f(j, w.point[j], w.grad[j], s);
+    return s;
+  }
+  // Of every place whether f said of any coordinate that it moved; looks only if asked.
+  template <class F>
+  SR_PACK Truth update(F f, bool ask = false) const {
+    Truth moved = P(T(0)) == P(ask ? T(1) : T(0));
+    for (int j = 0; j < w.parameters; ++j) {
+      const auto here = f(w.x[j], w.point[j], w.grad[j]);
+      if constexpr (std::is_same_v<decltype(f(w.x[j], w.point[j], w.grad[j])), Truth>)
+        moved = moved || here;
+    }
+    return moved;
+  }
+  template <class F>
+  SR_PACK void add_to_gradient(F f) const {
+    for (int j = 0; j < w.parameters; ++j) w.grad[j] = w.grad[j] + f(w.point[j]);
+  }
+
+ private:
+  SR_PACK void logits() const {
+    constexpr int block = PackArrays<P>::block;
+    const std::int64_t stride = w.column(1) - w.column(0);
+    for (int row = 0; row < w.row_registers; row += block) {
+      P s[block];
+      for (int k = 0; k < block; ++k) s[k] = P(T(0));
+      const P* a = w.a + row;
+      for (int j = 0; j < w.parameters; ++j, a += stride) {
+        const P at = w.point[j];
+        for (int k = 0; k < block; ++k) s[k] = fma_(a[k], at, s[k]);
+      }
+      for (int k = 0; k < block; ++k) w.z[row + k] = s[k];
+    }
+  }
+  SR_PACK void transpose() const {
+    constexpr int columns = 4;
+    // Zeros of A times -0 add nothing, not even to the sign of a zero.
+    P& last = w.z[w.row_registers - 1];
+    last = select(owned, last, P(-T(0)));
+    for (int j = 0; j < w.parameters; j += columns) {
+      const P* a[columns];
+      P* to[columns];
+      for (int k = 0; k < columns; ++k) {  // beyond the last column it is the last again
+        const int column = j + k < w.parameters ? j + k : w.parameters - 1;
+        a[k] = w.column(column);
+        to[k] = w.grad + column;
+      }
+      using S = Sums<P, columns>;
+      const S total = add_up<S>([&a, z = w.z](int row, S s) {
+        const P y = z[row];
+        for (int k = 0; k < columns; ++k) s.v[k] = fma_(a[k][row], y, s[k]);
+        return s;
+      });
+      for (int k = 0; k < columns; ++k) *to[k] = total[k];
+    }
+  }
+
+  // f(row, s) -> s over the row registers of each of the 32 lanes, then their tree.
+  template <class S, class F>
+  SR_PACK S add_up(F f) const {
+    S s = node<S, 1>(0, f);
+    within<Lanes / 2>([&]<int O>() { s = s + exchanged<O>(s); });
+    // Lanes without a row add their zero, which makes of -0 a 0.
+    return n < cpu_lanes ? s + S{} : s;
+  }
+  // The lanes that are c modulo Step registers.
+  template <class S, int Step, class F>
+  SR_PACK S node(int c, const F& f) const {
+    if constexpr (Step == classes) {
+      S s{};
+      for (int row = c; row < w.row_registers; row += classes) s = f(row, s);
+      return s;
+    } else {
+      const S s = node<S, 2 * Step>(c, f);
+      return c + Step < w.row_registers ? s + node<S, 2 * Step>(c + Step, f) : s;
+    }
+  }
+  template <int O, class F>
+  SR_PACK static void within(F f) {
+    if constexpr (O > 0) {
+      f.template operator()<O>();
+      within<O / 2>(f);
+    }
+  }
+  template <int O>
+  SR_PACK static P exchanged(P s) {
+    return exchange<O>(s);
+  }
+  template <int O, int K>
+  SR_PACK static Sums<P, K> exchanged(Sums<P, K> s) {
+    for (int k = 0; k < K; ++k) s.v[k] = exchange<O>(s.v[k]);
+    return s;
+  }
+};
+
+template <class T, int W, int K>
+SR_PACK Sums<Pack<T, W>, K> select(Mask<T, W> c, Sums<Pack<T, W>, K> a,
+                                   const Sums<Pack<T, W>, K>& b) {
+  for (int k = 0; k < K; ++k) a.v[k] = select(c, a.v[k], b.v[k]);
+  return a;
+}
+
+}  // namespace softreg

@@ -1,0 +1,84 @@
+// solve_packs: instances of one shape on a PackPlacement. A place whose instance has ended takes
+// the next one, so that none waits for another.
+#pragma once
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+
+#include "pack_placement.hpp"
+#include "softreg/model/evaluator.hpp"
+
+namespace softreg {
+
+template <class LossT, int Lanes, class T>
+void solve_packs(const Batch<T>& batch, const PackQueue& queue, T* workspace) {
+  using Placement = PackPlacement<T, Lanes>;
+  using P = typename Placement::P;
+  constexpr int places = Placement::places;
+  Evaluator<Placement, LossT, AnyFirstOrder, P> e{
+      {{batch, batch.rows_of(queue.instances[0]), reinterpret_cast<P*>(workspace)}, batch, 0, {}}};
+  std::int64_t instance[places];  // -1: none is left for this place
+  std::int64_t began[places];     // when, in updates of the pack
+  int tests[places];
+  Outcome<T> passed[places];
+  P steps;  // of each place
+  std::int64_t now = 0, next_test = 0, next = 0;
+  int busy = 0;
+  const auto step = [&](int k) { return static_cast<int>(now - began[k]); };
+  const auto tested = [&](int k) { return instance[k] >= 0 && batch.stop.tests_at(step(k)); };
+  const auto take = [&](int k, std::int64_t at) {
+    began[k] = at;
+    tests[k] = 0;
+    for (int l = k * Lanes; l < (k + 1) * Lanes; ++l) steps.set(l, T(0));
+    instance[k] = -1;
+    if (next == queue.count) return e.p.clear(k);
+    instance[k] = queue.instances[next++];
+    e.p.load(k, instance[k]);
+    ++busy;
+  };
+
+  for (int k = 0; k < places; ++k) take(k, 0);
+  for (;; ++now) {
+    e.evaluate(0, false);
+    if (now != next_test) {
+      e.update(steps, false);
+      steps = steps + T(1);
+      continue;
+    }
+    if (e.cancelled()) return;
+    const Measurement<P> all = e.measure();
+    for (int k = 0; k < places; ++k) {
+      if (!tested(k)) continue;
+      const int lane = k * Lanes;
+      const Measurement<T> mine{all.loss[lane], all.objective[lane], all.gradient_norm[lane],
+                                all.finite_point[lane]};
+      if (!judge(mine, step(k), batch.stop, passed[k])) continue;
+      e.p.keep(k, batch.x_of(instance[k]));
+      if (batch.losses) batch.losses[instance[k] * batch.tests + tests[k]] = mine.loss;
+      ++tests[k];
+    }
+    const auto moved = e.update(steps, true);
+    steps = steps + T(1);
+    next_test = std::numeric_limits<std::int64_t>::max();
+    for (int k = 0; k < places; ++k) {
+      if (tested(k)) {
+        bool ended = passed[k].status != Status::max_steps || step(k) == batch.stop.max_steps;
+        if (!ended && !moved[k * Lanes] && batch.stop.gradient_norm > 0) {
+          passed[k].status = Status::stalled;
+          ended = true;
+        }
+        if (ended) {
+          batch.outcome[instance[k]] = passed[k];
+          queue.publish(queue.context, instance[k]);
+          --busy;
+          take(k, now + 1);
+        }
+      }
+      if (instance[k] >= 0)
+        next_test = std::min(next_test, began[k] + batch.stop.next_test(step(k)));
+    }
+    if (busy == 0) return;
+  }
+}
+
+}  // namespace softreg
