@@ -69,21 +69,50 @@ Eigen::MatrixXd gram(const Scaled<T>& s) {
   return sum;
 }
 
+// The largest eigenvalue of a symmetric tridiagonal matrix, but for rounding: Laguerre's iteration
+// on its characteristic polynomial p, whose roots are real, falls from above all of them to the
+// largest one. With q_i = t - d_i - e_i^2 / q_(i-1), p = q_1 ... q_k; G = p'/p, H = -G'.
+double largest_root(const Eigen::VectorXd& diagonal, const Eigen::VectorXd& beside) {
+  const Eigen::Index k = diagonal.size();
+  const auto e = [&](Eigen::Index i) { return i < 0 || i + 1 >= k ? 0 : std::abs(beside[i]); };
+  double t = 0;  // Gershgorin
+  for (Eigen::Index i = 0; i < k; ++i) t = std::max(t, diagonal[i] + e(i - 1) + e(i));
+  for (int turn = 0; turn < 64; ++turn) {
+    double G = 0, H = 0, q = 1, q1 = 0, q2 = 0;  // q and its derivatives
+    for (Eigen::Index i = 0; i < k; ++i) {
+      const double part = e(i - 1) * e(i - 1) / q, first = q1 / q, second = q2 / q;
+      q = t - diagonal[i] - part;
+      if (!(q > 0)) return t;  // at the root, by rounding
+      q1 = 1 + part * first;
+      q2 = part * (second - 2 * first * first);
+      G += q1 / q;
+      H += (q1 / q) * (q1 / q) - q2 / q;
+    }
+    const double n = double(k), root = std::sqrt(std::max(0.0, (n - 1) * (n * H - G * G)));
+    const double fall = n / (G + root);
+    t -= fall;
+    if (!(fall > 4 * unit * t)) break;
+  }
+  return t;
+}
+
 // An upper bound on the largest eigenvalue of the symmetric g (lower triangle), trace > 0.
 //
-// The eigenvalue solver only proposes t, a little above its answer; a Cholesky factorisation proves
+// Laguerre's iteration only proposes t, a little above its answer; a Cholesky factorisation proves
 // it. If the factorisation of H = t I - g (k x k) runs to its end, then H + E = R^T R is positive
 // semidefinite with |E|_2 <= c tr H, c = gamma_{k+1} / (1 - gamma_{k+1}) (Demmel; Rump,
 // "Verification of positive definiteness", BIT 46, 2006), in whatever order it sums. With tr H <= k
 // t, and one unit for the rounding of the diagonal of H, the largest eigenvalue of g is at most
 //   t (1 + k (k + 1) u + u + second order) <= t (1 + k (k + 3) u).
-// No constant of the eigenvalue solver's backward error is needed.
+// No constant of the iteration's backward error is needed.
 double largest_eigenvalue_bound(const Eigen::MatrixXd& g) {
   const auto k = g.rows();
   const double slack = double(k) * double(k + 3) * unit;
-  const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solver(g, Eigen::EigenvaluesOnly);
-  // A solver that did not converge leaves the trace, which is a bound already.
-  const double proposed = solver.info() == Eigen::Success ? solver.eigenvalues()[k - 1] : g.trace();
+  double proposed = g(0, 0);
+  if (k > 1) {
+    const Eigen::Tridiagonalization<Eigen::MatrixXd> simple(g);
+    proposed = largest_root(simple.diagonal(), simple.subDiagonal());
+  }
   Eigen::MatrixXd h(k, k);
   for (double lift = slack;; lift *= 2) {
     const double t = proposed * (1 + lift);
