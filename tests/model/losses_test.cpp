@@ -1,10 +1,9 @@
 // Every loss of the catalogue, as scalar functions: values and dL/dz against the oracle within a
-// derived bound, derivatives by dual numbers, the same bits on a vector type, and what the flags
-// `normalized` and `invariant` promise.
+// derived bound, derivatives by dual numbers, and what the flags `normalized` and `invariant`
+// promise.
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <bit>
 #include <cstdio>
 #include <limits>
 
@@ -12,48 +11,6 @@
 #include "model/lone_solve.hpp"
 
 namespace softreg {
-
-// Sixteen numbers at once: a loss that branches on a number does not compile with it.
-struct Pack {
-  static constexpr int lanes = 16;
-  using V [[gnu::vector_size(64), gnu::aligned(16)]] = float;
-  V v{};
-  Pack() = default;
-  explicit Pack(float s) : v(V{} + s) {}
-  explicit Pack(int s) : Pack(static_cast<float>(s)) {}
-  explicit Pack(double s) : Pack(static_cast<float>(s)) {}
-  Pack(const V& values) : v(values) {}
-  friend Pack operator-(Pack a) { return -a.v; }
-  friend Pack operator+(Pack a, Pack b) { return a.v + b.v; }
-  friend Pack operator-(Pack a, Pack b) { return a.v - b.v; }
-  friend Pack operator*(Pack a, Pack b) { return a.v * b.v; }
-  friend Pack operator/(Pack a, Pack b) { return a.v / b.v; }
-};
-template <class F, class... P>
-Pack each(F f, const P&... p) {
-  Pack r;
-  for (int l = 0; l < Pack::lanes; ++l) r.v[l] = f(p.v[l]...);
-  return r;
-}
-inline Pack fma_(Pack a, Pack b, Pack c) {
-  return each([](float x, float y, float z) { return fma_(x, y, z); }, a, b, c);
-}
-inline Pack exp_(Pack x) {
-  return each([](float v) { return exp_(v); }, x);
-}
-inline Pack log_(Pack x) {
-  return each([](float v) { return log_(v); }, x);
-}
-inline Pack sinh_(Pack x) {
-  return each([](float v) { return sinh_(v); }, x);
-}
-inline Pack cosh_(Pack x) {
-  return each([](float v) { return cosh_(v); }, x);
-}
-inline Pack scale_by_exp(Pack x, Pack s) {
-  return each([](float v, float e) { return scale_by_exp(v, e); }, x, s);
-}
-
 namespace {
 
 using instances::Case;
@@ -275,33 +232,6 @@ TYPED_TEST(LossOf, GradientsOfTheEvaluatorAreDerivatives) {
       for (int j = 0; j < p.d; ++j)
         EXPECT_NEAR(derivative(&Instance<D>::a, i * p.d + j), lone.dlogits[at(i)] * p.x0[at(j)],
                     scale);
-  }
-}
-
-TYPED_TEST(LossOf, SixteenAtOnceHaveTheBitsOfOneByOne) {
-  using L = TypeParam;
-  const int n = 23;
-  std::vector<Pack> z(n), b(n);
-  std::vector<std::vector<float>> zs(Pack::lanes), bs(Pack::lanes);
-  for (int l = 0; l < Pack::lanes; ++l) {
-    const Instance<float> p =
-        instances::make<float>(instances::case_of(l), {n, 4}, static_cast<unsigned>(l));
-    zs[at(l)] = logits(p);
-    bs[at(l)] = p.b;
-    for (int i = 0; i < n; ++i) {
-      z[at(i)].v[l] = zs[at(l)][at(i)];
-      b[at(i)].v[l] = p.b[at(i)];
-    }
-  }
-  const float shift = L::normalized ? 2.5f : 0.0f;
-  const Pass<Pack> wide = pass<L>(z, b, Pack(shift));
-  for (int l = 0; l < Pack::lanes; ++l) {
-    const Pass<float> one = pass<L>(zs[at(l)], bs[at(l)], shift);
-    EXPECT_EQ(std::bit_cast<std::uint32_t>(one.loss),
-              std::bit_cast<std::uint32_t>(float(wide.loss.v[l])));
-    for (int i = 0; i < n; ++i)
-      EXPECT_EQ(std::bit_cast<std::uint32_t>(one.dlogits[at(i)]),
-                std::bit_cast<std::uint32_t>(float(wide.dlogits[at(i)].v[l])));
   }
 }
 
