@@ -5,11 +5,8 @@
 # crashes on an older processor. So the whole namespace is renamed per object
 # (-Dsoftreg=softreg_x86_64_v3): no symbol of ours is shared. Templates of std:: could still be;
 # tests/isa_symbols_test.py demands that no weak symbol of an ISA object exists anywhere else.
-# Sanitizers leave out v4: one source, and few machines of a test have it.
-set(softreg_isas x86-64 x86-64-v3)
-if(NOT SOFTREG_SANITIZE)
-  list(APPEND softreg_isas x86-64-v4)
-endif()
+set(SOFTREG_ISAS x86-64 x86-64-v3 x86-64-v4 CACHE STRING
+  "Instruction sets for which the CPU backend is compiled; a processor needs one of them")
 if(NOT CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
   message(FATAL_ERROR "softreg needs an x86-64 processor, this one is ${CMAKE_SYSTEM_PROCESSOR}")
 endif()
@@ -17,7 +14,7 @@ endif()
 function(softreg_add_cpu_isas target)
   softreg_for_each_loss(sources LaneSolver lane_solver.hpp cpp)
   list(APPEND sources ${PROJECT_SOURCE_DIR}/src/cpu_lanes.cpp)
-  foreach(isa IN LISTS softreg_isas)
+  foreach(isa IN LISTS SOFTREG_ISAS)
     string(REPLACE "-" "_" name ${isa})
     set(objects softreg_${name})
     add_library(${objects} OBJECT ${sources})

@@ -30,6 +30,11 @@ const CpuIsa& chosen_isa() {
       if (!names.empty()) names.insert(0, ", ");
       names.insert(0, isa.name);
     }
+    if (wanted == nullptr)
+      throw Error(
+          ErrorKind::device_unavailable,
+          "this build's CPU backend is compiled for " + names + ", and this processor has none",
+          "--device reference, or build with -DSOFTREG_ISAS=x86-64");
     throw Error(ErrorKind::usage,
                 "SOFTREG_ISA is '" + std::string(wanted) + "' but it must be one of " + names);
   }();

@@ -1,11 +1,11 @@
 #include "cpu_isa.hpp"
 
-#include <array>
+#include <vector>
 
 namespace softreg {
 
 std::span<const CpuIsa> cpu_isas() {
-  static const auto all = [] {
+  static const std::vector<CpuIsa> all = [] {
     __builtin_cpu_init();
     const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
                     __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
@@ -13,13 +13,17 @@ std::span<const CpuIsa> cpu_isas() {
         v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512vl");
-    return std::to_array<CpuIsa>({
+    return std::vector<CpuIsa> {
 #if defined(SOFTREG_HAS_x86_64_v4)
       {"x86-64-v4", softreg_cpu_solve_x86_64_v4, softreg_cpu_packs_x86_64_v4, 64, v4},
 #endif
+#if defined(SOFTREG_HAS_x86_64_v3)
           {"x86-64-v3", softreg_cpu_solve_x86_64_v3, softreg_cpu_packs_x86_64_v3, 32, v3},
+#endif
+#if defined(SOFTREG_HAS_x86_64)
           {"x86-64", softreg_cpu_solve_x86_64, nullptr, 0, true},
-    });
+#endif
+    };
   }();
   return all;
 }

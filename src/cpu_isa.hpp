@@ -14,7 +14,7 @@ struct CpuIsa {
   bool usable;         // on this processor
 };
 
-// The best first; the last is usable on every x86-64 processor.
+// The best first.
 std::span<const CpuIsa> cpu_isas();
 
 }  // namespace softreg

@@ -483,7 +483,7 @@ def test_a_toggle_yields_to_its_opposite_from_a_stronger_source(problem, tmp_pat
 
 
 def test_unknown_variables_are_named_once(problem):
-    known = {"SOFTREG_ISA": "x86-64", "SOFTREG_FAMILY": "plain", "SOFTREG_TOL": "1",
+    known = {"SOFTREG_ISA": "x86-64-v3", "SOFTREG_FAMILY": "plain", "SOFTREG_TOL": "1",
              "SOFTREG_PROGRAM": "build/release/softreg"}  # the examples' own
     assert "SOFTREG" not in run("solve", problem, **known).stderr
     lines = run("solve", problem, SOFTREG_TOLL="1", SOFTREG_MAXSTEPS="3", **known).stderr.splitlines()
