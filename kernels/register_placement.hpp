@@ -13,7 +13,7 @@ namespace softreg {
 template <int Lanes, int Rows, int D, bool LooksAhead, class T>
 struct RegisterPlacement {
   static constexpr int lanes = Lanes;
-  static constexpr bool records = true;
+  static constexpr bool describes = true;
   SimtGroup<Lanes> g;
   const Batch<T>& batch;  // in constant memory: what is rarely used costs no register
   std::int64_t instance;
@@ -61,6 +61,15 @@ struct RegisterPlacement {
   SR_DEVICE int parameters() const { return batch.parameters(); }
   SR_DEVICE static T step_size(const Batch<T>& batch, std::int64_t instance) {
     return batch.step_size[instance];
+  }
+  SR_DEVICE static T operator_norm(const Batch<T>& batch, std::int64_t instance) {
+    return batch.operator_norm[instance];
+  }
+  SR_DEVICE static ShiftSummary<T>& shifts(const Batch<T>& batch, std::int64_t instance) {
+    return batch.shifts[instance];
+  }
+  SR_DEVICE static BoundSummary<T>& bounds(const Batch<T>& batch, std::int64_t instance) {
+    return batch.bounds[instance];
   }
   SR_DEVICE bool weighted() const { return batch.weighted(); }
   SR_DEVICE LogitWeights<T> weights(const Segment&) const {

@@ -15,24 +15,31 @@ constexpr std::int64_t on_lanes(std::int64_t rows) {
   return (rows + cpu_lanes - 1) / cpu_lanes * cpu_lanes;
 }
 
-// How many lanes of a register each instance gets where several lie side by side: as few as the
-// first-level cache allows, which then holds all of them; 0: each instance alone on the 32 lanes.
+// How many lanes of a register each instance gets where several lie side by side: one where that
+// many instances fit the first-level cache, else four, else (0) each instance is alone on 32 lanes.
+inline constexpr int shared_pack_lanes = 4;
 constexpr int pack_lanes(std::int64_t rows, std::int64_t parameters, int value_bytes,
                          int register_bytes) {
   constexpr std::int64_t cache = 32 * 1024;
-  for (const int lanes : {1, 4, 8})
+  for (const int lanes : {1, shared_pack_lanes})
     if (lanes * value_bytes < register_bytes &&
         rows * parameters * (register_bytes / lanes) <= cache)
       return lanes;
   return 0;
 }
-// Numbers of a pack's arrays (src/pack_placement.hpp).
+// Registers that hold the rows of an instance.
+constexpr std::int64_t pack_registers(std::int64_t rows, int lanes) {
+  return (rows + lanes - 1) / lanes;
+}
+// Numbers of a pack's arrays (src/pack_placement.hpp) and of what a trace keeps.
 constexpr std::int64_t pack_values(std::int64_t rows, std::int64_t parameters, int lanes,
-                                   int value_bytes, int register_bytes) {
+                                   int value_bytes, int register_bytes, Watched watched) {
   constexpr int block = 8;
-  const std::int64_t registers = (rows + lanes - 1) / lanes,
+  const std::int64_t registers = pack_registers(rows, lanes),
                      whole = (registers + block - 1) / block * block;
-  return (whole * (parameters + 4) + 3 * parameters) * (register_bytes / value_bytes);
+  const std::int64_t traced =
+      ShiftWorkspace<float>::size({registers, 1, parameters, 0, rows}, watched);
+  return (whole * (parameters + 4) + 3 * parameters + traced) * (register_bytes / value_bytes);
 }
 
 // What one softmax takes on the lanes: padded copies of A, b and w, then a solve in memory.

@@ -94,14 +94,19 @@ void LaneSolver<LossT>::solve(const Batch<double>& batch, std::int64_t i, double
 }
 
 #if defined(__FMA__)
+template <class LossT, int Lanes, class T>
+void solve_packs(const Batch<T>& batch, const PackQueue& queue, T* workspace) {
+  if (LossT::normalized && batch.bounds)
+    solve_packs<LossT, Lanes, LossT::normalized>(batch, queue, workspace);
+  else
+    solve_packs<LossT, Lanes, false>(batch, queue, workspace);
+}
 template <class LossT, class T>
 void solve_packs_on(const Batch<T>& batch, const PackQueue& queue, T* workspace) {
   if (queue.lanes == 1)
     solve_packs<LossT, 1>(batch, queue, workspace);
-  else if (queue.lanes == 4)
-    solve_packs<LossT, 4>(batch, queue, workspace);
-  else if constexpr (pack_width<T> > 8)
-    solve_packs<LossT, 8>(batch, queue, workspace);
+  else
+    solve_packs<LossT, shared_pack_lanes>(batch, queue, workspace);
 }
 template <class LossT>
 void LaneSolver<LossT>::solve_side_by_side(const Batch<float>& batch, const PackQueue& queue,

@@ -6,6 +6,7 @@
 #include <immintrin.h>
 
 #include <cstdint>
+#include <type_traits>
 #include <utility>
 
 #include "softreg/model/math.hpp"
@@ -46,6 +47,7 @@ struct Mask {
   SR_PACK friend Mask operator!(Mask a) { return {~a.v}; }
   SR_PACK friend Mask operator&&(Mask a, Mask b) { return {a.v & b.v}; }
   SR_PACK friend Mask operator||(Mask a, Mask b) { return {a.v | b.v}; }
+  SR_PACK friend bool any(Mask a) { return !all(!a); }
   SR_PACK friend bool all(Mask a) {
     typename VectorOf<std::int64_t, W* static_cast<int>(sizeof(T))>::type parts;
     __builtin_memcpy(&parts, &a.v, sizeof parts);
@@ -60,11 +62,12 @@ struct Pack {
   static constexpr int width = W;
   using Vector = typename VectorOf<T, W* static_cast<int>(sizeof(T))>::type;
   using Bits = Pack<std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>, W>;
-  using Truth = Mask<T, W>;
   Vector v;
 
   SR_PACK Pack() = default;
-  SR_PACK Pack(T all) : v(all - Vector{}) {}  // not 0 + all, which has no -0
+  template <class N>
+  requires std::is_arithmetic_v<N> SR_PACK Pack(N all)
+      : v(static_cast<T>(all) - Vector{}) {}  // not 0 + all, which has no -0
   SR_PACK explicit Pack(Vector of) : v(of) {}
   SR_PACK static Pack load(const T* from) {  // of any alignment
     Pack p;
@@ -80,11 +83,11 @@ struct Pack {
   SR_PACK friend Pack operator*(Pack a, Pack b) { return Pack(a.v * b.v); }
   SR_PACK friend Pack operator/(Pack a, Pack b) { return Pack(a.v / b.v); }
   SR_PACK friend Pack operator-(Pack a) { return Pack(-a.v); }
-  SR_PACK friend Truth operator<(Pack a, Pack b) { return {a.v < b.v}; }
-  SR_PACK friend Truth operator>(Pack a, Pack b) { return {a.v > b.v}; }
-  SR_PACK friend Truth operator<=(Pack a, Pack b) { return {a.v <= b.v}; }
-  SR_PACK friend Truth operator==(Pack a, Pack b) { return {a.v == b.v}; }
-  SR_PACK friend Pack select(Truth c, Pack a, Pack b) { return Pack(c.v ? a.v : b.v); }
+  SR_PACK friend Mask<T, W> operator<(Pack a, Pack b) { return {a.v < b.v}; }
+  SR_PACK friend Mask<T, W> operator>(Pack a, Pack b) { return {a.v > b.v}; }
+  SR_PACK friend Mask<T, W> operator<=(Pack a, Pack b) { return {a.v <= b.v}; }
+  SR_PACK friend Mask<T, W> operator==(Pack a, Pack b) { return {a.v == b.v}; }
+  SR_PACK friend Pack select(Mask<T, W> c, Pack a, Pack b) { return Pack(c.v ? a.v : b.v); }
 
   // Of unsigned numbers.
   SR_PACK friend Pack operator&(Pack a, Pack b) { return Pack(a.v & b.v); }
@@ -120,7 +123,7 @@ struct Pack {
       return Pack(Vector(_mm256_sqrt_pd(a.v)));
   }
   SR_PACK friend Pack abs_(Pack a) { return from_bits(to_bits(a) & ~math_detail::Format<T>::sign); }
-  SR_PACK friend Truth is_finite(Pack a) { return abs_(a) <= math_detail::Format<T>::max; }
+  SR_PACK friend Mask<T, W> is_finite(Pack a) { return abs_(a) <= math_detail::Format<T>::max; }
   SR_PACK friend Pack exp_(Pack a) { return math_detail::exp_impl(a); }
   SR_PACK friend Pack log_(Pack a) { return math_detail::log_impl(a); }
   SR_PACK friend Pack sinh_(Pack a) { return math_detail::sinh_impl(a); }

@@ -44,20 +44,23 @@ struct PackArrays {
   }
 };
 
-template <class T, int Lanes>
+// Unrolled: the tree of a sum is, which is half as fast again and takes long to compile.
+template <class T, int Lanes, bool Unrolled>
 struct PackPlacement {
   using P = Pack<T, pack_width<T>>;
-  using Truth = typename P::Truth;
   static constexpr int lanes = cpu_lanes;            // whose bits
   static constexpr int places = P::width / Lanes;    // instances
   static constexpr int classes = cpu_lanes / Lanes;  // registers that hold the 32 lanes of each
-  static constexpr bool records = false;
+  static constexpr bool describes = false;
 
   const Batch<T>& batch;
   int n;
   PackArrays<P> w;
-  P lagged_shift, step_sizes;
-  Truth owned;  // rows of the last row register
+  P lagged_shift, step_sizes, norms;
+  Truth<P> owned;  // rows of the last row register
+  // Of all places; those of batch get theirs in keep_traces().
+  mutable ShiftSummary<P> watched{};
+  mutable BoundSummary<P> watched_bounds{};
 
   PackPlacement(const Batch<T>& of, int rows, P* memory)
       : batch(of),
@@ -89,7 +92,14 @@ struct PackPlacement {
       }
       step_sizes.set(l, batch.step_size[i]);
       lagged_shift.set(l, infinity<T>());
+      if (batch.shifts) norms.set(l, batch.operator_norm[i]);
     }
+    ShiftSummary<T> no_shifts{};
+    each_member(watched, no_shifts, [place](P& of, auto none) { put(of, place, T(none)); });
+    BoundSummary<T> no_bounds{};
+    if (batch.bounds)
+      each_member(watched_bounds, no_bounds,
+                  [place](P& of, auto none) { put(of, place, T(none)); });
   }
   // A place that nothing follows on: numbers that trouble nobody.
   void clear(int place) {
@@ -102,12 +112,24 @@ struct PackPlacement {
       lagged_shift.set(l, infinity<T>());
     }
   }
+  void keep_traces(int place, std::int64_t i) const {
+    const auto take = [place](const P& of, auto& to) {
+      to = static_cast<std::remove_reference_t<decltype(to)>>(of[place * Lanes]);
+    };
+    if (batch.shifts) each_member(watched, batch.shifts[i], take);
+    if (batch.bounds) each_member(watched_bounds, batch.bounds[i], take);
+  }
   void keep(int place, T* result) const {
     for (int j = 0; j < w.parameters; ++j) result[j] = w.point[j][place * Lanes];
   }
 
   int parameters() const { return w.parameters; }
+  int row_count() const { return n; }
+  Extent extent(const Layout&, std::int64_t) const { return {n, 1, w.parameters, 0, n}; }
   SR_PACK P step_size(const Batch<T>&, std::int64_t) const { return step_sizes; }
+  SR_PACK P operator_norm(const Batch<T>&, std::int64_t) const { return norms; }
+  SR_PACK ShiftSummary<P>& shifts(const Batch<T>&, std::int64_t) const { return watched; }
+  SR_PACK BoundSummary<P>& bounds(const Batch<T>&, std::int64_t) const { return watched_bounds; }
   SR_PACK bool weighted() const { return batch.weighted(); }
   SR_PACK LogitWeights<P> weights(const Segment&) const {
     return {batch.weights ? w.weights : nullptr, P(batch.weight)};
@@ -158,14 +180,31 @@ struct PackPlacement {
   }
   // Of every place whether f said of any coordinate that it moved; looks only if asked.
   template <class F>
-  SR_PACK Truth update(F f, bool ask = false) const {
-    Truth moved = P(T(0)) == P(ask ? T(1) : T(0));
+  SR_PACK Truth<P> update(F f, bool ask = false) const {
+    Truth<P> moved = P(T(0)) == P(ask ? T(1) : T(0));
     for (int j = 0; j < w.parameters; ++j) {
       const auto here = f(w.x[j], w.point[j], w.grad[j]);
-      if constexpr (std::is_same_v<decltype(f(w.x[j], w.point[j], w.grad[j])), Truth>)
+      if constexpr (std::is_same_v<decltype(f(w.x[j], w.point[j], w.grad[j])), Truth<P>>)
         moved = moved || here;
     }
     return moved;
+  }
+  // f(j, point), f(j, gradient), f(k) for k < count, f()
+  template <class F>
+  SR_PACK void visit(F f) const {
+    for (int j = 0; j < w.parameters; ++j) f(j, w.point[j]);
+  }
+  template <class F>
+  SR_PACK void visit_gradient(F f) const {
+    for (int j = 0; j < w.parameters; ++j) f(j, w.grad[j]);
+  }
+  template <class F>
+  SR_PACK void each(int count, F f) const {
+    for (int k = 0; k < count; ++k) f(k);
+  }
+  template <class F>
+  SR_PACK void once(F f) const {
+    f();
   }
   template <class F>
   SR_PACK void add_to_gradient(F f) const {
@@ -173,6 +212,9 @@ struct PackPlacement {
   }
 
  private:
+  SR_PACK static void put(P& to, int place, T value) {
+    for (int l = place * Lanes; l < (place + 1) * Lanes; ++l) to.set(l, value);
+  }
   SR_PACK void logits() const {
     constexpr int block = PackArrays<P>::block;
     const std::int64_t stride = w.column(1) - w.column(0);
@@ -221,6 +263,13 @@ struct PackPlacement {
   // The lanes that are c modulo Step registers.
   template <class S, int Step, class F>
   SR_PACK S node(int c, const F& f) const {
+    if constexpr (Unrolled || classes / Step <= 2)
+      return node_here<S, Step>(c, f);
+    else
+      return node_called<S, Step>(c, f);
+  }
+  template <class S, int Step, class F>
+  SR_PACK S node_here(int c, const F& f) const {
     if constexpr (Step == classes) {
       S s{};
       for (int row = c; row < w.row_registers; row += classes) s = f(row, s);
@@ -229,6 +278,10 @@ struct PackPlacement {
       const S s = node<S, 2 * Step>(c, f);
       return c + Step < w.row_registers ? s + node<S, 2 * Step>(c + Step, f) : s;
     }
+  }
+  template <class S, int Step, class F>
+  __attribute__((noinline)) S node_called(int c, const F& f) const {
+    return node_here<S, Step>(c, f);
   }
   template <int O, class F>
   SR_PACK static void within(F f) {

@@ -10,13 +10,23 @@
 
 namespace softreg {
 
-template <class LossT, int Lanes, class T>
+// Watches: traces bounds.
+template <class LossT, int Lanes, bool Watches, class T>
 void solve_packs(const Batch<T>& batch, const PackQueue& queue, T* workspace) {
-  using Placement = PackPlacement<T, Lanes>;
+  using Placement = PackPlacement<T, Lanes, !Watches>;
   using P = typename Placement::P;
   constexpr int places = Placement::places;
-  Evaluator<Placement, LossT, AnyFirstOrder, P> e{
-      {{batch, batch.rows_of(queue.instances[0]), reinterpret_cast<P*>(workspace)}, batch, 0, {}}};
+  const int rows = batch.rows_of(queue.instances[0]);
+  P* const memory = reinterpret_cast<P*>(workspace);
+  const Extent in_registers{pack_registers(rows, Lanes), 1, batch.parameters(), 0, rows};
+  P* const before = memory + PackArrays<P>::size(int(in_registers.rows), batch.parameters());
+  Evaluator<Placement, LossT, AnyFirstOrder, P, Watches> e{
+      {{batch, rows, memory}, batch, 0, ShiftWorkspace<P>::of(before, in_registers)}};
+  if (batch.shifts) {
+    for (std::int64_t k = 0; k < ShiftWorkspace<P>::size(in_registers, batch.watched()); ++k)
+      before[k] = P(T(0));
+    e.before.set_sizes(SizeTerms<P>::of(rows, 1, rows, batch.parameters()));
+  }
   std::int64_t instance[places];  // -1: none is left for this place
   std::int64_t began[places];     // when, in updates of the pack
   int tests[places];
@@ -39,7 +49,7 @@ void solve_packs(const Batch<T>& batch, const PackQueue& queue, T* workspace) {
 
   for (int k = 0; k < places; ++k) take(k, 0);
   for (;; ++now) {
-    e.evaluate(0, false);
+    e.evaluate(steps, false);
     if (now != next_test) {
       e.update(steps, false);
       steps = steps + T(1);
@@ -69,6 +79,7 @@ void solve_packs(const Batch<T>& batch, const PackQueue& queue, T* workspace) {
         }
         if (ended) {
           batch.outcome[instance[k]] = passed[k];
+          e.p.keep_traces(k, instance[k]);
           queue.publish(queue.context, instance[k]);
           --busy;
           take(k, now + 1);

@@ -65,14 +65,13 @@ CpuNeed cpu_need(const BatchShape& s, std::int64_t i, std::int64_t slots, bool m
               "raise --memory-limit");
 }
 
-// Instances of one softmax each, all of one shape, of which nothing but losses is traced: their
-// bits are the same on all lanes, so whether they lie side by side may depend on how many there
-// are.
+// Instances of one softmax each, all of one shape: their bits are the same on all lanes, so whether
+// they lie side by side may depend on how many there are.
 std::optional<CpuPlan> plan_packs(const BatchShape& s, int threads, std::int64_t memory_limit,
                                   int register_bytes) {
   const Layout& l = s.layout;
-  if (register_bytes == 0 || l.matrix || l.blocks || l.begin2 || s.describes ||
-      s.watched != Watched::nothing)
+  const bool whole_traces = s.watched != Watched::nothing && s.trace_values > 0;
+  if (register_bytes == 0 || l.matrix || l.blocks || l.begin2 || s.describes || whole_traces)
     return std::nullopt;
   const int lanes = pack_lanes(l.m, l.d2, s.value_bytes, register_bytes);
   if (lanes == 0) return std::nullopt;
@@ -81,7 +80,7 @@ std::optional<CpuPlan> plan_packs(const BatchShape& s, int threads, std::int64_t
   CpuPlan plan;
   plan.lanes = true;
   plan.pack_lanes = lanes;
-  plan.workspace_values = pack_values(l.m, l.d2, lanes, s.value_bytes, register_bytes);
+  plan.workspace_values = pack_values(l.m, l.d2, lanes, s.value_bytes, register_bytes, s.watched);
   const std::int64_t bytes = aligned(plan.workspace_values * s.value_bytes);
   plan.threads = int(std::min<std::int64_t>(threads, l.count / places));
   if (memory_limit > 0)

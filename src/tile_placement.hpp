@@ -26,7 +26,7 @@ struct TileSource {
 template <class T>
 struct Tile {
   static constexpr int lanes = tile_lanes;
-  static constexpr bool records = true;
+  static constexpr bool describes = true;
   static constexpr LaneGroup<tile_lanes, true> g{};
   const TileSource<T>& p;
   const TileRows<T>& at;

@@ -504,11 +504,10 @@ TEST(CpuPlan, PutsSmallInstancesSideBySide) {
   EXPECT_EQ(pack_lanes(16, 4, 4, 64), 1);
   EXPECT_EQ(pack_lanes(64, 8, 4, 64), 1);
   EXPECT_EQ(pack_lanes(64, 16, 4, 64), 4);
-  EXPECT_EQ(pack_lanes(128, 32, 4, 64), 8);
-  EXPECT_EQ(pack_lanes(256, 64, 4, 64), 0);
+  EXPECT_EQ(pack_lanes(128, 16, 4, 64), 4);
+  EXPECT_EQ(pack_lanes(128, 17, 4, 64), 0);
   EXPECT_EQ(pack_lanes(64, 16, 8, 64), 4);
-  EXPECT_EQ(pack_lanes(128, 32, 8, 64), 0);  // eight lanes are the whole register
-  EXPECT_EQ(pack_lanes(64, 16, 8, 32), 0);
+  EXPECT_EQ(pack_lanes(64, 16, 8, 32), 0);  // four lanes are the whole register
 
   BatchShape s;
   s.layout.count = 100;
@@ -528,8 +527,14 @@ TEST(CpuPlan, PutsSmallInstancesSideBySide) {
   // What they cannot do, or is not worth while, goes one by one. The bits are the same.
   EXPECT_EQ(plan_cpu(s, 4, 0, 0).pack_lanes, 0);
   s.watched = Watched::shifts;
+  EXPECT_EQ(plan_cpu(s, 4, 0, 64).pack_lanes, 1);
+  // f and z of the step before, x; 16 numbers of the sizes
+  EXPECT_EQ(plan_cpu(s, 4, 0, 64).workspace_values, plan.workspace_values + (16 + 2 * 33 + 4) * 16);
+  s.trace_values = 1000;  // of every update
   EXPECT_EQ(plan_cpu(s, 4, 0, 64).pack_lanes, 0);
   s.watched = Watched::nothing;
+  EXPECT_EQ(plan_cpu(s, 4, 0, 64).pack_lanes, 1);  // losses
+  s.trace_values = 0;
   s.describes = true;
   EXPECT_EQ(plan_cpu(s, 4, 0, 64).pack_lanes, 0);
   s.describes = false;

@@ -295,8 +295,9 @@ Written<T> on_packs(const Instances<T>& instances, const CpuIsa& isa, int lanes,
   std::vector<std::int64_t> queue;
   for (std::int64_t k = 0; k < 9; ++k)
     for (std::int64_t i = 0; i < batch.count; ++i) queue.push_back((i + k * k) % batch.count);
-  AlignedVector<T> workspace(static_cast<std::size_t>(pack_values(
-      batch.rows_of(0), batch.parameters(), lanes, int(sizeof(T)), isa.register_bytes)));
+  AlignedVector<T> workspace(
+      static_cast<std::size_t>(pack_values(batch.rows_of(0), batch.parameters(), lanes,
+                                           int(sizeof(T)), isa.register_bytes, batch.watched())));
   std::ranges::fill(workspace, quiet_nan<T>());
   std::int64_t published = 0;
   const PackQueue all{queue.data(), std::int64_t(queue.size()), lanes,
@@ -312,12 +313,12 @@ void compare_packs(const Instances<T>& instances, const Written<T>& right, const
                    const LossChoice& loss, int optimizer, const std::string& what) {
   const std::vector<int>& rows = instances.description().rows;
   const bool alike = std::ranges::all_of(rows, [&rows](int r) { return r == rows[0]; });
-  if (!isa.packs || !alike || instances.has(describes) || instances.has(traces_shifts)) return;
-  for (int lanes = 1; lanes * int(sizeof(T)) < isa.register_bytes; lanes = lanes == 1 ? 4 : 8) {
-    EXPECT_EQ(on_packs(instances, isa, lanes, loss.index, optimizer).difference(right), "")
-        << what << ", in packs of " << lanes << " lanes";
-    if (lanes == 8) break;
-  }
+  if (!isa.packs || !alike || instances.has(describes)) return;
+  for (const int lanes : {1, shared_pack_lanes})
+    if (lanes * int(sizeof(T)) < isa.register_bytes) {
+      EXPECT_EQ(on_packs(instances, isa, lanes, loss.index, optimizer).difference(right), "")
+          << what << ", in packs of " << lanes << " lanes";
+    }
 }
 
 template <class T>

@@ -126,14 +126,15 @@ struct BoundRows {
 // The in-context theorem: with b~ = b + f - f', or b + (e - e') / a, the old x has the residual
 // that the new one has with b; and with A + dA, dA = (A dx) x^T / |x|^2, it has the new one's f.
 template <class LossT, class T>
-SR_HD void note_context(BoundSummary<T>& s, const BoundLengths<T>& m) {
-  ++s.updates;
-  s.small_steps += m.shift.z < T(0.01) ? 1 : 0;
+SR_HD void note_context(BoundSummary<T>& s, const BoundLengths<T>& m, Truth<T> judged) {
+  const auto raise = [judged](T& most, T value) { most = select(judged, max_(most, value), most); };
+  s.updates = s.updates + one_if<T>(judged);
+  s.small_steps = s.small_steps + one_if<T>(judged && m.shift.z < T(0.01));
   const T rescaled = sqrt_(m.sum[total_rescaled_shift]);
-  s.target_shift = max_(s.target_shift, std::is_same_v<LossT, RescaledL2> ? rescaled : m.shift.f);
-  s.identity = max_(s.identity, sqrt_(m.sum[total_identity]));
-  if (m.shift.before > T(0)) s.data_shift = max_(s.data_shift, m.shift.z / m.shift.before);
-  s.error_change = max_(s.error_change, abs_(m.error - m.error_before));
+  raise(s.target_shift, std::is_same_v<LossT, RescaledL2> ? rescaled : m.shift.f);
+  raise(s.identity, sqrt_(m.sum[total_identity]));
+  raise(s.data_shift, select(m.shift.before > T(0), m.shift.z / m.shift.before, s.data_shift));
+  raise(s.error_change, abs_(m.error - m.error_before));
 }
 
 // Those whose proof takes b >= 0 with sum b <= 1.
@@ -156,12 +157,15 @@ SR_MATH void take_logarithms(T* row, int k) {  // row: &measured(0)
 // simplex: every b is in it; large: R >= 4, as the papers ask.
 template <class T>
 SR_HD void judge_bound(BoundSummary<T>& s, const ShiftWorkspace<T>& of, int k, int depth,
-                       bool simplex, bool large) {
+                       Truth<T> simplex, Truth<T> large, Truth<T> judged) {
   const T bound = of.log10_bound(k), measured = of.measured(k);
-  if (!(bound == bound) || !is_finite(measured) || (needs_simplex(k) && !simplex)) return;
-  ++s.watch[k].judged;
-  watch_lengths(s.watch[k], measured, of.slack(k), bound, of.log10_measured(k), depth,
-                k < bound_paper_u || large);
+  const Truth<T> spoken = judged && bound == bound && is_finite(measured) &&
+                          select(needs_simplex(k), simplex, yes<T>());
+  if (!any(spoken)) return;
+  auto& watch = s.watch[k];
+  watch.judged = watch.judged + one_if<T>(spoken);
+  watch_lengths<T>(watch, measured, of.slack(k), bound, of.log10_measured(k), depth,
+                   select(k < bound_paper_u, yes<T>(), large), spoken);
 }
 
 }  // namespace softreg

@@ -66,7 +66,7 @@ struct BoundPass {
 
   // Adds to t what has changed since the step before; `before` still holds that step's f.
   template <class Tile>
-  SR_HD void operator()(Tile& tile, const Segment& s, const Head& h, T log_mass, bool first,
+  SR_HD void operator()(Tile& tile, const Segment& s, const Head& h, T log_mass, Truth<T> first,
                         PassTotals<T, true>& t) const {
     const SegmentState<T> was = before.state(s.index);
     const SegmentState<T> now = state(tile, s, h, log_mass, first, was);
@@ -108,8 +108,8 @@ struct BoundPass {
   SR_HD static void add(PassTotals<T, true>& t, int k, T value) { t.v[k] = t[k] + value; }
 
   template <class Tile>
-  SR_HD SegmentState<T> state(Tile& tile, const Segment& s, const Head& h, T log_mass, bool first,
-                              const SegmentState<T>& was) const {
+  SR_HD SegmentState<T> state(Tile& tile, const Segment& s, const Head& h, T log_mass,
+                              Truth<T> first, const SegmentState<T>& was) const {
     const auto sums =
         tile.template sum_rows<Sums<T, 4>>(s, [=](int, T z, T& u, T b, const Sums<T, 4>& t) {
           const T f = F::output(u, h), c = f - b, flog = f * (z - log_mass);
@@ -118,7 +118,7 @@ struct BoundPass {
         });
     SegmentState<T> now{log_mass, sums[0], tile.max_rows(s), sqrt_(sums[1]), sqrt_(sums[2]),
                         T(0),     was.b,   was.log_rows,     was.strays};
-    if (first) {
+    if (any(first)) {
       now.log_rows = log_(T(s.rows));
       const auto of_b =
           tile.template sum_rows<Sums<T, 3>>(s, [](int, T, T&, T b, const Sums<T, 3>& t) {
@@ -126,8 +126,9 @@ struct BoundPass {
           });
       // As for the automatic step size: shares are often rounded in float32.
       const T most = T(1) + T(s.rows) * T(1.1920928955078125e-7);
-      now.b = sqrt_(of_b[0]);
-      now.strays = of_b[2] <= most && of_b[1] == of_b[2] ? T(0) : T(1);
+      const Truth<T> simplex = of_b[2] <= most && of_b[1] == of_b[2];
+      now.b = select(first, sqrt_(of_b[0]), was.b);
+      now.strays = select(first, select(simplex, T(0), T(1)), was.strays);
     }
     now.rounding = rounding(now, sqrt_(sums[3]), s.rows);
     return now;

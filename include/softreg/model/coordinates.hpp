@@ -17,10 +17,19 @@ struct Coordinates {
   T* result;
   T *x, *point, *grad;  // point: where loss and gradient are taken
 
-  static constexpr bool records = true;
+  static constexpr bool describes = true;
   SR_HD int parameters() const { return count; }
   SR_HD static T step_size(const Batch<T>& batch, std::int64_t instance) {
     return batch.step_size[instance];
+  }
+  SR_HD static T operator_norm(const Batch<T>& batch, std::int64_t instance) {
+    return batch.operator_norm[instance];
+  }
+  SR_HD static ShiftSummary<T>& shifts(const Batch<T>& batch, std::int64_t instance) {
+    return batch.shifts[instance];
+  }
+  SR_HD static BoundSummary<T>& bounds(const Batch<T>& batch, std::int64_t instance) {
+    return batch.bounds[instance];
   }
   SR_HD static Extent extent(const Layout& layout, std::int64_t instance) {
     return extent_of(layout, instance);

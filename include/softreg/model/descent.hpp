@@ -25,15 +25,14 @@ struct Descent {
 
   SR_HD void init() {
     p.set_shifts(infinity<T>());  // the guard acts at step 0
-    if constexpr (Placement::records)
-      if (batch.shifts)
-        p.once([this] {
-          const Extent e = p.extent(batch, instance);
-          before.set_sizes(SizeTerms<T>::of(p.row_count(), static_cast<int>(e.segments),
-                                            static_cast<int>(e.longest), p.parameters()));
-          batch.shifts[instance] = {};
-          if (batch.bounds) batch.bounds[instance] = {};
-        });
+    if (batch.shifts)
+      p.once([this] {
+        const Extent e = p.extent(batch, instance);
+        before.set_sizes(SizeTerms<T>::of(p.row_count(), static_cast<int>(e.segments),
+                                          static_cast<int>(e.longest), p.parameters()));
+        p.shifts(batch, instance) = {};
+        if (batch.bounds) p.bounds(batch, instance) = {};
+      });
   }
 
   SR_HD bool cancelled() const { return p.stops(batch.cancelled); }
@@ -126,8 +125,8 @@ struct Descent {
   }
 
   // One more update of a trace, from the sums over segments.
-  template <class LossT, class Totals>
-  SR_HD void note(const Totals& sum, int step) {
+  template <class LossT, class Totals, class Step>
+  SR_HD void note(const Totals& sum, Step step) {
     const ShiftWorkspace<T> w = before;
     const Sums<T, 3> x = lengths<3>([=](int j, T point, T) {
       return Sums<T, 3>{{point - w.x(j), w.x(j), point}};
@@ -135,14 +134,16 @@ struct Descent {
     const Shift<T> shift{sqrt_(sum[total_df]), sqrt_(sum[total_dz]), x[0], x[1], x[2]};
     p.visit([=](int j, T point) { w.x(j) = point; });
     if constexpr (LossT::normalized && std::is_same_v<Totals, PassTotals<T, true>>)
-      if (batch.bounds) note_bounds<LossT>(sum, shift, step);
-    if (step == 0) return;
+      if (batch.bounds) note_bounds<LossT>(sum, shift, step > 0);
+    const Truth<T> begun = step > 0;
+    if (!any(begun)) return;
     p.once([=, this] {
-      note_shift(batch.shifts[instance], shift, scale(), LossT::normalized);
-      if (batch.shift_f) {
-        batch.shift_f[instance * batch.stop.max_steps + step - 1] = shift.f;
-        batch.shift_x[instance * batch.stop.max_steps + step - 1] = shift.x;
-      }
+      note_shift(p.shifts(batch, instance), shift, scale(), LossT::normalized, begun);
+      if constexpr (std::is_same_v<Step, int>)
+        if (batch.shift_f) {
+          batch.shift_f[instance * batch.stop.max_steps + step - 1] = shift.f;
+          batch.shift_x[instance * batch.stop.max_steps + step - 1] = shift.x;
+        }
     });
   }
 
@@ -153,32 +154,33 @@ struct Descent {
             static_cast<int>(e.longest),
             p.parameters(),
             p.lanes,
-            batch.operator_norm[instance],
+            p.operator_norm(batch, instance),
             before.sizes()};
   }
 
   // The same for the other quantities of the theorems.
   template <class LossT>
-  SR_HD void note_bounds(const PassTotals<T, true>& sum, const Shift<T>& shift, int step) {
+  SR_HD void note_bounds(const PassTotals<T, true>& sum, const Shift<T>& shift, Truth<T> begun) {
     const ShiftWorkspace<T> w = before;
     const T moved = length([=](int j, T, T grad) { return grad - w.gradient(j); });
     const T error = sqrt_(sum[total_error]), error_before = w.error();
     p.visit_gradient([=](int j, T grad) { w.gradient(j) = grad; });
     const ShiftScale<T> c = scale();
-    const bool judged = step > 0 && is_finite(shift.f) && is_finite(shift.z) && is_finite(shift.x);
+    const Truth<T> judged = begun && is_finite(shift.f) && is_finite(shift.z) && is_finite(shift.x);
     p.once([=, this] {
       w.error() = error;
-      if (!judged) return;
+      if (!any(judged)) return;
       const BoundLengths<T> lengths{sum, shift, moved, error, error_before, batch.weighted()};
       BoundRows<LossT, T>{lengths, c, w}.write();
-      note_context<LossT>(batch.bounds[instance], lengths);
+      note_context<LossT>(p.bounds(batch, instance), lengths, judged);
     });
-    if (!judged) return;
-    const bool large = !(max_(c.operator_norm, max_(shift.before, shift.after)) < T(4));
-    const bool simplex = sum[total_strays] == T(0);
+    if (!any(judged)) return;
+    const Truth<T> large = !(max_(c.operator_norm, max_(shift.before, shift.after)) < T(4));
+    const Truth<T> simplex = sum[total_strays] == T(0);
     p.each(bound_count, [rows = &w.measured(0)](int k) { take_logarithms(rows, k); });
     p.each(bound_count, [=, this](int k) {
-      judge_bound(batch.bounds[instance], w, k, sum_depth(c) + c.segments - 1, simplex, large);
+      judge_bound(p.bounds(batch, instance), w, k, sum_depth(c) + c.segments - 1, simplex, large,
+                  judged);
     });
   }
 

@@ -5,7 +5,8 @@
 // different threads may pass them at the same time. What happens to a segment is in
 // segment_pass.hpp.
 //
-//   Placement  records (can describe points and trace what moves), step_size, load, tiles(f(tile,
+//   Placement  describes (can take part in evaluate()), step_size, operator_norm,
+//              shifts and bounds (summaries), load, tiles(f(tile,
 //   sums)), attended, set_shifts, row_count, lanes; of
 //              coordinates (coordinates.hpp has them all): parameters, serial, update, visit,
 //              visit_gradient, add_to_gradient, keep, once, stops, extent; each where it Watches.
@@ -29,8 +30,9 @@ struct Evaluator : Descent<Placement, Opt, T> {
 
   // Logits at the optimizer's point, then loss and gradient of the objective there. describing: f
   // and A^T f take the place of dL/dz and of the gradient, and are written down.
-  SR_HD void evaluate(int step, bool describing) {
-    if constexpr (Placement::records)
+  template <class Step>
+  SR_HD void evaluate(Step step, bool describing) {
+    if constexpr (Placement::describes)
       if (describing) this->write_gradient();
     const SegmentPass<LossT, Watches, T> pass{batch, instance, before, describing, step == 0};
     const Totals sum = p.template tiles<Totals>([&pass](auto& tile, Totals t) {
@@ -39,12 +41,9 @@ struct Evaluator : Descent<Placement, Opt, T> {
     });
     this->loss = sum[total_loss];
     this->penalty = sum[total_penalty];
-    if constexpr (Placement::records) {
-      if (describing)
-        p.attended(batch.attended + batch.first_segment(instance) * batch.d2);
-      else if (batch.shifts)
-        this->template note<LossT>(sum, step);
-    }
+    if constexpr (Placement::describes)
+      if (describing) p.attended(batch.attended + batch.first_segment(instance) * batch.d2);
+    if (!describing && batch.shifts) this->template note<LossT>(sum, step);
     if (!describing && batch.ridge > 0)
       p.add_to_gradient([this](T point) { return batch.ridge * point; });
   }

@@ -5,6 +5,7 @@
 // numbers (src/pack.hpp), each of which gets the bits it would get alone.
 #pragma once
 #include <cstdint>
+#include <type_traits>
 
 #if defined(__CUDACC__)
 #define SR_HD __host__ __device__
@@ -26,6 +27,11 @@ struct RealOf {
 };
 template <class T>
 using Real = typename RealOf<T>::type;
+// A decision, and how often it was yes, for each number of T.
+template <class T>
+using Truth = decltype(T() == T());
+template <class T>
+using Count = std::conditional_t<std::is_same_v<T, Real<T>>, int, T>;
 
 // Largest error in units of the last place of the exact result (of the smallest subnormal below the
 // normal range). Measured: exp, log, sinh, cosh for float over all 2^32 inputs; the others are the
@@ -69,6 +75,15 @@ SR_MATH auto either(bool c, A a, B b) {
   return c ? a() : b();
 }
 SR_MATH bool all(bool c) { return c; }
+SR_MATH bool any(bool c) { return c; }
+template <class T>
+SR_MATH Truth<T> yes() {
+  return T(0) == T(0);
+}
+template <class T>
+SR_MATH Count<T> one_if(Truth<T> c) {
+  return select(c, Count<T>(1), Count<T>(0));
+}
 // a when a > b, else b: a NaN in b passes, a NaN in a does not.
 template <class T>
 SR_MATH T max_(T a, T b) {

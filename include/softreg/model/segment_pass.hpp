@@ -18,7 +18,7 @@ struct SegmentPass {
   std::int64_t instance;
   ShiftWorkspace<T> before;  // of shift traces
   bool describing;           // f takes the place of dL/dz
-  bool first;                // nothing was measured before
+  Truth<T> first;            // nothing was measured before
 
   // The logits become dL/dz of the objective, or f; what the segment adds is added to t.
   template <class Tile>
@@ -29,15 +29,13 @@ struct SegmentPass {
     if constexpr (LossT::normalized) log_mass = shift + log_(h.mass);
     t.v[total_loss] = t[total_loss] + h.loss;
     if (tile.weighted()) t.v[total_penalty] = t[total_penalty] + weigh(tile, s);
-    if constexpr (Tile::records)
-      if (batch.shifts && !describing) {
-        if constexpr (LossT::normalized && Watches)
-          if (batch.bounds)
-            BoundPass<LossT, T>{before, Tile::lanes}(tile, s, h, log_mass, first, t);
-        const Sums<T, 2> moved = watch(tile, s, h);
-        t.v[total_df] = t[total_df] + moved[0];
-        t.v[total_dz] = t[total_dz] + moved[1];
-      }
+    if (batch.shifts && !describing) {
+      if constexpr (LossT::normalized && Watches)
+        if (batch.bounds) BoundPass<LossT, T>{before, Tile::lanes}(tile, s, h, log_mass, first, t);
+      const Sums<T, 2> moved = watch(tile, s, h);
+      t.v[total_df] = t[total_df] + moved[0];
+      t.v[total_dz] = t[total_dz] + moved[1];
+    }
     // Three loops, so that each vectorises: nothing is decided row by row.
     if (describing) {
       tile.rows(s, [h](int, T& z, T u, T) { z = F::output(u, h); });
@@ -51,7 +49,7 @@ struct SegmentPass {
       tile.rows(s, [=](int, T& z, T u, T b) { z = F::dlogit(z - shift, u, b, h); });
     }
     if constexpr (LossT::normalized) tile.set_shift(s, log_mass);
-    if constexpr (Tile::records)
+    if constexpr (Tile::describes)
       if (batch.output) {
         tile.store(s, (describing ? batch.output : batch.dlogits) + batch.first_row(instance));
         if (describing)

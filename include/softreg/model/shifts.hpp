@@ -11,7 +11,7 @@
 namespace softreg {
 
 template <class T>
-inline constexpr T log10_of_e = T(0.434294481903251827651128918916605082L);
+inline constexpr Real<T> log10_of_e = Real<T>(0.434294481903251827651128918916605082L);
 
 // Of one segment at one step, what its bounds need at the next. top: the largest logit; f, c, b:
 // |f|, |f - b|, |b|; rounding: what |f| may be off by; log_rows: log n; strays: 1 if b is not in
@@ -127,8 +127,8 @@ struct ShiftScale {
 
 // Half the spacing of numbers near 1.
 template <class T>
-SR_HD constexpr T rounding_unit() {
-  return sizeof(T) == 4 ? T(5.9604644775390625e-8) : T(1.1102230246251565e-16);
+SR_HD constexpr Real<T> rounding_unit() {
+  return sizeof(Real<T>) == 4 ? Real<T>(5.9604644775390625e-8) : Real<T>(1.1102230246251565e-16);
 }
 
 // How many roundings a term of a sum over a segment can pass (group.hpp: a lane's rows, then
@@ -153,7 +153,8 @@ SR_HD int sum_depth(const ShiftScale<T>& c) {
 // segments are orthogonal.
 template <class T>
 SR_HD T softmax_slack(const ShiftScale<T>& c, T reach) {
-  const T unit = rounding_unit<T>(), log_rows = c.sizes.log_longest;
+  constexpr Real<T> unit = rounding_unit<T>();
+  const T log_rows = c.sizes.log_longest;
   const T coarse = T(2) * unit * (c.operator_norm * reach + log_rows);
   return T(2) * unit * (T(sum_depth(c)) + T(9) + log_rows + coarse) * c.sizes.root_segments;
 }
@@ -168,32 +169,37 @@ SR_HD T z_slack(const ShiftScale<T>& c, T reach) {
 
 // depth: of the sums behind the lengths. A length errs by (depth + 4) / 2 units of itself, and each
 // of the two logarithms by 4.4 of its own, with what is done to it; near the bound they are equal.
+// counted: whether there is an update to judge.
 template <class T>
 SR_HD void watch_lengths(BoundWatch<T>& w, T measured, T slack, T log10_bound, T log10_measured,
-                         int depth, bool hypotheses) {
-  w.hypotheses_hold += hypotheses ? 1 : 0;
-  if (!(measured > slack)) return;  // indistinguishable from rounding: cannot violate, has no ratio
+                         int depth, Truth<T> hypotheses, Truth<T> counted) {
+  w.hypotheses_hold = w.hypotheses_hold + one_if<T>(counted && hypotheses);
+  // What is not clear of rounding cannot violate, and has no ratio.
+  const Truth<T> clear = counted && measured > slack;
+  if (!any(clear)) return;
   const T margin = log10_bound - log10_measured;
-  if (w.measured == T(0) || margin < w.margin) {
-    w.margin = margin;
-    w.measured = measured;
-    w.log10_bound = log10_bound;
-  }
-  if (margin < -rounding_unit<T>() * (T(depth + 4) + T(9) * abs_(log10_measured))) ++w.violations;
+  const Truth<T> closer = clear && (w.measured == T(0) || margin < w.margin);
+  w.margin = select(closer, margin, w.margin);
+  w.measured = select(closer, measured, w.measured);
+  w.log10_bound = select(closer, log10_bound, w.log10_bound);
+  const T rounding = rounding_unit<T>() * (T(depth + 4) + T(9) * abs_(log10_measured));
+  w.violations = w.violations + one_if<T>(clear && margin < -rounding);
 }
 template <class T>
 SR_HD void watch_bound(BoundWatch<T>& w, T measured, T log10_bound, T slack, int depth,
-                       bool hypotheses) {
+                       Truth<T> hypotheses, Truth<T> counted = yes<T>()) {
   watch_lengths(w, measured, slack, log10_bound, log_(measured - slack) * log10_of_e<T>, depth,
-                hypotheses);
+                hypotheses, counted);
 }
 
 // Against the bounds, which hold where f is a softmax.
 template <class T>
-SR_HD void judge_shift(ShiftSummary<T>& s, const Shift<T>& m, const ShiftScale<T>& c, T slack) {
+SR_HD void judge_shift(ShiftSummary<T>& s, const Shift<T>& m, const ShiftScale<T>& c, T slack,
+                       Truth<T> counted) {
   const int depth = sum_depth(c) + c.segments - 1;
-  constexpr T log_of_2 = T(0.693147180559945309417232121458176568L);
-  watch_bound(s.sharp, m.f, (log_(m.z) - log_of_2) * log10_of_e<T>, slack, depth, true);
+  constexpr Real<T> log_of_2 = Real<T>(0.693147180559945309417232121458176568L);
+  watch_bound(s.sharp, m.f, (log_(m.z) - log_of_2) * log10_of_e<T>, slack, depth, yes<T>(),
+              counted);
 
   const T longest = max_(m.before, m.after);
   const T of_z = z_slack(c, longest);
@@ -202,29 +208,32 @@ SR_HD void judge_shift(ShiftSummary<T>& s, const Shift<T>& m, const ShiftScale<T
   const T log10_dx = log_(m.x) * log10_of_e<T>;
   const T all_slack = slack + of_z, log10_f = log_(m.f - all_slack) * log10_of_e<T>;
   const T wide = max_(radius, T(4));
-  const bool large = !(radius < T(4));
+  const Truth<T> large = !(radius < T(4));
   watch_lengths(s.paper, m.f, all_slack,
                 log10_rows + T(10) * radius * radius * log10_of_e<T> + log10_dx, log10_f, depth,
-                large);
+                large, counted);
   watch_lengths(s.paper_at_4, m.f, all_slack,
-                log10_rows + T(10) * wide * wide * log10_of_e<T> + log10_dx, log10_f, depth, true);
+                log10_rows + T(10) * wide * wide * log10_of_e<T> + log10_dx, log10_f, depth,
+                yes<T>(), counted);
 }
 
-// One more update. softmax: f is one, so that the bounds hold and ratios of noise can be told
-// apart.
+// One more update, where it is wanted. softmax: f is one, so that the bounds hold and ratios of
+// noise can be told apart.
 template <class T>
 SR_HD void note_shift(ShiftSummary<T>& s, const Shift<T>& m, const ShiftScale<T>& c,
-                      bool softmax = true) {
-  if (!is_finite(m.f) || !is_finite(m.z) || !is_finite(m.x)) return;
-  ++s.updates;
-  s.f_max = max_(s.f_max, m.f);
-  s.f_sum = s.f_sum + m.f;
-  s.x_max = max_(s.x_max, m.x);
-  s.x_sum = s.x_sum + m.x;
-  s.z_max = max_(s.z_max, m.z);
+                      bool softmax = true, Truth<T> wanted = yes<T>()) {
+  const Truth<T> counted = wanted && is_finite(m.f) && is_finite(m.z) && is_finite(m.x);
+  if (!any(counted)) return;
+  s.updates = s.updates + one_if<T>(counted);
+  s.f_max = select(counted, max_(s.f_max, m.f), s.f_max);
+  s.f_sum = select(counted, s.f_sum + m.f, s.f_sum);
+  s.x_max = select(counted, max_(s.x_max, m.x), s.x_max);
+  s.x_sum = select(counted, s.x_sum + m.x, s.x_sum);
+  s.z_max = select(counted, max_(s.z_max, m.z), s.z_max);
   const T slack = softmax ? softmax_slack(c, max_(m.before, m.after)) : T(0);
-  if (m.x > T(0) && m.f > slack) s.ratio_max = max_(s.ratio_max, m.f / m.x);
-  if (softmax) judge_shift(s, m, c, slack);
+  const Truth<T> ratio = counted && m.x > T(0) && m.f > slack;
+  if (any(ratio)) s.ratio_max = select(ratio, max_(s.ratio_max, m.f / m.x), s.ratio_max);
+  if (softmax) judge_shift(s, m, c, slack, counted);
 }
 
 }  // namespace softreg
