@@ -1,6 +1,7 @@
-// The CPU backend: threads over instances, 32 lanes inside each, compiled for the best instruction
-// set of this processor.
+// The CPU backend: threads over instances, each on 32 lanes, in tiles, or several side by side;
+// compiled for the best instruction set of this processor.
 #include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <string>
 
@@ -30,7 +31,10 @@ const CpuIsa& chosen_isa() {
       if (!names.empty()) names.insert(0, ", ");
       names.insert(0, isa.name);
     }
-    if (wanted == nullptr)
+    const bool known = wanted == nullptr || std::ranges::any_of(cpu_isas(), [wanted](auto& isa) {
+                         return std::string(wanted) == isa.name;
+                       });
+    if (known)
       throw Error(
           ErrorKind::device_unavailable,
           "this build's CPU backend is compiled for " + names + ", and this processor has none",
@@ -81,23 +85,24 @@ void clear_traces(const Batch<T>& batch, std::int64_t i) {
   clear(batch.shift_x, batch.stop.max_steps);
 }
 
-// Instances side by side. A thread takes as many at a time as keep its registers filled, since the
-// last of a queue leave places empty.
+// Instances side by side, one pack for each thread; all packs take from one queue.
 template <class T>
 void run_packs(Run<T>& run, const CpuPlan& p) {
-  const std::int64_t places = chosen_isa().register_bytes / int(sizeof(T)) / p.pack_lanes,
-                     instances = std::int64_t(run.fit.size()),
-                     share = instances / (8 * p.threads) / places * places,
-                     queue = std::clamp(share, places, 16 * places);
-  std::vector<AlignedVector<T>> workspaces(static_cast<std::size_t>(p.threads));
-  parallel_for((instances + queue - 1) / queue, p.threads, [&](std::int64_t k, int slot) {
-    if (run.cancelled()) return;
-    AlignedVector<T>& workspace = workspaces[static_cast<std::size_t>(slot)];
-    if (workspace.empty()) workspace.resize(static_cast<std::size_t>(p.workspace_values));
-    const PackQueue these{
-        run.fit.data() + k * queue, std::min(queue, instances - k * queue), p.pack_lanes,
-        [](void* of, std::int64_t i) { static_cast<Run<T>*>(of)->publish(i); }, &run};
-    chosen_isa().packs(int(sizeof(T)), run.loss, &run.batch, &these, workspace.data());
+  struct Shared {
+    Run<T>& run;
+    std::atomic<std::size_t> taken{0};
+  } shared{run};
+  const PackQueue queue{p.pack_lanes,
+                        [](void* of) {
+                          Shared& all = *static_cast<Shared*>(of);
+                          const std::size_t k = all.taken.fetch_add(1, std::memory_order_relaxed);
+                          return k < all.run.fit.size() ? all.run.fit[k] : -1;
+                        },
+                        [](void* of, std::int64_t i) { static_cast<Shared*>(of)->run.publish(i); },
+                        &shared};
+  parallel_for(p.threads, p.threads, [&](std::int64_t, int) {
+    AlignedVector<T> workspace(static_cast<std::size_t>(p.workspace_values));
+    chosen_isa().packs(int(sizeof(T)), run.loss, &run.batch, &queue, workspace.data());
   });
 }
 

@@ -20,26 +20,32 @@ constexpr std::int64_t on_lanes(std::int64_t rows) {
 inline constexpr int shared_pack_lanes = 4;
 constexpr int pack_lanes(std::int64_t rows, std::int64_t parameters, int value_bytes,
                          int register_bytes) {
-  constexpr std::int64_t cache = 32 * 1024;
+  constexpr std::int64_t cache = 1 << 15;  // bytes
   for (const int lanes : {1, shared_pack_lanes})
     if (lanes * value_bytes < register_bytes &&
         rows * parameters * (register_bytes / lanes) <= cache)
       return lanes;
   return 0;
 }
-// Registers that hold the rows of an instance.
-constexpr std::int64_t pack_registers(std::int64_t rows, int lanes) {
+// Registers that hold the rows of an instance, and those of a pack's arrays
+// (src/pack_placement.hpp).
+constexpr std::int64_t pack_rows(std::int64_t rows, int lanes) {
   return (rows + lanes - 1) / lanes;
 }
-// Numbers of a pack's arrays (src/pack_placement.hpp) and of what a trace keeps.
+inline constexpr int pack_block = 8;  // rows are filled up to whole blocks
+constexpr std::int64_t whole_blocks(std::int64_t row_registers) {
+  return (row_registers + pack_block - 1) / pack_block * pack_block;
+}
+constexpr std::int64_t pack_size(std::int64_t row_registers, std::int64_t parameters) {
+  return whole_blocks(row_registers) * (parameters + 4) + 3 * parameters;
+}
+// Numbers of a workspace: the arrays, and what a trace keeps.
 constexpr std::int64_t pack_values(std::int64_t rows, std::int64_t parameters, int lanes,
                                    int value_bytes, int register_bytes, Watched watched) {
-  constexpr int block = 8;
-  const std::int64_t registers = pack_registers(rows, lanes),
-                     whole = (registers + block - 1) / block * block;
+  const std::int64_t registers = pack_rows(rows, lanes);
   const std::int64_t traced =
       ShiftWorkspace<float>::size({registers, 1, parameters, 0, rows}, watched);
-  return (whole * (parameters + 4) + 3 * parameters + traced) * (register_bytes / value_bytes);
+  return (pack_size(registers, parameters) + traced) * (register_bytes / value_bytes);
 }
 
 // What one softmax takes on the lanes: padded copies of A, b and w, then a solve in memory.
@@ -55,12 +61,11 @@ struct LanesWorkspace {
   }
 };
 
-// Instances of one shape, to be solved side by side; publish(context, i) is told of each that has
-// ended.
+// Instances of one shape, to be solved side by side: next(context) is one more of them, or -1;
+// publish(context, i) is told of each that has ended.
 struct PackQueue {
-  const std::int64_t* instances;
-  std::int64_t count;
   int lanes;  // of a register, that each instance gets
+  std::int64_t (*next)(void* context);
   void (*publish)(void* context, std::int64_t i);
   void* context;
 };

@@ -1,5 +1,5 @@
 // The bodies of LaneSolver, for the sources that instantiate it: one instance on the lanes of a CPU
-// group, or in tiles.
+// group or in tiles, or several side by side.
 #pragma once
 #include "cpu_lanes.hpp"
 #include "softreg/model/batch.hpp"
@@ -105,7 +105,7 @@ template <class LossT, class T>
 void solve_packs_on(const Batch<T>& batch, const PackQueue& queue, T* workspace) {
   if (queue.lanes == 1)
     solve_packs<LossT, 1>(batch, queue, workspace);
-  else
+  else if constexpr (shared_pack_lanes < pack_width<T>)
     solve_packs<LossT, shared_pack_lanes>(batch, queue, workspace);
 }
 template <class LossT>

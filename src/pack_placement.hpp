@@ -14,18 +14,11 @@ namespace softreg {
 // The arrays behind a pack, in registers; A column by column, each filled up to whole blocks.
 template <class P>
 struct PackArrays {
-  static constexpr int block = 8;  // accumulators, to hide the latency of an fma
   P *a, *target, *weights, *z, *u, *x, *point, *grad;
   int row_registers, parameters;
 
-  static std::int64_t whole(std::int64_t row_registers) {
-    return (row_registers + block - 1) / block * block;
-  }
-  static std::int64_t size(std::int64_t row_registers, std::int64_t parameters) {
-    return whole(row_registers) * (parameters + 4) + 3 * parameters;
-  }
   static PackArrays carve(P* p, int row_registers, int parameters) {
-    const std::int64_t rows = whole(row_registers);
+    const std::int64_t rows = whole_blocks(row_registers);
     PackArrays w;
     w.row_registers = row_registers;
     w.parameters = parameters;
@@ -40,7 +33,7 @@ struct PackArrays {
     return w;
   }
   SR_PACK P* column(int j) const {
-    return a + static_cast<unsigned>(j) * static_cast<unsigned>(whole(row_registers));
+    return a + static_cast<unsigned>(j) * static_cast<unsigned>(whole_blocks(row_registers));
   }
 };
 
@@ -65,9 +58,8 @@ struct PackPlacement {
   PackPlacement(const Batch<T>& of, int rows, P* memory)
       : batch(of),
         n(rows),
-        w(PackArrays<P>::carve(memory, (rows + Lanes - 1) / Lanes, of.parameters())) {
-    for (std::int64_t k = 0; k < PackArrays<P>::size(w.row_registers, w.parameters); ++k)
-      memory[k] = P(T(0));
+        w(PackArrays<P>::carve(memory, static_cast<int>(pack_rows(rows, Lanes)), of.parameters())) {
+    for (std::int64_t k = 0; k < pack_size(w.row_registers, w.parameters); ++k) memory[k] = P(T(0));
     lagged_shift = infinity<P>();
     step_sizes = P(T(1));
     for (int k = 0; k < P::width; ++k)
@@ -216,7 +208,7 @@ struct PackPlacement {
     for (int l = place * Lanes; l < (place + 1) * Lanes; ++l) to.set(l, value);
   }
   SR_PACK void logits() const {
-    constexpr int block = PackArrays<P>::block;
+    constexpr int block = pack_block;  // accumulators, to hide the latency of an fma
     const std::int64_t stride = w.column(1) - w.column(0);
     for (int row = 0; row < w.row_registers; row += block) {
       P s[block];

@@ -16,10 +16,10 @@ void solve_packs(const Batch<T>& batch, const PackQueue& queue, T* workspace) {
   using Placement = PackPlacement<T, Lanes, !Watches>;
   using P = typename Placement::P;
   constexpr int places = Placement::places;
-  const int rows = batch.rows_of(queue.instances[0]);
+  const int rows = batch.rows_of(0);
   P* const memory = reinterpret_cast<P*>(workspace);
-  const Extent in_registers{pack_registers(rows, Lanes), 1, batch.parameters(), 0, rows};
-  P* const before = memory + PackArrays<P>::size(int(in_registers.rows), batch.parameters());
+  const Extent in_registers{pack_rows(rows, Lanes), 1, batch.parameters(), 0, rows};
+  P* const before = memory + pack_size(in_registers.rows, batch.parameters());
   Evaluator<Placement, LossT, AnyFirstOrder, P, Watches> e{
       {{batch, rows, memory}, batch, 0, ShiftWorkspace<P>::of(before, in_registers)}};
   if (batch.shifts) {
@@ -32,7 +32,7 @@ void solve_packs(const Batch<T>& batch, const PackQueue& queue, T* workspace) {
   int tests[places];
   Outcome<T> passed[places];
   P steps;  // of each place
-  std::int64_t now = 0, next_test = 0, next = 0;
+  std::int64_t now = 0, next_test = 0;
   int busy = 0;
   const auto step = [&](int k) { return static_cast<int>(now - began[k]); };
   const auto tested = [&](int k) { return instance[k] >= 0 && batch.stop.tests_at(step(k)); };
@@ -40,15 +40,14 @@ void solve_packs(const Batch<T>& batch, const PackQueue& queue, T* workspace) {
     began[k] = at;
     tests[k] = 0;
     for (int l = k * Lanes; l < (k + 1) * Lanes; ++l) steps.set(l, T(0));
-    instance[k] = -1;
-    if (next == queue.count) return e.p.clear(k);
-    instance[k] = queue.instances[next++];
+    instance[k] = queue.next(queue.context);
+    if (instance[k] < 0) return e.p.clear(k);
     e.p.load(k, instance[k]);
     ++busy;
   };
 
   for (int k = 0; k < places; ++k) take(k, 0);
-  for (;; ++now) {
+  for (; busy > 0; ++now) {
     e.evaluate(steps, false);
     if (now != next_test) {
       e.update(steps, false);
@@ -88,7 +87,6 @@ void solve_packs(const Batch<T>& batch, const PackQueue& queue, T* workspace) {
       if (instance[k] >= 0)
         next_test = std::min(next_test, began[k] + batch.stop.next_test(step(k)));
     }
-    if (busy == 0) return;
   }
 }
 

@@ -2,6 +2,7 @@
 // lanes of a LaneGroup. A is stored by columns, filled up with zeros to a multiple of 32 rows.
 #pragma once
 #include <algorithm>
+#include <cstddef>
 
 #include "cpu_lanes.hpp"
 #include "pack.hpp"
@@ -36,7 +37,7 @@ struct Panel {
     constexpr int most = registers / 2;  // accumulators
     const int padded = static_cast<int>(on_lanes(a.rows));
     int i = 0;
-    for (; i + most * width <= padded; i += most * width) logits<most>(i, x, z);
+    for (; padded - i >= most * width; i += most * width) logits<most>(i, x, z);
     for (; i < padded; i += cpu_lanes) logits<classes>(i, x, z);
   }
   // y (n, filled up; what fills it up is overwritten) -> grad (d)
@@ -113,7 +114,7 @@ struct Panel {
     } else {
       constexpr int left = std::max(1, Registers / 2);
       constexpr std::make_integer_sequence<int, width> all{};
-      for (int r = 0; r < left; ++r) {
+      for (std::ptrdiff_t r = 0; r < left; ++r) {
         const P first = s[2 * r], second = s[Registers > 1 ? 2 * r + 1 : 0];
         s[r] = halves<Lanes, 0>(first, second, all) + halves<Lanes, Lanes / 2>(first, second, all);
       }

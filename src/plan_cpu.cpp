@@ -76,18 +76,18 @@ std::optional<CpuPlan> plan_packs(const BatchShape& s, int threads, std::int64_t
   const int lanes = pack_lanes(l.m, l.d2, s.value_bytes, register_bytes);
   if (lanes == 0) return std::nullopt;
   const std::int64_t places = register_bytes / s.value_bytes / lanes;
-  if (l.count < places) return std::nullopt;
+  if (l.count < places * threads) return std::nullopt;  // no place and no thread stays empty
   CpuPlan plan;
   plan.lanes = true;
   plan.pack_lanes = lanes;
   plan.workspace_values = pack_values(l.m, l.d2, lanes, s.value_bytes, register_bytes, s.watched);
   const std::int64_t bytes = aligned(plan.workspace_values * s.value_bytes);
-  plan.threads = int(std::min<std::int64_t>(threads, l.count / places));
+  plan.threads = threads;
   if (memory_limit > 0)
     plan.threads = int(std::min<std::int64_t>(plan.threads, memory_limit / bytes));
   if (plan.threads == 0) return std::nullopt;
   plan.bytes = bytes * plan.threads;
-  plan.padding = 1 - double(l.m) / double((l.m + lanes - 1) / lanes * lanes);
+  plan.padding = 1 - double(l.m) / double(pack_rows(l.m, lanes) * lanes);
   return plan;
 }
 

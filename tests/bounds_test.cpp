@@ -333,5 +333,18 @@ TYPED_TEST(ShiftsOf, NoMoveNoViolationAndAJumpWithoutAMoveIsOne) {
   EXPECT_EQ(s.updates, 2);  // what is not finite is not judged
 }
 
+// each_member() lists them by hand: of numbers of four bytes, none may be missing.
+TEST(Summaries, VisitEveryMember) {
+  ShiftSummary<float> shifts{};
+  BoundSummary<float> bounds{};
+  std::size_t visited = 0;
+  const auto count = [&visited](auto&, auto&) { ++visited; };
+  each_member(shifts, shifts, count);
+  EXPECT_EQ(visited, sizeof shifts / 4);
+  visited = 0;
+  each_member(bounds, bounds, count);
+  EXPECT_EQ(visited, sizeof bounds / 4);
+}
+
 }  // namespace
 }  // namespace softreg

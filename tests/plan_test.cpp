@@ -507,7 +507,7 @@ TEST(CpuPlan, PutsSmallInstancesSideBySide) {
   EXPECT_EQ(pack_lanes(128, 16, 4, 64), 4);
   EXPECT_EQ(pack_lanes(128, 17, 4, 64), 0);
   EXPECT_EQ(pack_lanes(64, 16, 8, 64), 4);
-  EXPECT_EQ(pack_lanes(64, 16, 8, 32), 0);  // four lanes are the whole register
+  EXPECT_EQ(pack_lanes(64, 17, 8, 32), 0);  // four lanes are the whole register
 
   BatchShape s;
   s.layout.count = 100;
@@ -520,7 +520,8 @@ TEST(CpuPlan, PutsSmallInstancesSideBySide) {
   EXPECT_EQ(plan.workspace_values, (40 * (4 + 4) + 3 * 4) * 16);
   EXPECT_EQ(plan.bytes, 4 * plan.workspace_values * 4);
   EXPECT_EQ(plan.padding, 0);
-  EXPECT_EQ(plan_cpu(s, 40, 0, 64).threads, 6);  // no more than full registers
+  EXPECT_EQ(plan_cpu(s, 6, 0, 64).pack_lanes, 1);
+  EXPECT_EQ(plan_cpu(s, 7, 0, 64).pack_lanes, 0);  // not every thread has 16
   EXPECT_EQ(plan_cpu(s, 4, 2 * plan.bytes / 4, 64).threads, 2);
   EXPECT_EQ(plan_cpu(s, 4, plan.bytes / 4 - 1, 64).pack_lanes, 0);
 
@@ -539,13 +540,13 @@ TEST(CpuPlan, PutsSmallInstancesSideBySide) {
   EXPECT_EQ(plan_cpu(s, 4, 0, 64).pack_lanes, 0);
   s.describes = false;
   s.layout.count = 15;
-  EXPECT_EQ(plan_cpu(s, 4, 0, 64).pack_lanes, 0);
+  EXPECT_EQ(plan_cpu(s, 1, 0, 64).pack_lanes, 0);
   s.layout.count = 16;
-  EXPECT_EQ(plan_cpu(s, 4, 0, 64).pack_lanes, 1);
+  EXPECT_EQ(plan_cpu(s, 1, 0, 64).pack_lanes, 1);
   std::vector<std::int64_t> begin(17);
   for (std::size_t k = 0; k < begin.size(); ++k) begin[k] = 33 * std::int64_t(k);
   s.layout.begin2 = s.layout.begin_z = begin.data();
-  EXPECT_EQ(plan_cpu(s, 4, 0, 64).pack_lanes, 0);
+  EXPECT_EQ(plan_cpu(s, 1, 0, 64).pack_lanes, 0);
 }
 
 TEST(ResultBytes, CountsWhatIsReturnedAndDoesNotOverflow) {

@@ -94,9 +94,13 @@ struct Written {
     using B = BoundSummary<T>;
     compare("bounds", bounds, other.bounds, &B::updates, &B::small_steps, &B::target_shift,
             &B::identity, &B::data_shift, &B::error_change);
-    for (std::size_t i = 0; i < bounds.size(); ++i)
+    for (std::size_t i = 0; i < bounds.size(); ++i) {
+      for (int k = 0; k < bound_count && d.empty(); ++k)
+        if (bounds[i].watch[k].judged != other.bounds[i].watch[k].judged)
+          d = place("judged", i, bounds[i].watch[k].judged, other.bounds[i].watch[k].judged);
       watches("bound", {bounds[i].watch, bounds[i].watch + bound_count},
               {other.bounds[i].watch, other.bounds[i].watch + bound_count});
+    }
     const auto arrays = [&d](const char* name, const std::vector<T>& a, const std::vector<T>& b) {
       if (a.size() != b.size()) d = std::string(name) + " differ in length";
       for (std::size_t i = 0; i < a.size() && d.empty(); ++i)

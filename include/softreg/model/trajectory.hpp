@@ -1,4 +1,5 @@
-// The only iteration loop in the project, and the only place that decides how an iteration ends.
+// The iteration, and what decides how one ends. (src/pack_solver.hpp has the loop once more, for
+// several instances in step, and judges with what is here.)
 // Statuses without one come from screening and step sizes (src/screening.cpp, src/prepare.cpp),
 // from the device (src/cuda.cpp) and from what was left undone (src/solve.cpp).
 #pragma once
