@@ -71,7 +71,8 @@ Eigen::MatrixXd gram(const Scaled<T>& s) {
 
 // The largest eigenvalue of a symmetric tridiagonal matrix, but for rounding: Laguerre's iteration
 // on its characteristic polynomial p, whose roots are real, falls from above all of them to the
-// largest one. With q_i = t - d_i - e_i^2 / q_(i-1), p = q_1 ... q_k; G = p'/p, H = -G'.
+// largest one (slowly to one of several equal ones; 64 turns leave a bound a little loose). With
+// q_i = t - d_i - e_i^2 / q_(i-1), p = q_1 ... q_k; G = p'/p, H = -G'.
 double largest_root(const Eigen::VectorXd& diagonal, const Eigen::VectorXd& beside) {
   const Eigen::Index k = diagonal.size();
   const auto e = [&](Eigen::Index i) { return i < 0 || i + 1 >= k ? 0 : std::abs(beside[i]); };

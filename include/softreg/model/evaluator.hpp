@@ -5,14 +5,15 @@
 // different threads may pass them at the same time. What happens to a segment is in
 // segment_pass.hpp.
 //
-//   Placement  describes (can take part in evaluate()), step_size, operator_norm,
-//              shifts and bounds (summaries), load, tiles(f(tile,
-//   sums)), attended, set_shifts, row_count, lanes; of
+//   Placement  describes (can take part in evaluate()), step_size, operator_norm, shifts and bounds
+//              (summaries), load, tiles(f(tile, sums)), attended, set_shifts, row_count, lanes; of
 //              coordinates (coordinates.hpp has them all): parameters, serial, update, visit,
 //              visit_gradient, add_to_gradient, keep, once, stops, extent; each where it Watches.
 //              sums: of the tiles before, where they are passed in order, else zero
-//   tile       each_segment, sum_rows, max_rows, rows, store, weighted, weights, shift, set_shift,
-//              once
+//   tile       describes, each_segment, sum_rows, max_rows, rows, store, weighted, weights, shift,
+//              set_shift, once
+// T may be a pack of numbers, one for each of several instances (src/pack_placement.hpp): decisions
+// are then taken by select, and `any` and `all` ask whether to bother.
 #pragma once
 #include "softreg/model/descent.hpp"
 #include "softreg/model/segment_pass.hpp"
