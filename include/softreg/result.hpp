@@ -20,12 +20,11 @@ inline bool has_begun(Status status) {
 
 // Where and how a batch was placed; texts for people and for --json.
 struct PlanSummary {
-  std::string road;  // "reference", "cpu", "cuda"
-  std::string isa;   // of the CPU lanes: "x86-64", "x86-64-v3", "x86-64-v4"; else ""
-  std::string
-      size_class;  // "lanes32", "packs4", "warp_registers_64x16", ..., comma-separated when several
-  int lanes = 1;   // lanes that share one instance (the most, if classes differ)
-  double padding = 0;  // share of the occupied rows that are padding
+  std::string road;        // "reference", "cpu", "cuda"
+  std::string isa;         // of the CPU lanes: "x86-64", "x86-64-v3", "x86-64-v4"; else ""
+  std::string size_class;  // "lanes32", "packs4", "warp_registers_64x16", ..., with commas
+  int lanes = 1;           // lanes that share one instance (the most, if classes differ)
+  double padding = 0;      // share of the occupied rows that are padding
   std::int64_t chunks = 1;
   std::int64_t workspace_bytes = 0;
   std::int64_t result_bytes = 0;  // of host memory, for what is returned

@@ -59,7 +59,7 @@ struct Outcome {
 template <class T>
 struct Measurement {
   T loss, objective, gradient_norm;
-  decltype(T() == T()) finite_point;
+  Truth<T> finite_point;
 };
 
 // What a test makes of a trajectory: its outcome if it ended here, which it does unless the status
