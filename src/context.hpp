@@ -19,7 +19,7 @@ inline double length(const std::vector<double>& v) {
     for (const double e : v) sum += (scale * e) * (scale * e);
     return sum;
   };
-  return length_of(squares(1), squares);
+  return length_of<double>(squares);
 }
 inline std::vector<double> difference(const std::vector<double>& v, const std::vector<double>& w) {
   std::vector<double> d;

@@ -21,7 +21,7 @@ T length_of(const std::vector<T>& v) {
     for (const T e : v) s = fma_(e * scale, e * scale, s);
     return s;
   };
-  return softreg::length_of(squares(T(1)), squares);
+  return softreg::length_of<T>(squares);
 }
 // The squares of all floats and doubles fit into a long double, subnormal ones included.
 template <class T>

@@ -100,20 +100,14 @@ struct Descent {
   // |v| over coordinates j of each of the K numbers v = values(j, point, gradient).
   template <int K, class F>
   SR_HD Sums<T, K> lengths(F values) const {
-    const auto squares = [=, this](T scale) {
+    return lengths_of<T, K>([=, this](const Sums<T, K>& scale) {
       return p.template serial<Sums<T, K>>([=](int j, T point, T grad, Sums<T, K> s) {
         const Sums<T, K> v = values(j, point, grad);
         SR_UNROLL
-        for (int k = 0; k < K; ++k) s.v[k] = fma_(v[k] * scale, v[k] * scale, s[k]);
+        for (int k = 0; k < K; ++k) s.v[k] = fma_(v[k] * scale[k], v[k] * scale[k], s[k]);
         return s;
       });
-    };
-    const Sums<T, K> plain = squares(T(1));
-    Sums<T, K> result;
-    SR_UNROLL
-    for (int k = 0; k < K; ++k)
-      result.v[k] = length_of(plain[k], [=](T scale) { return squares(scale)[k]; });
-    return result;
+    });
   }
   template <class F>
   SR_HD T length(F value) const {

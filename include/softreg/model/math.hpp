@@ -10,9 +10,11 @@
 #if defined(__CUDACC__)
 #define SR_HD __host__ __device__
 #define SR_UNROLL _Pragma("unroll")
+#define SR_ROLLED _Pragma("unroll 1")
 #else
 #define SR_HD
 #define SR_UNROLL
+#define SR_ROLLED
 #endif
 
 // Forced inline: object files built for different instruction sets must share no copy of these.
