@@ -18,20 +18,15 @@ struct Launch {
   void* stream = nullptr;
 };
 
-// Calls f.operator()<Policy, Opt>(resident) for the launch's policy and the batch's optimizer; a
-// policy that cannot hold numbers of T does not exist for T, nor one for bounds for a loss without
-// a softmax.
+// Calls f.operator()<Policy>(resident) for the launch's policy; a policy that cannot hold numbers
+// of T does not exist for T, nor one for bounds for a loss without a softmax.
 template <class LossT, class T, class F>
-void visit_kernel(const Launch& launch, int optimizer, F&& f) {
+void visit_kernel(const Launch& launch, F&& f) {
   visit_policy(launch.policy, [&]<class PolicyT>() {
     if constexpr (sizeof(T) <= PolicyT::policy.max_value_bytes &&
                   (LossT::normalized || !PolicyT::policy.watches_bounds)) {
-      if constexpr (PolicyT::policy.placement == Placement::registers)
-        visit_alternative<AnyOptimizer>(
-            optimizer, [&]<class Opt>() { f.template operator()<PolicyT, Opt>(false); });
-      else
-        f.template operator()<typename KernelOf<PolicyT>::Policy, AnyFirstOrder>(
-            PolicyT::policy.placement == Placement::resident);
+      f.template operator()<typename KernelOf<PolicyT>::Policy>(PolicyT::policy.placement ==
+                                                                Placement::resident);
     }
   });
 }

@@ -8,8 +8,8 @@ namespace softreg {
 template <class LossT, class T>
 cudaError_t Launcher<LossT, T>::run(const Launch& launch, const Batch<T>& batch) {
   cudaError_t allowed = cudaSuccess;
-  visit_kernel<LossT, T>(launch, batch.optimizer, [&]<class PolicyT, class Opt>(bool resident) {
-    const auto kernel = solve_kernel<PolicyT, LossT, Opt, T>;
+  visit_kernel<LossT, T>(launch, [&]<class PolicyT>(bool resident) {
+    const auto kernel = solve_kernel<PolicyT, LossT, T>;
     if (launch.shared_bytes > 48 * 1024) {  // CUDA wants to be asked first
       allowed = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                      static_cast<int>(max_shared_bytes));

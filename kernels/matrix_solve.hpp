@@ -41,8 +41,8 @@ SR_DEVICE const T* brought(const G& g, const T* from, std::int64_t values, T*& n
 // Instance i. shared: behind the group's scratch; values: numbers of T that it has behind the
 // Batch; workspace: the block's own.
 template <class LossT, bool Watches, class G, class T>
-SR_DEVICE Outcome<T> solve_matrix(const G& g, const Batch<T>& batch, std::int64_t i, bool resident,
-                                  unsigned char* shared, std::int64_t values, T* workspace) {
+SR_DEVICE void solve_matrix(const G& g, const Batch<T>& batch, std::int64_t i, bool resident,
+                            unsigned char* shared, std::int64_t values, T* workspace) {
   static_assert(G::lanes == BlockTiles::policy.lanes, "shared memory is counted for its lanes");
   constexpr std::int64_t behind = matrix_shared_bytes<T>(0) - G::scratch_bytes();
   Batch<T>& own = *reinterpret_cast<Batch<T>*>(shared);
@@ -75,7 +75,7 @@ SR_DEVICE Outcome<T> solve_matrix(const G& g, const Batch<T>& batch, std::int64_
   }
   const auto arrays = MemoryWorkspace<T>::carve(tile, kept, e);
   T* const before = resident ? workspace : kept + MemoryWorkspace<T>::kept_size(e);
-  return solve_in_memory<Kronecker<T>, LossT, Watches>(g, own, at, arrays, before);
+  solve_in_memory<Kronecker<T>, LossT, Watches>(g, own, at, arrays, before);
 }
 
 }  // namespace softreg

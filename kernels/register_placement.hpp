@@ -9,8 +9,7 @@
 
 namespace softreg {
 
-// LooksAhead: the optimizer's point is not x, and takes registers of its own.
-template <int Lanes, int Rows, int D, bool LooksAhead, class T>
+template <int Lanes, int Rows, int D, class T>
 struct RegisterPlacement {
   static constexpr int lanes = Lanes;
   static constexpr bool describes = true;
@@ -19,14 +18,12 @@ struct RegisterPlacement {
   std::int64_t instance;
   int n = 0;
   T a[Rows][D], b[Rows], z[Rows], u[Rows];
-  T x[D], ahead[LooksAhead ? D : 1], grad[D], lagged_shift;
+  T x[D], point[D], grad[D], lagged_shift;
 
   SR_DEVICE RegisterPlacement(SimtGroup<Lanes> group, const Batch<T>& of, std::int64_t i)
       : g(group), batch(of), instance(i) {}
 
   SR_DEVICE int row(int r) const { return g.rank() + r * Lanes; }
-  SR_DEVICE T& point(int j) { return LooksAhead ? ahead[LooksAhead ? j : 0] : x[j]; }
-  SR_DEVICE const T& point(int j) const { return LooksAhead ? ahead[LooksAhead ? j : 0] : x[j]; }
 
   // Padding adds nothing, not even to the sign of a zero: columns are -0 (times x = +0 is -0), rows
   // have a = +0 and are multiplied by -0 in transpose().
@@ -51,7 +48,7 @@ struct RegisterPlacement {
     SR_UNROLL
     for (int j = 0; j < D; ++j) {
       x[j] = start && j < d ? start[j] : T(0);
-      point(j) = x[j];
+      point[j] = x[j];
       grad[j] = T(0);
     }
   }
@@ -130,7 +127,7 @@ struct RegisterPlacement {
     S s{};
     SR_UNROLL
     for (int j = 0; j < D; ++j)
-      if (j < parameters()) s = f(j, point(j), grad[j], s);
+      if (j < parameters()) s = f(j, point[j], grad[j], s);
     return s;
   }
   // Returns whether f said of any coordinate that it moved; says yes unless asked. Every lane has
@@ -140,14 +137,14 @@ struct RegisterPlacement {
     bool moved = !ask;
     SR_UNROLL
     for (int j = 0; j < D; ++j)
-      if (j < parameters()) moved = f(x[j], point(j), grad[j]) || moved;
+      if (j < parameters()) moved = f(x[j], point[j], grad[j]) || moved;
     return moved;
   }
   template <class F>
   SR_DEVICE void add_to_gradient(F f) {
     SR_UNROLL
     for (int j = 0; j < D; ++j)
-      if (j < parameters()) grad[j] = grad[j] + f(point(j));
+      if (j < parameters()) grad[j] = grad[j] + f(point[j]);
   }
 
   // Memory outside the lanes: each coordinate is handled by one lane, after all have read what it
@@ -157,7 +154,7 @@ struct RegisterPlacement {
     g.sync();
     SR_UNROLL
     for (int j = 0; j < D; ++j)
-      if (j < parameters() && g.rank() == j % Lanes) f(j, point(j));
+      if (j < parameters() && g.rank() == j % Lanes) f(j, point[j]);
     g.sync();
   }
   template <class F>
@@ -182,7 +179,7 @@ struct RegisterPlacement {
     for (int r = 0; r < Rows; ++r) z[r] = T(0);
     SR_UNROLL
     for (int j = 0; j < D; ++j) {
-      const T at = point(j);
+      const T at = point[j];
       SR_UNROLL
       for (int r = 0; r < Rows; ++r) z[r] = fma_(a[r][j], at, z[r]);
     }

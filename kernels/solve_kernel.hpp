@@ -51,7 +51,7 @@ constexpr std::int64_t kernel_shared_bytes(const KernelPolicy& p, const Extent& 
 // workspace: stride numbers for each group of the grid. Of matrix problems alone: shared_values,
 // numbers of T that a block's shared memory has; resident, whether they are all of an instance.
 // (These as one struct cost the fullest class its last registers: nvcc 13.0 spilled.)
-template <class PolicyT, class LossT, class Opt, class T>
+template <class PolicyT, class LossT, class T>
 SR_KERNEL void solve_kernel(Batch<T> batch, T* workspace, std::int64_t stride,
                             std::int64_t shared_values, bool resident) {
   constexpr KernelPolicy P = PolicyT::policy;
@@ -65,22 +65,18 @@ SR_KERNEL void solve_kernel(Batch<T> batch, T* workspace, std::int64_t stride,
   T* const own = workspace + group * stride;
 
   for (std::int64_t i = group; i < batch.count; i += groups) {
-    Outcome<T> outcome;
     if constexpr (P.placement == Placement::registers) {
-      using Registers =
-          RegisterPlacement<P.lanes, P.rows_per_lane(), P.max_parameters, Opt::looks_ahead, T>;
-      Evaluator<Registers, LossT, Opt, T> e{{{g, batch, i}, batch, i, {own, batch.rows_of(i)}}};
+      using Registers = RegisterPlacement<P.lanes, P.rows_per_lane(), P.max_parameters, T>;
+      Evaluator<Registers, LossT, T> e{{{g, batch, i}, batch, i, {own, batch.rows_of(i)}}};
       e.p.load();
-      outcome = trajectory<T>(e, batch.stop);
+      trajectory(e, batch.stop);
     } else if constexpr (P.placement == Placement::tiles) {
-      outcome = solve_matrix<LossT, P.watches_bounds>(g, batch, i, resident, shared + scratch,
-                                                      shared_values, own);
+      solve_matrix<LossT, P.watches_bounds>(g, batch, i, resident, shared + scratch, shared_values,
+                                            own);
     } else {
       static_assert(P.placement == Placement::stream);
-      outcome =
-          solve_in_memory<Dense<Matrix<const T>, T>, LossT, P.watches_bounds>(g, batch, i, own);
+      solve_in_memory<Dense<Matrix<const T>, T>, LossT, P.watches_bounds>(g, batch, i, own);
     }
-    g.once([&] { batch.outcome[i] = outcome; });
   }
 }
 

@@ -42,10 +42,10 @@ void solve_tiles(const Batch<T>& batch, std::int64_t i, T* workspace, const Team
   const TileExtent e = tile_extent(batch, i, sizeof(T));
   const auto arrays = TileWorkspace<T>::carve(workspace, e);
   T* const before = arrays.slots + team.slots * arrays.slot_size;
-  Evaluator<Placement, LossT, AnyFirstOrder, T, true> evaluator{
+  Evaluator<Placement, LossT, T, true> evaluator{
       {{batch, i, e, arrays, team}, batch, i, ShiftWorkspace<T>::of(before, e.instance)}};
   evaluator.p.load();
-  batch.outcome[i] = trajectory<T>(evaluator, batch.stop);
+  trajectory(evaluator, batch.stop);
 }
 
 template <class LossT, class T>
@@ -58,7 +58,7 @@ void solve_lanes(const Batch<T>& batch, std::int64_t i, T* workspace) {
   const auto own = LanesWorkspace<T>::carve(workspace, e);
   const T* const w = batch.weights_of(i);
   T* const before = own.solve + MemoryWorkspace<T>::size(e);
-  Evaluator<Placement, LossT, AnyFirstOrder, T, true> evaluator{
+  Evaluator<Placement, LossT, T, true> evaluator{
       {{{},
         Op{fill_up(batch.a_of(i), padded, own.a)},
         fill_up(batch.target_of(i), n, padded, own.target),
@@ -71,7 +71,7 @@ void solve_lanes(const Batch<T>& batch, std::int64_t i, T* workspace) {
        i,
        ShiftWorkspace<T>::of(before, e)}};
   evaluator.p.load();
-  batch.outcome[i] = trajectory<T>(evaluator, batch.stop);
+  trajectory(evaluator, batch.stop);
 }
 
 template <class LossT, class T>

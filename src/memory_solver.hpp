@@ -11,10 +11,10 @@ void solve_on_one_lane(const Batch<T>& batch, std::int64_t i, SolverMemory<T>& m
   const Extent e = extent_of(batch, i);
   memory.workspace.resize(static_cast<std::size_t>(memory_solve_values<T>(e, batch.watched())));
   T* const workspace = memory.workspace.data();
-  batch.outcome[i] =
-      batch.matrix
-          ? solve_in_memory<Kronecker<T>, LossT, true>(lane, batch, i, workspace)
-          : solve_in_memory<Dense<Matrix<const T>, T>, LossT, true>(lane, batch, i, workspace);
+  if (batch.matrix)
+    solve_in_memory<Kronecker<T>, LossT, true>(lane, batch, i, workspace);
+  else
+    solve_in_memory<Dense<Matrix<const T>, T>, LossT, true>(lane, batch, i, workspace);
 }
 
 template <class Op, class LossT, class T>
@@ -25,18 +25,17 @@ void measure_start(const Batch<T>& batch, std::int64_t i, int step, SolverMemory
   memory.before.resize(static_cast<std::size_t>(ShiftWorkspace<T>::size(e, Watched::bounds)));
   const auto arrays = MemoryWorkspace<T>::carve(memory.workspace.data(), e);
   using Placement = MemoryPlacement<LaneGroup<1>, Op, T>;
-  Evaluator<Placement, LossT, AnyFirstOrder, T, true> evaluator{
-      {{{},
-        Op::of(batch, i, arrays.attended),
-        batch.target_of(i),
-        batch.weights_of(i),
-        batch.weight,
-        batch.start_of(i),
-        memory.x.data(),
-        arrays},
-       batch,
-       i,
-       ShiftWorkspace<T>::of(memory.before.data(), e)}};
+  Evaluator<Placement, LossT, T, true> evaluator{{{{},
+                                                   Op::of(batch, i, arrays.attended),
+                                                   batch.target_of(i),
+                                                   batch.weights_of(i),
+                                                   batch.weight,
+                                                   batch.start_of(i),
+                                                   memory.x.data(),
+                                                   arrays},
+                                                  batch,
+                                                  i,
+                                                  ShiftWorkspace<T>::of(memory.before.data(), e)}};
   evaluator.p.load();
   evaluator.init();
   evaluator.evaluate(step, false);

@@ -20,7 +20,7 @@ void solve_packs(const Batch<T>& batch, const PackQueue& queue, T* workspace) {
   P* const memory = reinterpret_cast<P*>(workspace);
   const Extent in_registers{pack_rows(rows, Lanes), 1, batch.parameters(), 0, rows};
   P* const before = memory + pack_size(in_registers.rows, batch.parameters());
-  Evaluator<Placement, LossT, AnyFirstOrder, P, Watches> e{
+  Evaluator<Placement, LossT, P, Watches> e{
       {{batch, rows, memory}, batch, 0, ShiftWorkspace<P>::of(before, in_registers)}};
   if (batch.shifts) {
     for (std::int64_t k = 0; k < ShiftWorkspace<P>::size(in_registers, batch.watched()); ++k)
@@ -29,8 +29,7 @@ void solve_packs(const Batch<T>& batch, const PackQueue& queue, T* workspace) {
   }
   std::int64_t instance[places];  // -1: none is left for this place
   std::int64_t began[places];     // when, in updates of the pack
-  int tests[places];
-  Outcome<T> passed[places];
+  Status status[places];
   P steps;  // of each place
   std::int64_t now = 0, next_test = 0;
   int busy = 0;
@@ -38,7 +37,6 @@ void solve_packs(const Batch<T>& batch, const PackQueue& queue, T* workspace) {
   const auto tested = [&](int k) { return instance[k] >= 0 && batch.stop.tests_at(step(k)); };
   const auto take = [&](int k, std::int64_t at) {
     began[k] = at;
-    tests[k] = 0;
     for (int l = k * Lanes; l < (k + 1) * Lanes; ++l) steps.set(l, T(0));
     instance[k] = queue.next(queue.context);
     if (instance[k] < 0) return e.p.clear(k);
@@ -49,35 +47,42 @@ void solve_packs(const Batch<T>& batch, const PackQueue& queue, T* workspace) {
   for (int k = 0; k < places; ++k) take(k, 0);
   for (; busy > 0; ++now) {
     e.evaluate(steps, false);
-    if (now != next_test) {
-      e.update(steps, false);
-      steps = steps + T(1);
-      continue;
+    const bool test = now == next_test;
+    if (test) {
+      if (e.cancelled()) {
+        for (const std::int64_t i : instance)
+          if (i >= 0) batch.outcome[i] = {};
+        return;
+      }
+      const Measurement<P> all = e.measure();
+      for (int k = 0; k < places; ++k) {
+        if (!tested(k)) continue;
+        const int lane = k * Lanes;
+        const Measurement<T> mine{all.loss[lane], all.objective[lane], all.gradient_norm[lane],
+                                  all.finite_point[lane]};
+        const Verdict verdict = judge(mine, step(k), batch.stop);
+        status[k] = verdict.status;
+        if (!verdict.kept) continue;
+        batch.outcome[instance[k]] = {Status::not_run, step(k), mine.loss, mine.objective,
+                                      mine.gradient_norm};
+        e.p.keep(k, batch.x_of(instance[k]));
+        if (batch.losses)
+          batch.losses[instance[k] * batch.tests + batch.stop.tests(step(k)) - 1] = mine.loss;
+      }
     }
-    if (e.cancelled()) return;
-    const Measurement<P> all = e.measure();
-    for (int k = 0; k < places; ++k) {
-      if (!tested(k)) continue;
-      const int lane = k * Lanes;
-      const Measurement<T> mine{all.loss[lane], all.objective[lane], all.gradient_norm[lane],
-                                all.finite_point[lane]};
-      if (!judge(mine, step(k), batch.stop, passed[k])) continue;
-      e.p.keep(k, batch.x_of(instance[k]));
-      if (batch.losses) batch.losses[instance[k] * batch.tests + tests[k]] = mine.loss;
-      ++tests[k];
-    }
-    const auto moved = e.update(steps, true);
+    const auto moved = e.update(steps, test);
     steps = steps + T(1);
+    if (!test) continue;
     next_test = std::numeric_limits<std::int64_t>::max();
     for (int k = 0; k < places; ++k) {
       if (tested(k)) {
-        bool ended = passed[k].status != Status::max_steps || step(k) == batch.stop.max_steps;
+        bool ended = status[k] != Status::max_steps || step(k) == batch.stop.max_steps;
         if (!ended && !moved[k * Lanes] && batch.stop.gradient_norm > 0) {
-          passed[k].status = Status::stalled;
+          status[k] = Status::stalled;
           ended = true;
         }
         if (ended) {
-          batch.outcome[instance[k]] = passed[k];
+          batch.outcome[instance[k]].status = status[k];
           e.p.keep_traces(k, instance[k]);
           queue.publish(queue.context, instance[k]);
           --busy;

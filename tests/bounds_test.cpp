@@ -128,7 +128,7 @@ class Watched {
 
  private:
   using Placement = MemoryPlacement<LaneGroup<Lanes>, Dense<Matrix<const T>, T>, T>;
-  using Solver = softreg::Evaluator<Placement, LossT, AnyFirstOrder, T, true>;
+  using Solver = softreg::Evaluator<Placement, LossT, T, true>;
   static std::size_t size(std::int64_t n) { return static_cast<std::size_t>(n); }
 
   std::vector<T> a_, target_, x_, workspace_, before_;

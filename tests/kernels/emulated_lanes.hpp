@@ -18,10 +18,9 @@ void solve_batch(const Batch<T>& batch) {
     const std::int64_t values = memory_solve_values<T>(extent_of(batch, i), batch.watched());
     std::vector<T> memory(static_cast<std::size_t>(values), quiet_nan<T>());
     if (!batch.matrix)
-      batch.outcome[i] =
-          solve_in_memory<Dense<Matrix<const T>, T>, LossT, true>(lanes, batch, i, memory.data());
+      solve_in_memory<Dense<Matrix<const T>, T>, LossT, true>(lanes, batch, i, memory.data());
     else if constexpr (Lanes == 256)  // no kernel has a matrix problem on fewer
-      batch.outcome[i] = solve_in_memory<Kronecker<T>, LossT, true>(lanes, batch, i, memory.data());
+      solve_in_memory<Kronecker<T>, LossT, true>(lanes, batch, i, memory.data());
     else
       throw std::logic_error("no yardstick for matrix problems on these lanes");
   }

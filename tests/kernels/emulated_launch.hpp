@@ -22,15 +22,15 @@ inline void stain_stacks(int threads) {
 template <class LossT, class T>
 void emulate_kernel(const Launch& launch, const Batch<T>& batch, simt::Order order, unsigned seed) {
   bool ran = false;
-  visit_kernel<LossT, T>(launch, batch.optimizer, [&]<class PolicyT, class Opt>(bool resident) {
+  visit_kernel<LossT, T>(launch, [&]<class PolicyT>(bool resident) {
     constexpr KernelPolicy p = PolicyT::policy;
     stain_stacks(p.threads);
     simt::emulate(
         {launch.blocks, p.threads, static_cast<std::size_t>(launch.shared_bytes), order, seed},
         [&] {
-          solve_kernel<PolicyT, LossT, Opt, T>(batch, static_cast<T*>(launch.workspace),
-                                               launch.workspace_stride, shared_values<T>(launch),
-                                               resident);
+          solve_kernel<PolicyT, LossT, T>(batch, static_cast<T*>(launch.workspace),
+                                          launch.workspace_stride, shared_values<T>(launch),
+                                          resident);
         });
     ran = true;
   });

@@ -54,13 +54,17 @@ class LoneSolve {
   LoneSolve(const LoneSolve&) = delete;
   LoneSolve& operator=(const LoneSolve&) = delete;
 
-  Outcome<T> run() { return trajectory<T>(evaluator, batch.stop); }
+  Outcome<T> run() {
+    trajectory(evaluator, batch.stop);
+    return outcome;
+  }
 
   // Of the evaluator: parameter j of the point, to be moved by hand between evaluations, and the
   // gradient.
   T& parameter(int j) { return evaluator.p.w.point[j]; }
   const T* gradient_now() const { return evaluator.p.w.grad; }
 
+  Outcome<T> outcome;
   std::vector<T> x, losses;  // losses: longer than needed, NaN where nothing was written
 
  private:
@@ -92,6 +96,7 @@ class LoneSolve {
     out.d2 = p.d;
     out.m = p.n;
     out.step_size = &step_size_;
+    out.outcome = &outcome;
     out.ridge = T(o.ridge);
     out.ball = T(o.ball);
     out.stop = o.stop;
@@ -111,7 +116,7 @@ class LoneSolve {
 
  public:
   Batch<T> batch;
-  Evaluator<Placement, LossT, AnyFirstOrder, T> evaluator;
+  Evaluator<Placement, LossT, T> evaluator;
 };
 
 }  // namespace softreg

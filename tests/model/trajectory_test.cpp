@@ -33,6 +33,7 @@ struct Script {
   bool describing = false;
   int step = 0, evaluations = 0, described = -1, kept = -1;
   std::vector<int> tests, kept_steps;
+  Outcome<double> outcome;
 
   void init() { step = 0; }
   void evaluate(int k, bool describe) {
@@ -49,11 +50,16 @@ struct Script {
     const Scene& s = scenes[at(step)];
     return {100.0 + step, 200.0 + step + s.objective_error, s.gradient_norm, s.finite_point};
   }
-  void keep(int test, const Measurement<double>& now) {
-    EXPECT_EQ(test, int(kept_steps.size())) << "traces are written in order";
+  void keep(int at_step, const Measurement<double>& now) {
+    EXPECT_EQ(at_step, step);
     EXPECT_EQ(now.loss, 100.0 + step);
     kept = step;
     kept_steps.push_back(step);
+    outcome = {Status::not_run, step, now.loss, now.objective, now.gradient_norm};
+  }
+  void end(Status status) {
+    if (status == Status::not_run) outcome = {};
+    outcome.status = status;
   }
   bool update(int k, bool ask) {
     EXPECT_EQ(k, step);
@@ -86,7 +92,8 @@ Expected documented(const std::vector<Scene>& scenes, const Stop& stop) {
 
 void compare(Script& script, const Stop& stop) {
   const Expected want = documented(script.scenes, stop);
-  const Outcome<double> got = trajectory<double>(script, stop);
+  trajectory(script, stop);
+  const Outcome<double>& got = script.outcome;
   ASSERT_EQ(got.status, want.status);
   ASSERT_EQ(got.steps, want.steps);
   if (want.status == Status::not_run) {
@@ -137,9 +144,9 @@ TEST(Trajectory, TestsAtMultiplesAndAtTheEndOnly) {
   for (const int every : {1, 3, 8, 1000}) {
     Script script;
     script.scenes.resize(21);
-    const Outcome<double> got = trajectory<double>(script, {20, 1e-9, every});
-    EXPECT_EQ(got.status, Status::max_steps);
-    EXPECT_EQ(got.steps, 20);
+    trajectory(script, {20, 1e-9, every});
+    EXPECT_EQ(script.outcome.status, Status::max_steps);
+    EXPECT_EQ(script.outcome.steps, 20);
     EXPECT_EQ(script.evaluations, 21);
     std::vector<int> want;
     for (int k = 0; k < 20; k += every) want.push_back(k);
@@ -153,8 +160,8 @@ TEST(Trajectory, DescribesThePointOnceMoreAfterTheLastTest) {
   Script script;
   script.describing = true;
   script.scenes.resize(6);
-  const Outcome<double> got = trajectory<double>(script, {5, 0, 2});
-  EXPECT_EQ(got.status, Status::max_steps);
+  trajectory(script, {5, 0, 2});
+  EXPECT_EQ(script.outcome.status, Status::max_steps);
   EXPECT_EQ(script.described, 5);
   EXPECT_EQ(script.evaluations, 6);
 }
@@ -301,10 +308,12 @@ TEST(RealTrajectory, CancellingLeavesNoNumbers) {
       }
       bool describes() const { return inner.describes(); }
       Measurement<double> measure() const { return inner.measure(); }
-      void keep(int test, const Measurement<double>& now) const { inner.keep(test, now); }
+      void keep(int step, const Measurement<double>& now) const { inner.keep(step, now); }
+      void end(Status status) const { inner.end(status); }
       bool update(int step, bool ask) { return inner.update(step, ask); }
     } cancelling{lone.evaluator, lone.batch, &yes, &no, already};
-    const Outcome<double> out = trajectory<double>(cancelling, lone.batch.stop);
+    trajectory(cancelling, lone.batch.stop);
+    const Outcome<double>& out = lone.outcome;
     EXPECT_EQ(out.status, Status::not_run);
     EXPECT_EQ(out.steps, 0);
     EXPECT_TRUE(std::isnan(out.loss) && std::isnan(out.objective) && std::isnan(out.gradient_norm));

@@ -8,20 +8,13 @@
 
 namespace softreg {
 
-template <class Placement, class Opt, class T>
+template <class Placement, class T>
 struct Descent {
   Placement p;
   const Batch<Real<T>>& batch;
   std::int64_t instance;     // of a pack: not used
   ShiftWorkspace<T> before;  // of shift traces
   T loss = T(0), penalty = T(0);
-
-  SR_HD Opt optimizer_now() const {
-    if constexpr (std::is_same_v<Opt, AnyFirstOrder>)
-      return AnyFirstOrder(batch.optimizer);
-    else
-      return {};
-  }
 
   SR_HD void init() {
     p.set_shifts(infinity<T>());  // the guard acts at step 0
@@ -58,11 +51,23 @@ struct Descent {
     return {loss, objective, norm, finite};
   }
 
-  // The point just measured becomes the result so far.
-  SR_HD void keep(int test, const Measurement<T>& now) const {
+  // The point just measured, at a step, becomes the result so far: in memory, because in registers
+  // its numbers cost the fullest kernels their last ones.
+  SR_HD void keep(int step, const Measurement<T>& now) const {
     p.keep();
-    if (batch.losses)
-      p.once([this, test, now] { batch.losses[instance * batch.tests + test] = now.loss; });
+    p.once([this, step, now] {
+      batch.outcome[instance] = {Status::not_run, step, now.loss, now.objective, now.gradient_norm};
+      if (batch.losses)
+        batch.losses[instance * batch.tests + batch.stop.tests(step) - 1] = now.loss;
+    });
+  }
+  SR_HD void end(Status status) const {
+    p.once([this, status] {
+      if (status == Status::not_run)
+        batch.outcome[instance] = {};
+      else
+        batch.outcome[instance].status = status;
+    });
   }
 
   // Returns whether anything moved; looks only if asked, and says yes otherwise. step: a number, of
@@ -70,14 +75,14 @@ struct Descent {
   template <class Step>
   SR_HD auto update(Step step, bool ask) {
     const T t = p.step_size(batch, instance), factor = projection(t);
-    const auto optimizer = optimizer_now();
+    const AnyFirstOrder optimizer{batch.optimizer};
     const auto advance = [=](T& x, T& point, T grad) {
       const T old = x, there = point;
       optimizer.advance(step, factor * fma_(-t, grad, there), x, point);
       return !(x == old && point == there);
     };
     const auto moved = p.update(advance, ask);
-    if (optimizer.looks_ahead && batch.ball > 0) {  // y stays on the ball too: it is returned
+    if (optimizer.looks_ahead() && batch.ball > 0) {  // y stays on the ball too: it is returned
       const T reach = point_length();
       const T back = projection_of(reach);
       p.update([back](T&, T& point, T) {

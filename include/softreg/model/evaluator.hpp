@@ -21,12 +21,12 @@
 namespace softreg {
 
 // Watches: can trace bounds, as a placement with Coordinates can.
-template <class Placement, class LossT, class Opt, class T, bool Watches = false>
-struct Evaluator : Descent<Placement, Opt, T> {
-  using Descent<Placement, Opt, T>::p;
-  using Descent<Placement, Opt, T>::batch;
-  using Descent<Placement, Opt, T>::instance;
-  using Descent<Placement, Opt, T>::before;
+template <class Placement, class LossT, class T, bool Watches = false>
+struct Evaluator : Descent<Placement, T> {
+  using Descent<Placement, T>::p;
+  using Descent<Placement, T>::batch;
+  using Descent<Placement, T>::instance;
+  using Descent<Placement, T>::before;
   using Totals = PassTotals<T, Watches>;
 
   // Logits at the optimizer's point, then loss and gradient of the objective there. describing: f

@@ -14,23 +14,23 @@ SR_HD constexpr std::int64_t memory_solve_values(const Extent& e, Watched watche
 // Instance i on the lanes of g; Op: Dense<Matrix<const T>, T> or Kronecker<T>. before: what a trace
 // keeps. Watches: can trace bounds.
 template <class Op, class LossT, bool Watches = false, class G, class T>
-SR_HD Outcome<T> solve_in_memory(const G& g, const Batch<T>& batch, std::int64_t i,
-                                 const MemoryWorkspace<T>& arrays, T* before) {
-  Evaluator<MemoryPlacement<G, Op, T>, LossT, AnyFirstOrder, T, Watches> e{
+SR_HD void solve_in_memory(const G& g, const Batch<T>& batch, std::int64_t i,
+                           const MemoryWorkspace<T>& arrays, T* before) {
+  Evaluator<MemoryPlacement<G, Op, T>, LossT, T, Watches> e{
       {{g, Op::of(batch, i, arrays.attended), batch.target_of(i), batch.weights_of(i), batch.weight,
         batch.start_of(i), batch.x_of(i), arrays},
        batch,
        i,
        ShiftWorkspace<T>::of(before, extent_of(batch, i))}};
   e.p.load();
-  return trajectory<T>(e, batch.stop);
+  trajectory(e, batch.stop);
 }
 
 template <class Op, class LossT, bool Watches = false, class G, class T>
-SR_HD Outcome<T> solve_in_memory(const G& g, const Batch<T>& batch, std::int64_t i, T* workspace) {
+SR_HD void solve_in_memory(const G& g, const Batch<T>& batch, std::int64_t i, T* workspace) {
   const Extent e = extent_of(batch, i);
-  return solve_in_memory<Op, LossT, Watches>(g, batch, i, MemoryWorkspace<T>::carve(workspace, e),
-                                             workspace + MemoryWorkspace<T>::size(e));
+  solve_in_memory<Op, LossT, Watches>(g, batch, i, MemoryWorkspace<T>::carve(workspace, e),
+                                      workspace + MemoryWorkspace<T>::size(e));
 }
 
 }  // namespace softreg

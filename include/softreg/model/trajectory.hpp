@@ -43,7 +43,7 @@ struct Stop {
     return next < max_steps ? next : max_steps;
   }
   // Tests of a trajectory that ends with `steps`.
-  constexpr int tests(int steps) const {
+  SR_HD constexpr int tests(int steps) const {
     return steps / check_every + (steps % check_every != 0 ? 2 : 1);
   }
 };
@@ -62,43 +62,44 @@ struct Measurement {
   Truth<T> finite_point;
 };
 
-// What a test makes of a trajectory: its outcome if it ended here, which it does unless the status
-// stays at max_steps. Returns whether the point just measured becomes the result so far.
+// What a test makes of a trajectory.
+struct Verdict {
+  Status status;  // max_steps: it does not end here
+  bool kept;      // the point just measured becomes the result so far
+};
 template <class T>
-SR_HD bool judge(const Measurement<T>& now, int step, const Stop& stop, Outcome<T>& passed) {
+SR_HD Verdict judge(const Measurement<T>& now, int step, const Stop& stop) {
   const bool finite = is_finite(now.objective) && is_finite(now.gradient_norm);
   const bool kept = step == 0 || (now.finite_point && finite);
-  if (kept) passed = {Status::max_steps, step, now.loss, now.objective, now.gradient_norm};
-  if (!now.finite_point)
-    passed.status = Status::diverged;
-  else if (!finite)
-    passed.status = Status::overflow;
-  else if (stop.gradient_norm > 0 && now.gradient_norm <= T(stop.gradient_norm))
-    passed.status = Status::converged;
-  return kept;
+  if (!now.finite_point) return {Status::diverged, kept};
+  if (!finite) return {Status::overflow, kept};
+  const bool converged = stop.gradient_norm > 0 && now.gradient_norm <= T(stop.gradient_norm);
+  return {converged ? Status::converged : Status::max_steps, kept};
 }
 
 // Ends as not_run if the batch is cancelled meanwhile. On non-finite values the last x that passed
-// a test is returned, with that test's numbers; if not even the start passed, x0 with the start's
+// a test is the result, with that test's numbers; if not even the start passed, x0 with the start's
 // numbers.
-template <class T, class Evaluator>
-SR_HD Outcome<T> trajectory(Evaluator& e, const Stop& stop) {
-  Outcome<T> passed;
+template <class Evaluator>
+SR_HD void trajectory(Evaluator& e, const Stop& stop) {
+  Status status = Status::max_steps;
   bool describing = false;  // one more evaluation, of the point that is returned
   e.init();
-  for (int step = 0, tests = 0;;) {
+  for (int step = 0;;) {
     e.evaluate(step, describing);
-    if (describing) return passed;
+    if (describing) return e.end(status);
     bool done = false;
     const bool test = stop.tests_at(step);
     if (test) {
-      if (e.cancelled()) return {};
-      const Measurement<T> now = e.measure();
-      if (judge(now, step, stop, passed)) e.keep(tests++, now);
-      done = passed.status != Status::max_steps || step == stop.max_steps;
+      if (e.cancelled()) return e.end(Status::not_run);
+      const auto now = e.measure();
+      const Verdict verdict = judge(now, step, stop);
+      if (verdict.kept) e.keep(step, now);
+      status = verdict.status;
+      done = status != Status::max_steps || step == stop.max_steps;
     }
     if (!done && !e.update(step, test) && stop.gradient_norm > 0) {
-      passed.status = Status::stalled;
+      status = Status::stalled;
       done = true;
     }
     if (!done)
@@ -106,7 +107,7 @@ SR_HD Outcome<T> trajectory(Evaluator& e, const Stop& stop) {
     else if (e.describes())
       describing = true;
     else
-      return passed;
+      return e.end(status);
   }
 }
 

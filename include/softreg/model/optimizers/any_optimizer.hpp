@@ -1,6 +1,5 @@
-// Every optimizer, and all of them behind one type that asks at run time. What runs in memory is
-// compiled once, for AnyFirstOrder; what runs in registers once per optimizer, because a number per
-// coordinate more is dear there.
+// Every optimizer, and all of them behind one type that asks at run time: every machine is compiled
+// once for all optimizers.
 #pragma once
 #include <type_traits>
 #include <variant>
@@ -13,14 +12,14 @@ namespace softreg {
 using AnyOptimizer = std::variant<GradientDescent, Nesterov>;
 
 struct AnyFirstOrder {
-  bool looks_ahead;
+  int index;  // into AnyOptimizer
 
-  SR_HD explicit AnyFirstOrder(int index_into_any_optimizer)
-      : looks_ahead(index_into_any_optimizer == 1) {}
-
+  SR_HD constexpr bool looks_ahead() const {
+    return index == 1 ? Nesterov::looks_ahead : GradientDescent::looks_ahead;
+  }
   template <class Step, class T>
   SR_HD void advance(Step step, T next, T& x, T& y) const {
-    if (looks_ahead)
+    if (index == 1)
       Nesterov::advance(step, next, x, y);
     else
       GradientDescent::advance(step, next, x, y);

@@ -4,8 +4,8 @@
 //   advance(step, next, x, y)   next = y - t * gradient (projected on the ball if there is one)
 //
 // step: a number, or for a pack of instances (src/pack.hpp) a pack of numbers.
-// looks_ahead: y is not x. Where it is, both may be the same number. The caller forms next, because
-// the descent from y is the same for every member, and begins with y = x.
+// looks_ahead: y is not x. The caller forms next, because the descent from y is the same for every
+// member, and begins with y = x.
 #pragma once
 #include <concepts>
 #include <string_view>
