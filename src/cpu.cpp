@@ -9,7 +9,7 @@
 #include "backend.hpp"
 #include "cpu_isa.hpp"
 #include "parallel.hpp"
-#include "reduction.hpp"
+#include "reduced_places.hpp"
 #include "softreg/error.hpp"
 #include "team.hpp"
 #include "tile_extent.hpp"
@@ -59,8 +59,9 @@ CpuPlan plan(const Run<T>& run, PlanSummary& summary) {
                                         : "";
   if (p.tiles) {
     if (p.lanes) summary.size_class += ",";
-    summary.size_class += "tiles" + std::to_string(tile_lanes) + (p.reduced ? "_reduced" : "");
+    summary.size_class += "tiles" + std::to_string(tile_lanes);
   }
+  if (p.reduced) summary.size_class += "_reduced";
   summary.padding = p.padding;
   summary.workspace_bytes = p.bytes;
   summary.threads = p.threads;
@@ -85,24 +86,92 @@ void clear_traces(const Batch<T>& batch, std::int64_t i) {
   clear(batch.shift_x, batch.stop.max_steps);
 }
 
-// Instances side by side, one pack for each thread; all packs take from one queue.
+// Solves instances alone, one after another.
+template <class T>
+struct Slot {
+  AlignedVector<T> workspace;
+  Reduction<T> reduction;
+
+  void solve(Run<T>& run, const CpuPlan& p, std::int64_t i, const Team& team) {
+    const Batch<T>* const reduced = reduces(run.shape, i) ? reduction.take(run.batch, i) : nullptr;
+    if (reduced) {
+      call(run, p, *reduced, 0, team);
+      if (run.batch.outcome[i].status == Status::not_run || reduction.lift()) return;
+      clear_traces(run.batch, i);
+    }
+    call(run, p, run.batch, i, team);
+  }
+  void solve_unreduced(Run<T>& run, const CpuPlan& p, std::int64_t i) {
+    clear_traces(run.batch, i);
+    call(run, p, run.batch, i, Team{});
+  }
+
+ private:
+  void call(Run<T>& run, const CpuPlan& p, const Batch<T>& batch, std::int64_t i,
+            const Team& team) {
+    if (workspace.empty()) workspace.resize(static_cast<std::size_t>(p.workspace_values));
+    chosen_isa().solve(int(sizeof(T)), run.loss, &batch, i, workspace.data(), &team);
+  }
+};
+
+// Instances side by side, one pack for each thread; all packs take from `taken`.
+template <class T>
+struct Source {
+  Run<T>& run;
+  const CpuPlan& plan;
+  std::atomic<std::size_t>& taken;
+
+  std::int64_t next() {
+    const std::size_t k = taken.fetch_add(1, std::memory_order_relaxed);
+    return k < run.fit.size() ? run.fit[k] : -1;
+  }
+  void publish(std::int64_t i) { run.publish(i); }
+  const Batch<T>& batch() const { return run.batch; }
+};
+// The same after a reduction; what cannot be reduced is solved alone.
+template <class T>
+struct ReducedSource : Source<T> {
+  ReducedPlaces<T> places;
+  Slot<T> alone;
+
+  std::int64_t next() {
+    while (!this->run.cancelled()) {
+      const std::int64_t i = Source<T>::next(), place = i < 0 ? -1 : places.take(i);
+      if (i < 0 || place >= 0) return place;
+      solve_alone(i);
+    }
+    return -1;
+  }
+  void publish(std::int64_t place) {
+    if (places.leave(place))
+      this->run.publish(places.instance(place));
+    else
+      solve_alone(places.instance(place));
+  }
+  void solve_alone(std::int64_t i) {
+    alone.solve_unreduced(this->run, this->plan, i);
+    this->run.publish(i);
+  }
+  const Batch<T>& batch() const { return places.batch(); }
+};
+
+template <class T, class SourceT>
+void run_pack(SourceT&& pack) {
+  const PackQueue queue{
+      pack.plan.pack_lanes, [](void* of) { return static_cast<SourceT*>(of)->next(); },
+      [](void* of, std::int64_t item) { static_cast<SourceT*>(of)->publish(item); }, &pack};
+  AlignedVector<T> workspace(static_cast<std::size_t>(pack.plan.pack_values));
+  chosen_isa().packs(int(sizeof(T)), pack.run.loss, &pack.batch(), &queue, workspace.data());
+}
+
 template <class T>
 void run_packs(Run<T>& run, const CpuPlan& p) {
-  struct Shared {
-    Run<T>& run;
-    std::atomic<std::size_t> taken{0};
-  } shared{run};
-  const PackQueue queue{p.pack_lanes,
-                        [](void* of) {
-                          Shared& all = *static_cast<Shared*>(of);
-                          const std::size_t k = all.taken.fetch_add(1, std::memory_order_relaxed);
-                          return k < all.run.fit.size() ? all.run.fit[k] : -1;
-                        },
-                        [](void* of, std::int64_t i) { static_cast<Shared*>(of)->run.publish(i); },
-                        &shared};
+  std::atomic<std::size_t> taken{0};
   parallel_for(p.threads, p.threads, [&](std::int64_t, int) {
-    AlignedVector<T> workspace(static_cast<std::size_t>(p.workspace_values));
-    chosen_isa().packs(int(sizeof(T)), run.loss, &run.batch, &queue, workspace.data());
+    if (p.reduced)
+      run_pack<T>(ReducedSource<T>{{run, p, taken}, {run.batch, p.places}, {}});
+    else
+      run_pack<T>(Source<T>{run, p, taken});
   });
 }
 
@@ -110,36 +179,20 @@ template <class T>
 void run_all(Run<T>& run, PlanSummary& summary) {
   const CpuPlan p = plan(run, summary);
   if (p.pack_lanes > 0) return run_packs(run, p);
-  struct Slot {
-    AlignedVector<T> workspace;
-    Reduction<T> reduction;
-  };
-  const auto solve = [&](std::int64_t k, Slot& slot, const Team& team) {
+  const auto solve = [&](std::int64_t k, Slot<T>& slot, const Team& team) {
     if (run.cancelled()) return;
-    if (slot.workspace.empty()) slot.workspace.resize(static_cast<std::size_t>(p.workspace_values));
     const std::int64_t i = run.fit[static_cast<std::size_t>(k)];
-    const auto call = [&](const Batch<T>& batch, std::int64_t item) {
-      chosen_isa().solve(int(sizeof(T)), run.loss, &batch, item, slot.workspace.data(), &team);
-    };
-    const Batch<T>* const reduced =
-        reduces(run.shape, i) ? slot.reduction.take(run.batch, i) : nullptr;
-    if (reduced) {
-      call(*reduced, 0);
-      if (run.batch.outcome[i].status == Status::not_run || slot.reduction.lift())
-        return run.publish(i);
-      clear_traces(run.batch, i);
-    }
-    call(run.batch, i);
+    slot.solve(run, p, i, team);
     run.publish(i);
   };
   const std::int64_t instances = std::int64_t(run.fit.size());
   if (p.team) {
     const Team team{p.threads, &p.threads, run_team};
-    Slot slot;
+    Slot<T> slot;
     for (std::int64_t k = 0; k < instances; ++k) solve(k, slot, team);
     return;
   }
-  std::vector<Slot> slots(static_cast<std::size_t>(p.threads));
+  std::vector<Slot<T>> slots(static_cast<std::size_t>(p.threads));
   parallel_for(instances, p.threads, [&](std::int64_t k, int slot) {
     solve(k, slots[static_cast<std::size_t>(slot)], Team{});
   });

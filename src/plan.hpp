@@ -31,8 +31,9 @@ struct BatchShape {
   bool describes = false;         // evaluate
   bool anchors = false;           // there is a ridge or a ball
 
-  // It acts on given starts.
-  bool anchored() const { return anchors && started; }
+  // The length of x counts, also of the part of a given start that no step moves: a ridge or a ball
+  // acts on it, or a trace has bounds that speak of it.
+  bool anchored() const { return started && (anchors || watched != Watched::nothing); }
 };
 
 // What instances hold together.
@@ -79,6 +80,8 @@ struct CpuPlan {
   bool lanes = false, tiles = false;  // what instances are solved on
   bool reduced = false;               // some of them in fewer parameters
   int pack_lanes = 0;                 // of each of several instances side by side; 0: one at a time
+  std::int64_t places = 0;            // of them, in each thread
+  std::int64_t pack_values = 0;       // of the workspace where they lie
   std::int64_t bytes = 0;             // of all workspaces
   double padding = 0;
 };

@@ -6,7 +6,7 @@
 
 #include "cpu_lanes.hpp"
 #include "plan_parts.hpp"
-#include "reduction.hpp"
+#include "reduced_places.hpp"
 #include "softreg/error.hpp"
 #include "softreg/model/memory_solve.hpp"
 #include "tile_extent.hpp"
@@ -73,15 +73,26 @@ std::optional<CpuPlan> plan_packs(const BatchShape& s, int threads, std::int64_t
   const bool whole_traces = s.watched != Watched::nothing && s.trace_values > 0;
   if (register_bytes == 0 || l.matrix || l.blocks || l.begin2 || s.describes || whole_traces)
     return std::nullopt;
-  const int lanes = pack_lanes(l.m, l.d2, s.value_bytes, register_bytes);
+  const bool reduced = l.count > 0 && reduces(s, 0);
+  const std::int64_t columns = reduced ? reduced_layout(l, 0).d2 : l.d2;
+  const int lanes = pack_lanes(l.m, columns, s.value_bytes, register_bytes);
   if (lanes == 0) return std::nullopt;
-  const std::int64_t places = register_bytes / s.value_bytes / lanes;
-  if (l.count < places * threads) return std::nullopt;  // no place and no thread stays empty
   CpuPlan plan;
   plan.lanes = true;
   plan.pack_lanes = lanes;
-  plan.workspace_values = pack_values(l.m, l.d2, lanes, s.value_bytes, register_bytes, s.watched);
-  const std::int64_t bytes = aligned(plan.workspace_values * s.value_bytes);
+  plan.places = register_bytes / s.value_bytes / lanes;
+  if (l.count < plan.places * threads) return std::nullopt;  // no place and no thread stays empty
+  plan.pack_values = pack_values(l.m, columns, lanes, s.value_bytes, register_bytes, s.watched);
+  std::int64_t bytes = aligned(plan.pack_values * s.value_bytes);
+  if (reduced) {
+    plan.reduced = true;
+    // Its numbers may turn out to forbid the reduction: then it is alone.
+    plan.workspace_values = cpu_need(s, 0, 1, false).values;
+    bytes += aligned(plan.workspace_values * s.value_bytes);
+    bytes +=
+        aligned(plan.places * ((ReducedPlaces<float>::values(l) + s.trace_values) * s.value_bytes +
+                               watched_bytes(s)));
+  }
   plan.threads = threads;
   if (memory_limit > 0)
     plan.threads = int(std::min<std::int64_t>(plan.threads, memory_limit / bytes));

@@ -6,9 +6,20 @@
 #include <vector>
 
 #include "aligned.hpp"
+#include "cpu_lanes.hpp"
 
 namespace softreg {
 namespace {
+
+// No warp kernel has more parameters: where CPU and CUDA give the same bits, they do without a
+// reduction.
+constexpr int most_of_warps = [] {
+  int most = 0;
+  for (const KernelPolicy& p : policies)
+    if (p.placement == Placement::registers && p.lanes == cpu_lanes)
+      most = std::max(most, p.max_parameters);
+  return most;
+}();
 
 bool shortens(std::int64_t rows, std::int64_t columns) { return 4 * rows <= 3 * columns; }
 
@@ -72,7 +83,7 @@ Layout reduced_layout(const Layout& l, std::int64_t i) {
   const std::int64_t k = l.first_block(i);
   Layout one;
   one.count = 1;
-  one.matrix = true;
+  one.matrix = l.matrix;
   one.n = l.rows1(k);
   one.m = l.rows2(k);
   one.d1 = shortens(one.n, l.d1) ? static_cast<int>(one.n) : l.d1;
@@ -83,15 +94,18 @@ Layout reduced_layout(const Layout& l, std::int64_t i) {
 bool reduces(const BatchShape& s, std::int64_t i) {
   const Layout& l = s.layout;
   const std::int64_t k = l.first_block(i);
-  return l.matrix && l.first_block(i + 1) - k == 1 && !s.describes && !s.anchored() &&
+  return l.first_block(i + 1) - k == 1 && !s.describes && !s.anchored() &&
+         (l.matrix || l.d2 > most_of_warps) &&
          (shortens(l.rows1(k), l.d1) || shortens(l.rows2(k), l.d2));
 }
 
 std::int64_t reduction_values(const Layout& l, std::int64_t i) {
   const Layout r = reduced_layout(l, i);
   const std::int64_t parameters = std::int64_t{r.d1} * r.d2;
-  // Both decompositions and what is left of A1 and A2, Y and Y0, X on its way in and out.
-  return r.n * (l.d1 + r.n) + r.m * (l.d2 + r.m) + 2 * parameters + 2 * std::int64_t{l.d1} * l.d2;
+  // Both decompositions, each beside the copy that it is made from, and what is left of A1 and A2,
+  // twice; Y and Y0, X on its way in and out.
+  return 2 * r.n * (l.d1 + r.n) + 2 * r.m * (l.d2 + r.m) + 2 * parameters +
+         2 * std::int64_t{l.d1} * l.d2;
 }
 
 template <class T>
@@ -120,8 +134,8 @@ template <class T>
 const Batch<T>* Reduction<T>::take(const Batch<T>& batch, std::int64_t i) {
   State& s = *state_;
   const std::int64_t k = batch.first_block(i);
-  s.first.take(batch.a1_of(k));
-  s.tied = batch.a1_of(k) == batch.a2_of(k);
+  if (batch.matrix) s.first.take(batch.a1_of(k));
+  s.tied = batch.matrix && batch.a1_of(k) == batch.a2_of(k);
   if (!s.tied) s.second.take(batch.a2_of(k));
   if (!s.first.finite() || !s.of_a2().finite()) return nullptr;
   s.x0 = batch.start_of(i);

@@ -1,7 +1,8 @@
-// Reduction: a matrix problem whose A1 or A2 has fewer rows than columns, in fewer parameters. With
+// Reduction: a problem whose A, A1 or A2 has fewer rows than columns, in fewer parameters. With
 // A1^T = Q1 R1 and A2^T = Q2 R2 (QR) the logits are Z = A1 X A2^T = R1^T Y R2, Y = Q1^T X Q2, and
 // the gradient in Y is Q1^T (A1^T P A2) Q2: a step on Y is the step on X, every length is the same,
-// and X = X0 + Q1 (Y - Y0) Q2^T. The same iterates within rounding, with n for d1 and m for d2.
+// and X = X0 + Q1 (Y - Y0) Q2^T. The same iterates within rounding, with n for d1 and m for d2. (Of
+// a vector problem A2 is A, and A1 is 1.)
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -15,8 +16,8 @@ namespace softreg {
 Layout reduced_layout(const Layout& layout, std::int64_t i);
 
 // Whether the CPU solves instance i that way: one block, one side at least a quarter shorter, and
-// nothing that reaches beyond the rows of A1 and A2 (a gradient that is asked for; a ridge or ball
-// that acts on X0).
+// nothing that reaches beyond the rows of A1 and A2 (a gradient that is asked for; the length of
+// X0).
 bool reduces(const BatchShape& shape, std::int64_t i);
 
 // Numbers that a Reduction holds for instance i.

@@ -3,6 +3,7 @@
 // guessed: another order is a relative change of each term by at most (n + d) eps, so the reference
 // itself is solved with all data changed at random by that much, and a backend may part from it
 // eight times as far as the farthest of three such solves.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <array>
@@ -115,8 +116,8 @@ class Tolerance {
       const double allowed = 8 * spread_[k] + 8 * eps * size,
                    apart = farthest(exact_[k].second, got[k].second);
       if (!(apart <= allowed) || got[k].second.size() != exact_[k].second.size())
-        return exact_[k].first + " is " + std::to_string(apart) + " away, allowed are " +
-               std::to_string(allowed);
+        return fmt::format("{} of {:.3g} is {:.3g} away, allowed are {:.3g}", exact_[k].first, size,
+                           apart, allowed);
     }
     return "";
   }
@@ -235,6 +236,11 @@ TEST(GpuBackends, CudaAgreesWithTheReference) {
   if (const std::string reason = devices().back().unavailable; !reason.empty())
     GTEST_SKIP() << reason;
   expect_agreement(Device::cuda, classes, 5, 24, "cuda");
+}
+
+// Enough of them to lie side by side in packs, which have fewer parameters than the problem.
+TEST(Backends, ReducedPacksAgreeWithTheReference) {
+  expect_agreement(Device::cpu, {{8, 8, 40}, {20, 20, 64}}, sanitized ? 33 : 70, 12, "reduced");
 }
 
 // Converging solves: every backend ends at the same minimum with the same status.

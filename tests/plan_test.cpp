@@ -517,8 +517,9 @@ TEST(CpuPlan, PutsSmallInstancesSideBySide) {
   EXPECT_EQ(plan.pack_lanes, 1);
   EXPECT_EQ(plan.threads, 4);
   // A, b, w, z, u of 33 rows, filled up to 40; x, the point, the gradient; sixteen times
-  EXPECT_EQ(plan.workspace_values, (40 * (4 + 4) + 3 * 4) * 16);
-  EXPECT_EQ(plan.bytes, 4 * plan.workspace_values * 4);
+  EXPECT_EQ(plan.places, 16);
+  EXPECT_EQ(plan.pack_values, (40 * (4 + 4) + 3 * 4) * 16);
+  EXPECT_EQ(plan.bytes, 4 * plan.pack_values * 4);
   EXPECT_EQ(plan.padding, 0);
   EXPECT_EQ(plan_cpu(s, 6, 0, 64).pack_lanes, 1);
   EXPECT_EQ(plan_cpu(s, 7, 0, 64).pack_lanes, 0);  // not every thread has 16
@@ -530,7 +531,7 @@ TEST(CpuPlan, PutsSmallInstancesSideBySide) {
   s.watched = Watched::shifts;
   EXPECT_EQ(plan_cpu(s, 4, 0, 64).pack_lanes, 1);
   // f and z of the step before, x; 16 numbers of the sizes
-  EXPECT_EQ(plan_cpu(s, 4, 0, 64).workspace_values, plan.workspace_values + (16 + 2 * 33 + 4) * 16);
+  EXPECT_EQ(plan_cpu(s, 4, 0, 64).pack_values, plan.pack_values + (16 + 2 * 33 + 4) * 16);
   s.trace_values = 1000;  // of every update
   EXPECT_EQ(plan_cpu(s, 4, 0, 64).pack_lanes, 0);
   s.watched = Watched::nothing;

@@ -74,13 +74,13 @@ struct Batch : Layout {
   }
   SR_HD T* x_of(std::int64_t i) const { return x + i * this->parameters(); }
 
-  // Becomes its instance i alone, which must be one block of a matrix problem.
+  // Becomes its instance i alone, which must be one block.
   SR_HD void narrow(std::int64_t i) {
     const std::int64_t k = this->first_block(i), segment = this->first_segment(i),
                        row = this->first_row(i), parameter = i * this->parameters();
-    const Matrix<const T> first = a1_of(k), second = a2_of(k);
-    a1 = first.data;
-    a2 = second.data;
+    const int rows1 = this->rows1(k), rows2 = this->rows2(k);
+    if (this->matrix) a1 = a1_of(k).data;
+    a2 = a2_of(k).data;
     target = target_of(i);
     weights = weights_of(i);
     start = start_of(i);
@@ -104,8 +104,8 @@ struct Batch : Layout {
       attended += segment * this->d2;
       log_mass += segment;
     }
-    this->n = first.rows;
-    this->m = second.rows;
+    this->n = rows1;
+    this->m = rows2;
     this->count = 1;
     this->blocks = this->begin1 = this->begin2 = this->begin_z = nullptr;
   }
