@@ -42,7 +42,7 @@ def kernels(path):
 
 
 def policy_and_type(name):
-    """Of solve_kernel<policy, loss, optimizer, number type>."""
+    """Of solve_kernel<policy, loss, number type>."""
     found = re.search(r"solve_kernel<softreg::(\w+), .*, (float|double)>\(", name)
     assert found, f"no policy in the name of the kernel {name}"
     return found.groups()
