@@ -2,6 +2,9 @@
 #include "cpu_lanes.hpp"
 
 #include "softreg/model/catalog.hpp"
+#if defined(__AVX__)
+#include <immintrin.h>
+#endif
 
 #define SR_JOIN_(a, b) a##b
 #define SR_JOIN(a, b) SR_JOIN_(a, b)
@@ -19,6 +22,15 @@ void visit(int value_bytes, int loss, void* workspace, F f) {
   });
 }
 
+// Before code of the baseline runs, which is some fifty times slower where upper halves of
+// registers are in use (Intel processors). g++ 12 cleans them on its own, but not always: forgotten
+// after a function that returns a vector.
+void clean_registers() {
+#if defined(__AVX__)
+  _mm256_zeroupper();
+#endif
+}
+
 }  // namespace
 
 extern "C" void SR_JOIN(softreg_cpu_solve_, SOFTREG_ISA)(int value_bytes, int loss,
@@ -28,16 +40,31 @@ extern "C" void SR_JOIN(softreg_cpu_solve_, SOFTREG_ISA)(int value_bytes, int lo
     softreg::LaneSolver<LossT>::solve(*static_cast<const softreg::Batch<T>*>(batch), i, numbers,
                                       *static_cast<const softreg::Team*>(team));
   });
+  clean_registers();
 }
 
 #if defined(__FMA__)
 extern "C" void SR_JOIN(softreg_cpu_packs_, SOFTREG_ISA)(int value_bytes, int loss,
                                                          const void* batch, const void* queue,
                                                          void* workspace) {
+  using softreg::PackQueue;
+  const PackQueue& given = *static_cast<const PackQueue*>(queue);
+  const PackQueue clean{given.lanes,
+                        [](void* of) {
+                          clean_registers();
+                          const PackQueue& q = *static_cast<const PackQueue*>(of);
+                          return q.next(q.context);
+                        },
+                        [](void* of, std::int64_t i) {
+                          clean_registers();
+                          const PackQueue& q = *static_cast<const PackQueue*>(of);
+                          q.publish(q.context, i);
+                        },
+                        const_cast<PackQueue*>(&given)};
   visit(value_bytes, loss, workspace, [&]<class LossT, class T>(T* numbers) {
     softreg::LaneSolver<LossT>::solve_side_by_side(*static_cast<const softreg::Batch<T>*>(batch),
-                                                   *static_cast<const softreg::PackQueue*>(queue),
-                                                   numbers);
+                                                   clean, numbers);
   });
+  clean_registers();
 }
 #endif

@@ -261,6 +261,33 @@ TYPED_TEST(SlowKernels, GiveTheBitsOfTheirLanesInEveryOrder) {
               static_cast<long long>(tally.instances), choice<TypeParam>().name.c_str());
 }
 
+// Whether no register has numbers in its upper half, with which code of the baseline is many times
+// slower on some processors.
+__attribute__((target("avx"))) bool registers_are_clean() {
+  alignas(16) unsigned char upper[256];
+  asm volatile(
+      "vextractf128 $1, %%ymm0, (%0)\n vextractf128 $1, %%ymm1, 16(%0)\n"
+      "vextractf128 $1, %%ymm2, 32(%0)\n vextractf128 $1, %%ymm3, 48(%0)\n"
+      "vextractf128 $1, %%ymm4, 64(%0)\n vextractf128 $1, %%ymm5, 80(%0)\n"
+      "vextractf128 $1, %%ymm6, 96(%0)\n vextractf128 $1, %%ymm7, 112(%0)\n"
+      "vextractf128 $1, %%ymm8, 128(%0)\n vextractf128 $1, %%ymm9, 144(%0)\n"
+      "vextractf128 $1, %%ymm10, 160(%0)\n vextractf128 $1, %%ymm11, 176(%0)\n"
+      "vextractf128 $1, %%ymm12, 192(%0)\n vextractf128 $1, %%ymm13, 208(%0)\n"
+      "vextractf128 $1, %%ymm14, 224(%0)\n vextractf128 $1, %%ymm15, 240(%0)"
+      :
+      : "r"(upper)
+      : "memory");
+  return std::ranges::all_of(upper, [](unsigned char byte) { return byte == 0; });
+}
+TEST(RegistersAreClean, SeesAnUpperHalf) {
+  if (!__builtin_cpu_supports("avx")) GTEST_SKIP() << "no AVX here";
+  asm volatile("vzeroupper" : : : "memory");
+  EXPECT_TRUE(registers_are_clean());
+  asm volatile("vcmpps $15, %%ymm13, %%ymm13, %%ymm13" : : : "xmm13");
+  EXPECT_FALSE(registers_are_clean());
+  asm volatile("vzeroupper" : : : "memory");
+}
+
 // As the CPU backend does it: instance by instance, with exactly the workspace that the plan
 // counts.
 template <class T>
@@ -280,6 +307,8 @@ Written<T> on_cpu(const Instances<T>& instances, const CpuIsa& isa, int loss, in
                              quiet_nan<T>());
     const Team team;
     isa.solve(int(sizeof(T)), loss, &batch, i, workspace.data(), &team);
+    const bool clean = !isa.packs || registers_are_clean();
+    EXPECT_TRUE(clean) << isa.name;
   }
   return w;
 }
@@ -295,18 +324,27 @@ Written<T> on_packs(const Instances<T>& instances, const CpuIsa& isa, int lanes,
   batch.shift_f = batch.shift_x = nullptr;  // whole traces are not theirs
   struct Queue {
     std::int64_t count, taken = 0, published = 0;
+    bool clean = true;
     std::int64_t next() {
+      clean = clean && registers_are_clean();
       const std::int64_t turn = taken / count;
       return turn == 9 ? -1 : (taken++ + turn * turn) % count;
     }
   } all{batch.count};
   const PackQueue queue{lanes, [](void* of) { return static_cast<Queue*>(of)->next(); },
-                        [](void* of, std::int64_t) { ++static_cast<Queue*>(of)->published; }, &all};
+                        [](void* of, std::int64_t) {
+                          Queue& q = *static_cast<Queue*>(of);
+                          q.clean = q.clean && registers_are_clean();
+                          ++q.published;
+                        },
+                        &all};
   AlignedVector<T> workspace(
       static_cast<std::size_t>(pack_values(batch.rows_of(0), batch.parameters(), lanes,
                                            int(sizeof(T)), isa.register_bytes, batch.watched())));
   std::ranges::fill(workspace, quiet_nan<T>());
   isa.packs(int(sizeof(T)), loss, &batch, &queue, workspace.data());
+  const bool clean = registers_are_clean();
+  EXPECT_TRUE(clean && all.clean) << isa.name;
   EXPECT_EQ(all.published, instances.has(is_cancelled) ? 0 : 9 * all.count);
   w.shift_f.clear();
   w.shift_x.clear();
