@@ -22,9 +22,8 @@ void visit(int value_bytes, int loss, void* workspace, F f) {
   });
 }
 
-// Before code of the baseline runs, which is some fifty times slower where upper halves of
-// registers are in use (Intel processors). g++ 12 cleans them on its own, but not always: forgotten
-// after a function that returns a vector.
+// Before code of the baseline runs: where upper halves of registers are in use, a Xeon ran it some
+// fifty times slower. g++ 12 cleans them on its own, but not always.
 void clean_registers() {
 #if defined(__AVX__)
   _mm256_zeroupper();
