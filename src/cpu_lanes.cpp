@@ -48,7 +48,7 @@ extern "C" void SR_JOIN(softreg_cpu_packs_, SOFTREG_ISA)(int value_bytes, int lo
                                                          void* workspace) {
   using softreg::PackQueue;
   const PackQueue& given = *static_cast<const PackQueue*>(queue);
-  const PackQueue clean{given.lanes,
+  const PackQueue clean{given.lanes, given.rows,
                         [](void* of) {
                           clean_registers();
                           const PackQueue& q = *static_cast<const PackQueue*>(of);

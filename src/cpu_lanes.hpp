@@ -65,6 +65,7 @@ struct LanesWorkspace {
 // publish(context, i) is told of each that has ended.
 struct PackQueue {
   int lanes;  // of a register, that each instance gets
+  int rows;   // of each
   std::int64_t (*next)(void* context);
   void (*publish)(void* context, std::int64_t i);
   void* context;

@@ -16,7 +16,7 @@ void solve_packs(const Batch<T>& batch, const PackQueue& queue, T* workspace) {
   using Placement = PackPlacement<T, Lanes, !Watches>;
   using P = typename Placement::P;
   constexpr int places = Placement::places;
-  const int rows = batch.rows_of(0);
+  const int rows = queue.rows;
   P* const memory = reinterpret_cast<P*>(workspace);
   const Extent in_registers{pack_rows(rows, Lanes), 1, batch.parameters(), 0, rows};
   P* const before = memory + pack_size(in_registers.rows, batch.parameters());

@@ -73,16 +73,27 @@ CudaPlan plan_cuda(const BatchShape& shape, std::span<const std::int64_t> runs,
 std::vector<Chunk> halve(const Chunk& chunk, const BatchShape& shape,
                          std::span<const std::int64_t> order, const DeviceInfo& device);
 
+// How a vector problem of one softmax lies beside others of its shape (src/pack_placement.hpp).
+struct PackShape {
+  int lanes = 0;            // of a register, that each has; 0: it is solved alone
+  std::int64_t places = 0;  // of a register
+  bool reduced = false;     // in fewer parameters
+  std::int64_t values = 0;  // of the workspace
+  std::int64_t reduction_bytes = 0;
+};
+PackShape pack_shape(const BatchShape& shape, std::int64_t rows, int register_bytes);
+
 struct CpuPlan {
-  int threads = 1;                    // as many as asked for, or as memory allows
-  bool team = false;                  // the threads share one instance after another
-  std::int64_t workspace_values = 0;  // of one workspace: per thread, or of the team
-  bool lanes = false, tiles = false;  // what instances are solved on
-  bool reduced = false;               // some of them in fewer parameters
-  int pack_lanes = 0;                 // of each of several instances side by side; 0: one at a time
-  std::int64_t places = 0;            // of them, in each thread
-  std::int64_t pack_values = 0;       // of the workspace where they lie
-  std::int64_t bytes = 0;             // of all workspaces
+  int threads = 1;                      // as many as asked for, or as memory allows
+  bool team = false;                    // the threads share one instance after another
+  std::int64_t workspace_values = 0;    // of one workspace: per thread, or of the team
+  bool lanes = false, tiles = false;    // what instances are solved on
+  bool reduced = false;                 // some of them in fewer parameters
+  int register_bytes = 0;               // of registers where instances lie side by side; 0: none do
+  bool packs1 = false, packs4 = false;  // of one lane of them each, of four lanes each
+  std::int64_t least_beside = 0;        // instances of one shape; fewer are solved alone
+  std::int64_t pack_values = 0;         // of their workspace, one more per thread
+  std::int64_t bytes = 0;               // of all workspaces
   double padding = 0;
 };
 

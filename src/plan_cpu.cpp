@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <map>
 #include <optional>
 
 #include "cpu_lanes.hpp"
@@ -65,44 +66,86 @@ CpuNeed cpu_need(const BatchShape& s, std::int64_t i, std::int64_t slots, bool m
               "raise --memory-limit");
 }
 
-// Instances of one softmax each, all of one shape: their bits are the same on all lanes, so whether
-// they lie side by side may depend on how many there are.
+// The shape of one vector problem alone.
+BatchShape alone(const BatchShape& s, std::int64_t rows) {
+  BatchShape one = s;
+  one.layout = {};
+  one.layout.count = 1;
+  one.layout.m = rows;
+  one.layout.d2 = s.layout.d2;
+  return one;
+}
+
+// Instances of one softmax each: their bits are the same on all lanes, so whether they lie side by
+// side may depend on how many there are. Nothing if none do, or if memory is short.
 std::optional<CpuPlan> plan_packs(const BatchShape& s, int threads, std::int64_t memory_limit,
                                   int register_bytes) {
   const Layout& l = s.layout;
   const bool whole_traces = s.watched != Watched::nothing && s.trace_values > 0;
-  if (register_bytes == 0 || l.matrix || l.blocks || l.begin2 || s.describes || whole_traces)
+  if (register_bytes == 0 || l.count < 2 || l.matrix || l.blocks || s.describes || whole_traces)
     return std::nullopt;
-  const bool reduced = l.count > 0 && reduces(s, 0);
-  const std::int64_t columns = reduced ? reduced_layout(l, 0).d2 : l.d2;
-  const int lanes = pack_lanes(l.m, columns, s.value_bytes, register_bytes);
-  if (lanes == 0) return std::nullopt;
+  std::map<std::int64_t, std::int64_t> counts;  // by rows
+  const bool ragged = l.begin2 != nullptr;
+  for (std::int64_t i = 0; ragged && i < l.count; ++i) ++counts[l.rows_of(i)];
+  if (!ragged) counts[l.m] = l.count;
+
   CpuPlan plan;
-  plan.lanes = true;
-  plan.pack_lanes = lanes;
-  plan.places = register_bytes / s.value_bytes / lanes;
-  if (l.count < plan.places * threads) return std::nullopt;  // no place and no thread stays empty
-  plan.pack_values = pack_values(l.m, columns, lanes, s.value_bytes, register_bytes, s.watched);
-  std::int64_t bytes = aligned(plan.pack_values * s.value_bytes);
-  if (reduced) {
-    plan.reduced = true;
-    // Its numbers may turn out to forbid the reduction: then it is alone.
-    plan.workspace_values = cpu_need(s, 0, 1, false).values;
-    bytes += aligned(plan.workspace_values * s.value_bytes);
-    bytes +=
-        aligned(plan.places * ((ReducedPlaces<float>::values(l) + s.trace_values) * s.value_bytes +
-                               watched_bytes(s)));
+  plan.register_bytes = register_bytes;
+  // A pack is about as fast as an instance alone. Of one shape, one pack would occupy one thread.
+  plan.least_beside = ragged ? 2 : threads + 1;
+  static_assert(shared_pack_lanes == 4, "CpuPlan::packs4");
+  std::int64_t used = 0, occupied = 0, reduction = 0, reductions_bytes = 0;
+  for (const auto& [rows, count] : counts) {
+    const CpuNeed need = cpu_need(alone(s, rows), 0, 1);
+    const PackShape shape = pack_shape(s, rows, register_bytes);
+    const bool packs = shape.lanes > 0 && count >= plan.least_beside;
+    if (packs) {
+      (shape.lanes == 1 ? plan.packs1 : plan.packs4) = true;
+      plan.pack_values = std::max(plan.pack_values, shape.values);
+      reductions_bytes = std::max(reductions_bytes, shape.reduction_bytes);
+    } else {
+      plan.lanes = true;
+    }
+    // Of a ragged batch fewer may be fit; what cannot be reduced is solved alone, as it is.
+    if (!packs || ragged) reduction = std::max(reduction, need.reduction);
+    if (!packs || ragged || shape.reduced)
+      plan.workspace_values = std::max(plan.workspace_values, need.values);
+    plan.reduced = plan.reduced || need.reduction > 0;
+    used += count * rows;
+    occupied += count * (packs ? pack_rows(rows, shape.lanes) * shape.lanes : need.padded_rows);
   }
-  plan.threads = threads;
+  if (plan.pack_values == 0) return std::nullopt;
+  plan.padding = 1 - double(used) / double(occupied);
+  const std::int64_t bytes = aligned(plan.pack_values * s.value_bytes) + reductions_bytes +
+                             aligned(plan.workspace_values * s.value_bytes) +
+                             aligned(reduction * s.value_bytes);
+  plan.threads = int(std::min<std::int64_t>(threads, l.count));
   if (memory_limit > 0)
     plan.threads = int(std::min<std::int64_t>(plan.threads, memory_limit / bytes));
   if (plan.threads == 0) return std::nullopt;
   plan.bytes = bytes * plan.threads;
-  plan.padding = 1 - double(l.m) / double(pack_rows(l.m, lanes) * lanes);
   return plan;
 }
 
 }  // namespace
+
+PackShape pack_shape(const BatchShape& s, std::int64_t rows, int register_bytes) {
+  if (rows < 1) return {};
+  const BatchShape one = alone(s, rows);
+  PackShape shape;
+  shape.reduced = reduces(one, 0);
+  const std::int64_t columns = shape.reduced ? reduced_layout(one.layout, 0).d2 : s.layout.d2;
+  shape.lanes = pack_lanes(rows, columns, s.value_bytes, register_bytes);
+  if (shape.lanes == 0) return {};
+  shape.places = register_bytes / s.value_bytes / shape.lanes;
+  shape.values = pack_values(rows, columns, shape.lanes, s.value_bytes, register_bytes, s.watched);
+  if (shape.reduced)
+    shape.reduction_bytes =
+        aligned(shape.places *
+                ((ReducedPlaces<float>::values(one.layout) + s.trace_values) * s.value_bytes +
+                 watched_bytes(s)));
+  return shape;
+}
 
 CpuPlan plan_cpu(const BatchShape& s, int threads, std::int64_t memory_limit, int register_bytes) {
   if (const auto packs = plan_packs(s, threads, memory_limit, register_bytes)) return *packs;

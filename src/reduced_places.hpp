@@ -13,15 +13,18 @@ namespace softreg {
 template <class T>
 class ReducedPlaces {
  public:
-  // Vector problems of one shape that reduces() says yes to, and no whole traces of shifts.
-  ReducedPlaces(const Batch<T>& whole, std::int64_t places)
+  // For vector problems of the shape of instance i, which reduces() says yes to, and no whole
+  // traces of shifts.
+  ReducedPlaces(const Batch<T>& whole, std::int64_t i, std::int64_t places)
       : whole_(whole),
-        columns_(reduced_layout(whole, 0).d2),
+        layout_(reduced_layout(whole, i)),
+        rows_(layout_.m),
+        columns_(layout_.d2),
         reductions_(size(places)),
         y_(size(places)),
         instance_(size(places)),
-        a_(size(places * whole.m * columns_)),
-        target_(size(places * whole.m)),
+        a_(size(places * rows_ * columns_)),
+        target_(size(places * rows_)),
         weights_(whole.weights ? target_.size() : 0),
         start_(whole.start ? size(places * columns_) : 0),
         x_(size(places * columns_)),
@@ -37,10 +40,10 @@ class ReducedPlaces {
   ReducedPlaces(const ReducedPlaces&) = delete;
   ReducedPlaces& operator=(const ReducedPlaces&) = delete;
 
-  // Numbers of T for each place, besides the traces.
-  static std::int64_t values(const Layout& whole) {
-    const std::int64_t columns = reduced_layout(whole, 0).d2;
-    return reduction_values(whole, 0) + whole.m * (columns + 2) + 2 * columns + 2;
+  // Numbers of T for each place, besides the traces; one: the layout of such a problem alone.
+  static std::int64_t values(const Layout& one) {
+    const std::int64_t columns = reduced_layout(one, 0).d2;
+    return reduction_values(one, 0) + one.m * (columns + 2) + 2 * columns + 2;
   }
 
   const Batch<T>& batch() const { return batch_; }
@@ -57,9 +60,9 @@ class ReducedPlaces {
     const auto put = [place](const T* from, std::int64_t values, AlignedVector<T>& to) {
       if (from) std::copy_n(from, values, to.data() + place * values);
     };
-    put(one->a2, whole_.m * columns_, a_);
-    put(one->target, whole_.m, target_);
-    put(one->weights, whole_.m, weights_);
+    put(one->a2, rows_ * columns_, a_);
+    put(one->target, rows_, target_);
+    put(one->weights, rows_, weights_);
     put(one->start, columns_, start_);
     put(one->step_size, 1, step_size_);
     if (whole_.shifts) put(one->operator_norm, 1, operator_norm_);
@@ -88,7 +91,7 @@ class ReducedPlaces {
 
   Batch<T> of_places(std::int64_t places) {
     Batch<T> b = whole_;
-    static_cast<Layout&>(b) = reduced_layout(whole_, 0);
+    static_cast<Layout&>(b) = layout_;
     b.count = places;
     b.a2 = a_.data();
     b.target = target_.data();
@@ -108,7 +111,8 @@ class ReducedPlaces {
   }
 
   const Batch<T>& whole_;
-  std::int64_t columns_;  // of what is left of A
+  Layout layout_;                // of one, reduced
+  std::int64_t rows_, columns_;  // of what is left of A
   std::vector<Reduction<T>> reductions_;
   std::vector<T*> y_;  // where each reduction wants the parameters
   std::vector<std::int64_t> instance_, free_;

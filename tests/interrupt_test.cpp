@@ -6,6 +6,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdio>
+#include <string>
 #include <thread>
 
 #include "batches.hpp"
@@ -53,13 +54,15 @@ Options busy(Device device) {
 }
 
 template <class T>
-void interrupt_at_random(Device device, int times, std::int64_t count) {
-  const TestBatch<T> p = make_batch<T>({count, 30, 30, 6});
+void interrupt_at_random(Device device, int times, const BatchRecipe& recipe,
+                         const std::string& size_class = "") {  // how it begins
+  const TestBatch<T> p = make_batch<T>(recipe);
   Options options = busy(device);
   const Clock::time_point start = Clock::now();
   const Result<T> whole = solve(p.view(), options);
   const std::chrono::duration<double> all = Clock::now() - start;
   EXPECT_FALSE(whole.interrupted);
+  EXPECT_EQ(whole.plan.size_class.substr(0, size_class.size()), size_class);
   Rng rng(7);
   int interrupted = 0;
   std::int64_t kept = 0;
@@ -86,10 +89,19 @@ void interrupt_at_random(Device device, int times, std::int64_t count) {
 }
 
 TEST(Interrupt, CpuAtRandomTimes) {
-  interrupt_at_random<float>(Device::cpu, sanitized ? 10 : 30, sanitized ? 100 : 500);
+  interrupt_at_random<float>(Device::cpu, sanitized ? 10 : 30, {sanitized ? 100 : 500, 30, 30, 6});
+}
+TEST(Interrupt, RaggedPacksAtRandomTimes) {
+  interrupt_at_random<float>(Device::cpu, sanitized ? 10 : 30, {sanitized ? 100 : 500, 20, 40, 6},
+                             "packs1");
+}
+TEST(Interrupt, ReducedPacksAtRandomTimes) {
+  interrupt_at_random<float>(Device::cpu, sanitized ? 10 : 30, {sanitized ? 100 : 500, 8, 8, 40},
+                             "packs1_reduced");
 }
 TEST(Interrupt, ReferenceAtRandomTimes) {
-  interrupt_at_random<double>(Device::reference, sanitized ? 6 : 20, sanitized ? 40 : 100);
+  interrupt_at_random<double>(Device::reference, sanitized ? 6 : 20,
+                              {sanitized ? 40 : 100, 30, 30, 6});
 }
 
 TEST(Interrupt, SnapshotsDuringARun) {

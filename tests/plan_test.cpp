@@ -513,41 +513,57 @@ TEST(CpuPlan, PutsSmallInstancesSideBySide) {
   s.layout.count = 100;
   s.layout.m = 33;
   s.layout.d2 = 4;
+  const auto packs = [](const CpuPlan& p) {
+    return std::string(p.packs1 ? "1" : "") + (p.packs4 ? "4" : "") + (p.lanes ? "+" : "");
+  };
   const CpuPlan plan = plan_cpu(s, 4, 0, 64);
-  EXPECT_EQ(plan.pack_lanes, 1);
+  EXPECT_EQ(packs(plan), "1");
   EXPECT_EQ(plan.threads, 4);
   // A, b, w, z, u of 33 rows, filled up to 40; x, the point, the gradient; sixteen times
-  EXPECT_EQ(plan.places, 16);
   EXPECT_EQ(plan.pack_values, (40 * (4 + 4) + 3 * 4) * 16);
   EXPECT_EQ(plan.bytes, 4 * plan.pack_values * 4);
   EXPECT_EQ(plan.padding, 0);
-  EXPECT_EQ(plan_cpu(s, 6, 0, 64).pack_lanes, 1);
-  EXPECT_EQ(plan_cpu(s, 7, 0, 64).pack_lanes, 0);  // not every thread has 16
+  EXPECT_EQ(packs(plan_cpu(s, 99, 0, 64)), "1");
+  EXPECT_EQ(packs(plan_cpu(s, 100, 0, 64)), "+");  // one for every thread
   EXPECT_EQ(plan_cpu(s, 4, 2 * plan.bytes / 4, 64).threads, 2);
-  EXPECT_EQ(plan_cpu(s, 4, plan.bytes / 4 - 1, 64).pack_lanes, 0);
+  EXPECT_EQ(packs(plan_cpu(s, 4, plan.bytes / 4 - 1, 64)), "+");
 
   // What they cannot do, or is not worth while, goes one by one. The bits are the same.
-  EXPECT_EQ(plan_cpu(s, 4, 0, 0).pack_lanes, 0);
+  EXPECT_EQ(packs(plan_cpu(s, 4, 0, 0)), "+");
   s.watched = Watched::shifts;
-  EXPECT_EQ(plan_cpu(s, 4, 0, 64).pack_lanes, 1);
+  EXPECT_EQ(packs(plan_cpu(s, 4, 0, 64)), "1");
   // f and z of the step before, x; 16 numbers of the sizes
   EXPECT_EQ(plan_cpu(s, 4, 0, 64).pack_values, plan.pack_values + (16 + 2 * 33 + 4) * 16);
   s.trace_values = 1000;  // of every update
-  EXPECT_EQ(plan_cpu(s, 4, 0, 64).pack_lanes, 0);
+  EXPECT_EQ(packs(plan_cpu(s, 4, 0, 64)), "+");
   s.watched = Watched::nothing;
-  EXPECT_EQ(plan_cpu(s, 4, 0, 64).pack_lanes, 1);  // losses
+  EXPECT_EQ(packs(plan_cpu(s, 4, 0, 64)), "1");  // losses
   s.trace_values = 0;
   s.describes = true;
-  EXPECT_EQ(plan_cpu(s, 4, 0, 64).pack_lanes, 0);
+  EXPECT_EQ(packs(plan_cpu(s, 4, 0, 64)), "+");
   s.describes = false;
-  s.layout.count = 15;
-  EXPECT_EQ(plan_cpu(s, 1, 0, 64).pack_lanes, 0);
-  s.layout.count = 16;
-  EXPECT_EQ(plan_cpu(s, 1, 0, 64).pack_lanes, 1);
-  std::vector<std::int64_t> begin(17);
-  for (std::size_t k = 0; k < begin.size(); ++k) begin[k] = 33 * std::int64_t(k);
+
+  // Of a ragged batch each shape for itself: 7 rows twice, 129 twice, 9 once; then 3,000 twice.
+  std::vector<std::int64_t> begin{0, 7, 136, 145, 152, 281};
+  s.layout.count = 5;
   s.layout.begin2 = s.layout.begin_z = begin.data();
-  EXPECT_EQ(plan_cpu(s, 1, 0, 64).pack_lanes, 0);
+  EXPECT_EQ(packs(plan_cpu(s, 1, 0, 64)), "14+");
+  EXPECT_EQ(plan_cpu(s, 1, 0, 64).workspace_values, plan_cpu(s, 1, 0, 0).workspace_values);
+  begin = {0, 7, 14, 3014, 6014, 6021};
+  EXPECT_EQ(packs(plan_cpu(s, 1, 0, 64)), "1+");
+  begin = {0, 7, 15, 24, 34, 45};
+  EXPECT_EQ(packs(plan_cpu(s, 1, 0, 64)), "+");
+
+  // What a reduction takes lies beside the largest workspace, which another shape may have.
+  s.layout.d2 = 33;
+  begin = {0, 24, 48, 79, 110, 141};
+  const CpuPlan both = plan_cpu(s, 2, 0, 32);
+  const PackShape reduced = pack_shape(s, 24, 32), whole = pack_shape(s, 31, 32);
+  EXPECT_TRUE(reduced.reduced && !whole.reduced && whole.values > reduced.values);
+  EXPECT_GE(both.bytes,
+            2 * (whole.values * 4 + reduced.reduction_bytes + both.workspace_values * 4));
+  EXPECT_EQ(plan_cpu(s, 2, both.bytes, 32).threads, 2);
+  EXPECT_EQ(plan_cpu(s, 2, both.bytes - 1, 32).threads, 1);
 }
 
 TEST(ResultBytes, CountsWhatIsReturnedAndDoesNotOverflow) {

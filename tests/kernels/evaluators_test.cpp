@@ -331,7 +331,8 @@ Written<T> on_packs(const Instances<T>& instances, const CpuIsa& isa, int lanes,
       return turn == 9 ? -1 : (taken++ + turn * turn) % count;
     }
   } all{batch.count};
-  const PackQueue queue{lanes, [](void* of) { return static_cast<Queue*>(of)->next(); },
+  const PackQueue queue{lanes, batch.rows_of(0),
+                        [](void* of) { return static_cast<Queue*>(of)->next(); },
                         [](void* of, std::int64_t) {
                           Queue& q = *static_cast<Queue*>(of);
                           q.clean = q.clean && registers_are_clean();
