@@ -22,7 +22,8 @@ endif()
 
 function(softreg_add_cpu_isas target)
   softreg_for_each_loss(sources LaneSolver lane_solver.hpp cpp)
-  list(APPEND sources ${PROJECT_SOURCE_DIR}/src/cpu_lanes.cpp)
+  list(APPEND sources ${PROJECT_SOURCE_DIR}/src/cpu_lanes.cpp
+    ${PROJECT_SOURCE_DIR}/src/lane_parts.cpp)
   foreach(isa IN LISTS SOFTREG_ISAS)
     string(REPLACE "-" "_" name ${isa})
     set(objects softreg_${name})

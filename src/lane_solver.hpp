@@ -1,25 +1,15 @@
 // The bodies of LaneSolver, for the sources that instantiate it: one instance on the lanes of a CPU
 // group or in tiles, or several side by side.
 #pragma once
-#include "cpu_lanes.hpp"
-#include "softreg/model/batch.hpp"
-#include "tile_placement.hpp"
+#include "lane_parts.hpp"
 #if defined(__FMA__)
 #include "pack_solver.hpp"
-#include "panel.hpp"
 #endif
 
 namespace softreg {
 
-using Lanes = LaneGroup<cpu_lanes, true>;
-// The operator of one softmax on the lanes. Without fused multiply-add there is nothing to gain.
-#if defined(__FMA__)
-template <class T>
-using LaneOperator = Panel<T>;
-#else
-template <class T>
-using LaneOperator = Dense<ColumnMatrix<const T>, T>;
-#endif
+SR_LANE_PARTS(extern)
+SR_PACK_PARTS(extern)
 
 // An array of the instance, filled up with zeros; A column by column.
 template <class T>

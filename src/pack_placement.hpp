@@ -62,12 +62,13 @@ struct PackPlacement {
     for (std::int64_t k = 0; k < pack_size(w.row_registers, w.parameters); ++k) memory[k] = P(T(0));
     lagged_shift = infinity<P>();
     step_sizes = P(T(1));
+    norms = P(T(0));
     for (int k = 0; k < P::width; ++k)
       owned.v[k] = (w.row_registers - 1) * Lanes + k % Lanes < n ? -1 : 0;
   }
 
   // Instance i begins at a place.
-  void load(int place, std::int64_t i) {
+  SR_APART void load(int place, std::int64_t i) {
     const Matrix<const T> a = batch.a_of(i);
     const T *const b = batch.target_of(i), *const each = batch.weights_of(i);
     for (int r = 0; r < n; ++r) {
@@ -94,7 +95,7 @@ struct PackPlacement {
                   [place](P& of, auto none) { put(of, place, T(none)); });
   }
   // A place that nothing follows on: numbers that trouble nobody.
-  void clear(int place) {
+  SR_APART void clear(int place) {
     for (int l = place * Lanes; l < (place + 1) * Lanes; ++l) {
       for (int j = 0; j < w.parameters; ++j) {
         for (int row = 0; row < w.row_registers; ++row) w.column(j)[row].set(l, T(0));
@@ -104,14 +105,14 @@ struct PackPlacement {
       lagged_shift.set(l, infinity<T>());
     }
   }
-  void keep_traces(int place, std::int64_t i) const {
+  SR_APART void keep_traces(int place, std::int64_t i) const {
     const auto take = [place](const P& of, auto& to) {
       to = static_cast<std::remove_reference_t<decltype(to)>>(of[place * Lanes]);
     };
     if (batch.shifts) each_member(watched, batch.shifts[i], take);
     if (batch.bounds) each_member(watched_bounds, batch.bounds[i], take);
   }
-  void keep(int place, T* result) const {
+  SR_APART void keep(int place, T* result) const {
     for (int j = 0; j < w.parameters; ++j) result[j] = w.point[j][place * Lanes];
   }
 
@@ -207,7 +208,7 @@ struct PackPlacement {
   SR_PACK static void put(P& to, int place, T value) {
     for (int l = place * Lanes; l < (place + 1) * Lanes; ++l) to.set(l, value);
   }
-  SR_PACK void logits() const {
+  SR_APART void logits() const {
     constexpr int block = pack_block;  // accumulators, to hide the latency of an fma
     const std::int64_t stride = w.column(1) - w.column(0);
     for (int row = 0; row < w.row_registers; row += block) {
@@ -221,7 +222,7 @@ struct PackPlacement {
       for (int k = 0; k < block; ++k) w.z[row + k] = s[k];
     }
   }
-  SR_PACK void transpose() const {
+  SR_APART void transpose() const {
     constexpr int columns = 4;
     // Zeros of A times -0 add nothing, not even to the sign of a zero.
     P& last = w.z[w.row_registers - 1];

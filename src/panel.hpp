@@ -16,6 +16,7 @@ struct Panel {
   using P = Pack<T, width>;
   static constexpr int classes = cpu_lanes / width;  // registers that hold the 32 lanes
   static constexpr int columns_at_once = 8;
+  using G = LaneGroup<cpu_lanes, true>;
 
   ColumnMatrix<const T> a;
 
@@ -32,8 +33,7 @@ struct Panel {
   }
 
   // x (d) -> z (n, filled up)
-  template <class G>
-  void apply(G, const RowTile&, const T* x, T* z) const {
+  SR_APART void apply(G, const RowTile&, const T* x, T* z) const {
     constexpr int most = registers / 2;  // accumulators
     const int padded = static_cast<int>(on_lanes(a.rows));
     int i = 0;
@@ -41,8 +41,7 @@ struct Panel {
     for (; i < padded; i += cpu_lanes) logits<classes>(i, x, z);
   }
   // y (n, filled up; what fills it up is overwritten) -> grad (d)
-  template <class G>
-  void attend(G, const RowTile&, T* y, T* grad) const {
+  SR_APART void attend(G, const RowTile&, T* y, T* grad) const {
     // A's zeros times -0 add nothing, not even to the sign of a zero.
     for (int i = a.rows; i < on_lanes(a.rows); ++i) y[i] = -T(0);
     // The last column, which apply() has just read, first: of an A a little larger than a cache
@@ -53,13 +52,9 @@ struct Panel {
       else
         columns<columns_at_once>(j, y, grad);
   }
-  template <class G>
   void gather(G, T*) const {}
   // f (n, filled up) -> to (d): A^T f
-  template <class G>
-  void attended(G g, T* f, T* to) const {
-    attend(g, {}, f, to);
-  }
+  void attended(G g, T* f, T* to) const { attend(g, {}, f, to); }
 
  private:
   template <int Registers>

@@ -45,7 +45,7 @@ struct Tile {
   int columns() const { return padded_columns(at.columns); }
   T* row_of(T* array) const { return array + static_cast<std::int64_t>(row) * columns(); }
 
-  void logits() const {
+  SR_APART void logits() const {
     const int d1 = p.batch.d1, d2 = p.batch.d2;
     const T* q = p.w.point;  // a vector problem has A1 = 1
     if (p.batch.matrix) {
@@ -58,7 +58,7 @@ struct Tile {
                p.w.transposed + at.transposed + static_cast<std::int64_t>(first) * d2, z + first);
     });
   }
-  void attend() const {  // P A2, with zeros for what fills the lanes
+  SR_APART void attend() const {  // P A2, with zeros for what fills the lanes
     const int d2 = p.batch.d2;
     for (int i = 0; i < at.rows; ++i)
       for (int j = at.columns; j < columns(); ++j)
@@ -141,7 +141,7 @@ struct TilePlacement : Coordinates<LaneGroup<tile_lanes, true>, T>, TileSource<T
   // Lists the tiles, transposes A2 (Z = (A1 X) A2^T wants its columns) and fills it up: a product's
   // depth is a multiple of the lanes, so that the shapes of products, for each of which a kernel is
   // generated, stay few in ragged batches too.
-  void load() {
+  SR_APART void load() {
     Base::load();
     std::int64_t tile = 0, padded = 0, transposed = 0, attended = 0;
     int segment = 0;
@@ -211,7 +211,7 @@ struct TilePlacement : Coordinates<LaneGroup<tile_lanes, true>, T>, TileSource<T
 
   // grad X = sum over blocks of A1^T (P A2): strips of its rows, in parts of the blocks that stay
   // in cache.
-  void gather() const {
+  SR_APART void gather() const {
     constexpr int strip = 32, part = 256;
     const int d1 = batch.d1, d2 = batch.d2;
     team.each((d1 + strip - 1) / strip, [&](std::int64_t s, int) {

@@ -1,5 +1,6 @@
-// Descent: everything of an evaluator that does not depend on the loss: tests, updates, the ball,
-// the record of a trace. All lanes of the group run this code together and hold equal values.
+// Descent: what of an evaluator does not depend on the loss: tests, updates, the ball, the record
+// of a trace. (What writes results is the Evaluator's, because a pack, whose Descent is compiled as
+// a whole, writes its own.) All lanes of the group run this code together and hold equal values.
 #pragma once
 #include "softreg/model/bound_judge.hpp"
 #include "softreg/model/length.hpp"
@@ -31,7 +32,7 @@ struct Descent {
   SR_HD bool cancelled() const { return p.stops(batch.cancelled); }
   SR_HD bool describes() const { return batch.output != nullptr; }
 
-  SR_HD Measurement<T> measure() const {
+  SR_APART Measurement<T> measure() const {
     const T t = p.step_size(batch, instance), factor = projection(t);
     // With a ball: the gradient mapping |x - P(x - t g)| / t; where nothing is projected that is
     // the gradient, and not a difference of nearby numbers.
@@ -51,16 +52,6 @@ struct Descent {
     return {loss, objective, norm, finite};
   }
 
-  // The point just measured, at a step, becomes the result so far: in memory, because in registers
-  // its numbers cost the fullest kernels their last ones.
-  SR_HD void keep(int step, const Measurement<T>& now) const {
-    p.keep();
-    p.once([this, step, now] {
-      batch.outcome[instance] = {Status::not_run, step, now.loss, now.objective, now.gradient_norm};
-      if (batch.losses)
-        batch.losses[instance * batch.tests + batch.stop.tests(step) - 1] = now.loss;
-    });
-  }
   SR_HD void end(Status status) const {
     p.once([this, status] {
       if (status == Status::not_run)
@@ -70,10 +61,8 @@ struct Descent {
     });
   }
 
-  // Returns whether anything moved; looks only if asked, and says yes otherwise. step: a number, of
-  // a pack one for each instance.
-  template <class Step>
-  SR_HD auto update(Step step, bool ask) {
+  // Returns whether anything moved; looks only if asked, and says yes otherwise.
+  SR_APART Truth<T> update(Count<T> step, bool ask) {
     const T t = p.step_size(batch, instance), factor = projection(t);
     const AnyFirstOrder optimizer{batch.optimizer};
     const auto advance = [=](T& x, T& point, T grad) {
@@ -124,21 +113,28 @@ struct Descent {
   }
 
   // One more update of a trace, from the sums over segments.
-  template <class LossT, class Totals, class Step>
-  SR_HD void note(const Totals& sum, Step step) {
+  template <class LossT, class Totals>
+  SR_HD void note(const Totals& sum, Count<T> step) {
+    const Shift<T> shift = take_shift(sqrt_(sum[total_df]), sqrt_(sum[total_dz]));
+    if constexpr (LossT::normalized && std::is_same_v<Totals, PassTotals<T, true>>)
+      if (batch.bounds) note_bounds<LossT>(sum, shift, step > 0);
+    record(shift, LossT::normalized, step);
+  }
+  // The point takes the place of the one before.
+  SR_APART Shift<T> take_shift(T df, T dz) const {
     const ShiftWorkspace<T> w = before;
     const Sums<T, 3> x = lengths<3>([=](int j, T point, T) {
       return Sums<T, 3>{{point - w.x(j), w.x(j), point}};
     });
-    const Shift<T> shift{sqrt_(sum[total_df]), sqrt_(sum[total_dz]), x[0], x[1], x[2]};
     p.visit([=](int j, T point) { w.x(j) = point; });
-    if constexpr (LossT::normalized && std::is_same_v<Totals, PassTotals<T, true>>)
-      if (batch.bounds) note_bounds<LossT>(sum, shift, step > 0);
+    return {df, dz, x[0], x[1], x[2]};
+  }
+  SR_APART void record(const Shift<T>& shift, bool normalized, Count<T> step) const {
     const Truth<T> begun = step > 0;
     if (!any(begun)) return;
     p.once([=, this] {
-      note_shift(p.shifts(batch, instance), shift, scale(), LossT::normalized, begun);
-      if constexpr (std::is_same_v<Step, int>)
+      note_shift(p.shifts(batch, instance), shift, scale(), normalized, begun);
+      if constexpr (std::is_same_v<Count<T>, int>)
         if (batch.shift_f) {
           batch.shift_f[instance * batch.stop.max_steps + step - 1] = shift.f;
           batch.shift_x[instance * batch.stop.max_steps + step - 1] = shift.x;
@@ -161,31 +157,34 @@ struct Descent {
   template <class LossT>
   SR_HD void note_bounds(const PassTotals<T, true>& sum, const Shift<T>& shift, Truth<T> begun) {
     const ShiftWorkspace<T> w = before;
-    const T moved = length([=](int j, T, T grad) { return grad - w.gradient(j); });
-    const T error = sqrt_(sum[total_error]), error_before = w.error();
-    p.visit_gradient([=](int j, T grad) { w.gradient(j) = grad; });
-    const ShiftScale<T> c = scale();
+    const T error = sqrt_(sum[total_error]), error_before = w.error(), moved = take_gradient();
     const Truth<T> judged = begun && is_finite(shift.f) && is_finite(shift.z) && is_finite(shift.x);
-    p.once([=, this] {
+    p.once([=, this, c = scale()] {
       w.error() = error;
       if (!any(judged)) return;
       const BoundLengths<T> lengths{sum, shift, moved, error, error_before, batch.weighted()};
       BoundRows<LossT, T>{lengths, c, w}.write();
       note_context<LossT>(p.bounds(batch, instance), lengths, judged);
     });
-    if (!any(judged)) return;
+    if (any(judged)) judge_bounds(shift, sum[total_strays] == T(0), judged);
+  }
+  // How far the gradient moved; it takes the place of the one before.
+  SR_APART T take_gradient() const {
+    const ShiftWorkspace<T> w = before;
+    const T moved = length([=](int j, T, T grad) { return grad - w.gradient(j); });
+    p.visit_gradient([=](int j, T grad) { w.gradient(j) = grad; });
+    return moved;
+  }
+  // What note_bounds has written down of an update; simplex: every b is in it.
+  SR_APART void judge_bounds(const Shift<T>& shift, Truth<T> simplex, Truth<T> judged) const {
+    const ShiftWorkspace<T> w = before;
+    const ShiftScale<T> c = scale();
     const Truth<T> large = !(max_(c.operator_norm, max_(shift.before, shift.after)) < T(4));
-    const Truth<T> simplex = sum[total_strays] == T(0);
     p.each(bound_count, [rows = &w.measured(0)](int k) { take_logarithms(rows, k); });
     p.each(bound_count, [=, this](int k) {
       judge_bound(p.bounds(batch, instance), w, k, sum_depth(c) + c.segments - 1, simplex, large,
                   judged);
     });
-  }
-
-  SR_HD void write_gradient() {
-    const std::int64_t x = instance * batch.parameters();
-    p.visit_gradient([=, this](int j, T grad) { batch.gradient[x + j] = grad; });
   }
 };
 

@@ -1,9 +1,9 @@
-// Evaluator: one evaluation of an instance, written once for every placement; updates and tests are
-// its base's (descent.hpp). A Placement owns the numbers of the instance and its loops over rows
-// and coordinates (memory_placement.hpp; kernels/register_placement.hpp; src/tile_placement.hpp).
-// One that cannot hold all logits at once brings them tile by tile; tiles hold whole segments, and
-// different threads may pass them at the same time. What happens to a segment is in
-// segment_pass.hpp.
+// Evaluator: one evaluation of an instance and what it writes, once for every placement; updates
+// and tests are its base's (descent.hpp). A Placement owns the numbers of the instance and its
+// loops over rows and coordinates (memory_placement.hpp; kernels/register_placement.hpp;
+// src/tile_placement.hpp). One that cannot hold all logits at once brings them tile by tile; tiles
+// hold whole segments, and different threads may pass them at the same time. What happens to a
+// segment is in segment_pass.hpp.
 //
 //   Placement  describes (can take part in evaluate()), step_size, operator_norm, shifts and bounds
 //              (summaries), load, tiles(f(tile, sums)), attended, set_shifts, row_count, lanes; of
@@ -31,10 +31,9 @@ struct Evaluator : Descent<Placement, T> {
 
   // Logits at the optimizer's point, then loss and gradient of the objective there. describing: f
   // and A^T f take the place of dL/dz and of the gradient, and are written down.
-  template <class Step>
-  SR_HD void evaluate(Step step, bool describing) {
+  SR_HD void evaluate(Count<T> step, bool describing) {
     if constexpr (Placement::describes)
-      if (describing) this->write_gradient();
+      if (describing) write_gradient();
     const SegmentPass<LossT, Watches, T> pass{batch, instance, before, describing, step == 0};
     const Totals sum = p.template tiles<Totals>([&pass](auto& tile, Totals t) {
       tile.each_segment([&](const Segment& s) { pass(tile, s, t); });
@@ -47,6 +46,21 @@ struct Evaluator : Descent<Placement, T> {
     if (!describing && batch.shifts) this->template note<LossT>(sum, step);
     if (!describing && batch.ridge > 0)
       p.add_to_gradient([this](T point) { return batch.ridge * point; });
+  }
+
+  // The point just measured, at a step, becomes the result so far: in memory, because in registers
+  // its numbers cost the fullest kernels their last ones.
+  SR_HD void keep(int step, const Measurement<T>& now) const {
+    p.keep();
+    p.once([this, step, now] {
+      batch.outcome[instance] = {Status::not_run, step, now.loss, now.objective, now.gradient_norm};
+      if (batch.losses)
+        batch.losses[instance * batch.tests + batch.stop.tests(step) - 1] = now.loss;
+    });
+  }
+  SR_HD void write_gradient() const {
+    const std::int64_t x = instance * batch.parameters();
+    p.visit_gradient([=, this](int j, T grad) { batch.gradient[x + j] = grad; });
   }
 };
 

@@ -11,11 +11,15 @@
 #define SR_HD __host__ __device__
 #define SR_UNROLL _Pragma("unroll")
 #define SR_ROLLED _Pragma("unroll 1")
+#define SR_APART SR_HD
 #else
 #define SR_HD
 #define SR_UNROLL
 #define SR_ROLLED
+#define SR_APART __attribute__((noinline))
 #endif
+
+// SR_APART: on the host a function of its own, so that what losses share can be compiled once.
 
 // Forced inline: object files built for different instruction sets must share no copy of these.
 #define SR_MATH SR_HD inline __attribute__((always_inline))
