@@ -13,7 +13,7 @@
 namespace softreg {
 namespace {
 
-constexpr std::string_view help_text =
+constexpr std::string_view check_help =
     R"(Holds every update from x to x' against what is proven of it. Of f:
   D8    |f' - f| <= 1/2 |A (x' - x)|
   P6    n^1.5 exp(10 R^2) |x' - x|, R = max(|A|, |x|, |x'|) where that is at least 4
@@ -93,7 +93,7 @@ class Check : public Verb {
   }
 
   Flags flags_{"check", "Solves, and compares every measured shift with its proven bound.",
-               help_text};
+               check_help};
   SolveFlags solve_{flags_, "check", false};
   const Setting& factor_ = flags_.value(
       {"--bound-factor", "F", "multiply every bound, to see what a violation looks like", "1"});

@@ -16,7 +16,7 @@
 namespace softreg {
 namespace {
 
-constexpr double largest = std::numeric_limits<double>::max();
+constexpr double largest_double = std::numeric_limits<double>::max();
 
 void refuse_unavailable(const Setting& setting, const std::string& only) {
   if (setting.text == only) return;
@@ -127,10 +127,10 @@ AnyLoss parse_loss(Setting setting) {
   return member_named<AnyLoss>(setting);
 }
 
-double parse_ridge(const Setting& setting) { return parse_number(setting, 0, largest); }
+double parse_ridge(const Setting& setting) { return parse_number(setting, 0, largest_double); }
 
 double parse_logit_weight(const Setting& setting) {
-  return parse_number(setting, -largest, largest);
+  return parse_number(setting, -largest_double, largest_double);
 }
 
 void ModelFlags::check_against(const ProblemFile& file) const {

@@ -6,7 +6,7 @@
 namespace softreg {
 namespace {
 
-constexpr std::string_view help_text = R"(Example:
+constexpr std::string_view completion_help = R"(Example:
   source <(softreg completion bash)
   softreg completion zsh > ~/.zfunc/_softreg
 )";
@@ -133,7 +133,7 @@ class Completion : public Verb {
   }
 
  private:
-  Flags flags_{"completion", "Prints a completion script.", help_text};
+  Flags flags_{"completion", "Prints a completion script.", completion_help};
   const Setting& shell_{flags_.value({"SHELL", "bash|zsh", "for which shell"})};
 };
 

@@ -17,7 +17,7 @@
 namespace softreg {
 namespace {
 
-constexpr std::string_view help_text =
+constexpr std::string_view doctor_help =
     R"(Exit code 0 when every backend that can be used passed its self-test, else 1.
 
 Example:
@@ -169,7 +169,7 @@ class Doctor : public Verb {
   }
 
  private:
-  Flags flags_{"doctor", "What this machine offers, and whether it computes rightly.", help_text};
+  Flags flags_{"doctor", "What this machine offers, and whether it computes rightly.", doctor_help};
   ReportFlags report_{flags_};
 };
 

@@ -15,7 +15,7 @@
 namespace softreg {
 namespace {
 
-constexpr std::string_view help_text = R"(Arrays of OUT.npz, all at x0:
+constexpr std::string_view evaluate_help = R"(Arrays of OUT.npz, all at x0:
   loss, objective, grad_norm, status (count), grad (count,d), x (count,d), meta
   f: the fitted distribution, like b; log_mass (count): log <exp z, 1>; attended (count,d): A^T f
   --gradients x,A adds grad_A, like A with one instance after another
@@ -114,7 +114,7 @@ class Evaluate : public Verb {
     return 0;
   }
 
-  Flags flags_{"evaluate", "Loss, gradient and fitted distribution at x0.", help_text};
+  Flags flags_{"evaluate", "Loss, gradient and fitted distribution at x0.", evaluate_help};
   ProblemFlags problem_{flags_, "evaluate"};
   ModelFlags model_{flags_};
   OutputFlags output_{flags_, "-o,--output", "where to write the arrays"};

@@ -20,7 +20,7 @@
 namespace softreg {
 namespace {
 
-constexpr std::string_view help_text = R"(Arrays of OUT.npz:
+constexpr std::string_view gen_help = R"(Arrays of OUT.npz:
   A (count,n,d), b (count,n); with --n N:M A (N,d), b (N) and offsets (count+1)
   x_star (count,d): the hidden parameters, b = softmax(A x_star); meta
 --problem matrix: A1 (count,n,d), A2 (count,m,d2), B (count,n,m); with --n N:M A1 (N,d), A2 (M,d2),
@@ -128,7 +128,7 @@ class Gen : public Verb {
     writer.finish();
   }
 
-  Flags flags_{"gen", "Writes synthetic problems with known answers.", help_text};
+  Flags flags_{"gen", "Writes synthetic problems with known answers.", gen_help};
   OutputFlags output_{flags_, "OUT", "where to write the problem"};
   const Setting& problem_{flags_.value({"--problem", "vector|matrix", "what to write", "vector"})};
   const Setting& n_{

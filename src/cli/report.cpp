@@ -20,7 +20,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view help_text =
+constexpr std::string_view report_help =
     R"(OUT gets index.html, which needs no other file; each figure as .svg and .png, with its numbers as
 .csv; and sweep.csv, the table of `softreg sweep export`:
   looseness           of trace = "shifts" or "bounds": log10(bound / measured) against R
@@ -100,7 +100,7 @@ class Report : public Verb {
     return fs::exists(venv) ? venv.string() : "python3";
   }
 
-  Flags flags_{"report", "Draws a sweep: figures, tables and one page.", help_text};
+  Flags flags_{"report", "Draws a sweep: figures, tables and one page.", report_help};
   const Setting& directory_{flags_.value({"DIR", "DIR", "of `softreg sweep run`"})};
   const Setting& output_{flags_.value({"-o,--output", "OUT", "the directory to make; DIR/report"})};
   const bool& force_{flags_.toggle("--force", "replace a report that is there")};

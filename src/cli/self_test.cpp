@@ -14,7 +14,7 @@
 namespace softreg {
 namespace {
 
-constexpr int steps = 50;
+constexpr int descent_steps = 50;
 constexpr GenerateOptions batch_options{.n_min = 24,
                                         .n_max = 24,
                                         .d = 5,
@@ -28,7 +28,7 @@ constexpr GenerateOptions batch_options{.n_min = 24,
 // units per update are allowed.
 template <class T>
 double tolerance() {
-  return 8.0 * steps * static_cast<double>(std::numeric_limits<T>::epsilon());
+  return 8.0 * descent_steps * static_cast<double>(std::numeric_limits<T>::epsilon());
 }
 
 template <class T>
@@ -45,7 +45,7 @@ VectorProblem<T> view(const GeneratedBatch<T>& batch) {
 template <class T>
 Result<T> solve_on(const GeneratedBatch<T>& batch, Device device) {
   Options options;
-  options.stop = {.max_steps = steps, .gradient_norm = 0, .check_every = 10};
+  options.stop = {.max_steps = descent_steps, .gradient_norm = 0, .check_every = 10};
   options.device = device;
   return solve(view(batch), options);
 }

@@ -7,7 +7,7 @@
 namespace softreg {
 namespace {
 
-constexpr std::string_view help_text = R"(Arrays of PROBLEM.npz:
+constexpr std::string_view solve_help = R"(Arrays of PROBLEM.npz:
   A (count,n,d), or (n,d) shared by all, or (N,d) with offsets (count+1)
   b (count,n), or (n) shared, or (N)
   several softmaxes that share one x: segments (softmaxes+1), instances (count+1) instead of offsets
@@ -44,7 +44,7 @@ class Solve : public Verb {
   }
 
  private:
-  Flags flags_{"solve", "Solves a batch of softmax-regression problems.", help_text};
+  Flags flags_{"solve", "Solves a batch of softmax-regression problems.", solve_help};
   SolveFlags solve_{flags_, "solve", true};
   OutputFlags output_{flags_, "-o,--output", "where to write the result"};
   ReportFlags report_{flags_};

@@ -15,7 +15,7 @@ namespace {
 
 constexpr const char* kind = "softreg sweep";
 
-[[noreturn]] void refuse(const std::string& path, const std::string& why) {
+[[noreturn]] void refuse_file(const std::string& path, const std::string& why) {
   throw Error(ErrorKind::io,
               fmt::format("{} is not the manifest of a sweep: {}", quoted_path(path), why),
               "`softreg sweep run` with the same grid and another directory starts anew");
@@ -28,7 +28,7 @@ Json parse_json(const std::string& path) {
   Json manifest = Json::parse(text, nullptr, false);
   if (!manifest.is_object() || manifest.value("kind", Json()) != kind ||
       manifest.value("schema_version", Json()) != 1)
-    refuse(path, "it is no JSON document of that kind");
+    refuse_file(path, "it is no JSON document of that kind");
   return manifest;
 }
 
@@ -85,9 +85,9 @@ Sweep read_manifest(const std::string& path, bool same_version) {
   try {
     return parse_manifest(manifest);
   } catch (const Json::exception& error) {
-    refuse(path, error.what());
+    refuse_file(path, error.what());
   } catch (const Error& error) {
-    refuse(path, error.what());
+    refuse_file(path, error.what());
   }
 }
 
