@@ -94,7 +94,7 @@ MachineFlags::MachineFlags(Flags& flags)
       batch_invariant_(flags.value(
           {"--batch-invariant", "on|off", "an instance's bits do not depend on its batch", "on"})),
       arithmetic_(flags.value(
-          {"--arithmetic", "portable|fast", "the same bits on every machine", "portable"})) {}
+          {"--arithmetic", "portable|fast", "portable: our own exp and log, on every device", "portable"})) {}
 
 void MachineFlags::fill(Options& options) const {
   constexpr Device devices[] = {Device::automatic, Device::cpu, Device::cuda, Device::reference};

@@ -22,7 +22,7 @@ namespace {
 
 constexpr std::string_view gen_help = R"(Arrays of OUT.npz:
   A (count,n,d), b (count,n); with --n N:M A (N,d), b (N) and offsets (count+1)
-  x_star (count,d): the hidden parameters, b = softmax(A x_star); meta
+  x_star (count,d): the hidden parameters, b = softmax(A x_star) (one_hot: 1 at its largest); meta
 --problem matrix: A1 (count,n,d), A2 (count,m,d2), B (count,n,m); with --n N:M A1 (N,d), A2 (M,d2),
   B (all logits), offsets1 and offsets2 (count+1); X_star (count,d,d2)
 
