@@ -526,6 +526,16 @@ def test_overwriting_needs_force(problem, tmp_path):
     assert not list(tmp_path.glob(".softreg*"))
 
 
+def test_an_output_is_no_input(problem, tmp_path):
+    config = tmp_path / "c.toml"
+    config.write_text("max-steps = 5\n")
+    for words in ([problem, "-o", problem], [problem, "-o", config, "--config", config],
+                  [problem, "-o", problem, "--x0-from", problem]):
+        assert "names" in refused(2, "solve", *words, "--force")
+    assert "SOFTREG_CONFIG" in refused(2, "solve", problem, "-o", config, "--force", SOFTREG_CONFIG=config)
+    assert config.read_text() == "max-steps = 5\n"
+
+
 def test_an_output_that_cannot_be_written_is_refused_before_the_work(problem, tmp_path):
     start = time.monotonic()
     refused(8, "solve", problem, "-o", tmp_path / "no" / "r.npz", "--max-steps", 10 ** 9, "--tol", 0)

@@ -31,9 +31,10 @@ void refuse_unavailable(const Setting& setting, const std::string& only) {
 ReportFlags::ReportFlags(Flags& flags)
     : json_(flags.toggle("--json", "print one JSON document instead of a table")),
       quiet_(flags.toggle("-q,--quiet", "no progress, no warnings")),
-      verbose_(flags.toggle("-v,--verbose", "more about what is done and how")) {
+      verbose_(flags.toggle("-v,--verbose", "more about what is done and how")),
+      config_(
+          flags.value({"--config", "FILE.toml", "options by name, [VERB] tables for one verb's"})) {
   flags.contradict(quiet_, verbose_);
-  flags.value({"--config", "FILE.toml", "options by name, [VERB] tables for one verb's"});
 }
 
 void ReportFlags::apply(Terminal& terminal) const {
@@ -54,7 +55,8 @@ OutputFlags::OutputFlags(Flags& flags, const std::string& names, const std::stri
     : path_(flags.value({names, "FILE.npz", description})),
       force_(flags.toggle("--force", "overwrite the output file if it exists")) {}
 
-void OutputFlags::check(const std::vector<const Setting*>& inputs) const {
+void OutputFlags::check(std::vector<const Setting*> inputs, const ReportFlags& report) const {
+  inputs.push_back(&report.config());
   for (const Setting* input : inputs) {
     std::error_code absent;
     if (!std::filesystem::equivalent(path_.text, input->text, absent)) continue;
@@ -93,8 +95,8 @@ MachineFlags::MachineFlags(Flags& flags)
       memory_limit_(flags.value({"--memory-limit", "BYTES[K|M|G]", "most memory for workspace"})),
       batch_invariant_(flags.value(
           {"--batch-invariant", "on|off", "an instance's bits do not depend on its batch", "on"})),
-      arithmetic_(flags.value(
-          {"--arithmetic", "portable|fast", "portable: our own exp and log, on every device", "portable"})) {}
+      arithmetic_(flags.value({"--arithmetic", "portable|fast",
+                               "portable: our own exp and log, on every device", "portable"})) {}
 
 void MachineFlags::fill(Options& options) const {
   constexpr Device devices[] = {Device::automatic, Device::cpu, Device::cuda, Device::reference};

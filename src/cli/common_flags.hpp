@@ -17,12 +17,14 @@ class ReportFlags {
  public:
   explicit ReportFlags(Flags& flags);
   bool json() const { return json_; }
+  const Setting& config() const { return config_; }
   void apply(Terminal& terminal) const;
 
  private:
   const bool& json_;
   const bool& quiet_;
   const bool& verbose_;
+  const Setting& config_;
 };
 
 // An output file and --force.
@@ -35,7 +37,7 @@ class OutputFlags {
 
   // Before long work: that the file is none of those that are read, may be created and its
   // directory can be written. Throws Error.
-  void check(const std::vector<const Setting*>& inputs) const;
+  void check(std::vector<const Setting*> inputs, const ReportFlags& report) const;
 
  private:
   const Setting& path_;

@@ -38,7 +38,7 @@ class Evaluate : public Verb {
     Options options;
     model_.fill(options);
     const bool with_gradient_a = wants_gradient_a();
-    if (!dry_run_) output_.check(problem_.inputs());
+    if (!dry_run_) output_.check(problem_.inputs(), report_);
     const ProblemFile file = problem_.read(session.terminal);
     model_.check_against(file);
     return std::visit(

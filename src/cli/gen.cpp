@@ -58,7 +58,7 @@ class Gen : public Verb {
   int write_or_show(const GenerateOptions& options, bool single, Session& session) const {
     const Json document = describe(options, single);
     if (!dry_run_) {
-      output_.check({});
+      output_.check({}, report_);
       if (single)
         write<float>(options, document, session);
       else

@@ -210,7 +210,7 @@ SolveJob make_job(const std::string& verb, const Flags& flags, const SolveFlags&
   job.force = output.force();
   job.json = report.json();
   job.dry_run = solve.dry_run();
-  if (!job.dry_run) output.check(solve.inputs());
+  if (!job.dry_run) output.check(solve.inputs(), report);
   return job;
 }
 
