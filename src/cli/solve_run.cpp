@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <optional>
 
 #include "bound_table.hpp"
@@ -43,8 +44,11 @@ class SolveRun {
     options.cancel = [this] { return session_.interruption.requested(); };
     LiveSolve<T> live(problem, options);
     if (job_.dry_run) return show_plan(live.plan());
-    refuse_beyond_memory("the results", live.plan().result_bytes,
-                         "solve fewer instances at once, or ask for a smaller trace");
+    const std::int64_t results = live.plan().result_bytes;
+    refuse_beyond_memory(
+        "the results, of which there are two copies in the end,",
+        results > std::numeric_limits<std::int64_t>::max() / 2 ? results : 2 * results,
+        "solve fewer instances at once, or ask for a smaller trace");
     if (job_.perturb > 0)
       refuse_beyond_memory("the moved data", moved_data_bytes(problem_), "leave out --perturb");
     session_.terminal.note(fmt::format("{} on {}, {} chunks, {} bytes of workspace",
