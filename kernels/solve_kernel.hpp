@@ -48,6 +48,10 @@ constexpr std::int64_t kernel_shared_bytes(const KernelPolicy& p, const Extent& 
   return std::int64_t{scratch_bytes_of(p.lanes)} * p.groups_per_block();
 }
 
+template <class PolicyT, class T>
+using Registers = RegisterPlacement<PolicyT::policy.lanes, PolicyT::policy.rows_per_lane(),
+                                    PolicyT::policy.max_parameters, T>;
+
 // workspace: stride numbers for each group of the grid. Of matrix problems alone: shared_values,
 // numbers of T that a block's shared memory has; resident, whether they are all of an instance.
 // (These as one struct cost the fullest class its last registers: nvcc 13.0 spilled.)
@@ -66,8 +70,8 @@ SR_KERNEL void solve_kernel(Batch<T> batch, T* workspace, std::int64_t stride,
 
   for (std::int64_t i = group; i < batch.count; i += groups) {
     if constexpr (P.placement == Placement::registers) {
-      using Registers = RegisterPlacement<P.lanes, P.rows_per_lane(), P.max_parameters, T>;
-      Evaluator<Registers, LossT, T> e{{{g, batch, i}, batch, i, {own, batch.rows_of(i)}}};
+      Evaluator<Registers<PolicyT, T>, LossT, T> e{
+          {{g, batch, i}, batch, i, {own, batch.rows_of(i)}}};
       e.p.load();
       trajectory(e, batch.stop);
     } else if constexpr (P.placement == Placement::tiles) {
@@ -75,7 +79,7 @@ SR_KERNEL void solve_kernel(Batch<T> batch, T* workspace, std::int64_t stride,
                                             own);
     } else {
       static_assert(P.placement == Placement::stream);
-      solve_in_memory<Dense<Matrix<const T>, T>, LossT, P.watches_bounds>(g, batch, i, own);
+      solve_in_memory<DenseMatrix<T>, LossT, P.watches_bounds>(g, batch, i, own);
     }
   }
 }

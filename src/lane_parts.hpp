@@ -23,15 +23,14 @@ using LaneOperator = Dense<ColumnMatrix<const T>, T>;
 
 // kind: `extern`, or nothing where they are compiled. (No argument is an expression.)
 // NOLINTBEGIN(bugprone-macro-parentheses)
-#define SR_LANE_PARTS(kind)     \
-  SR_LANE_PARTS_OF(kind, float) \
+#define SR_LANE_PARTS(kind)                  \
+  SR_MEMORY_PARTS(kind, Lanes, LaneOperator) \
+  SR_LANE_PARTS_OF(kind, float)              \
   SR_LANE_PARTS_OF(kind, double)
-#define SR_LANE_PARTS_OF(kind, T)                                  \
-  kind template struct Tile<T>;                                    \
-  kind template struct TilePlacement<T>;                           \
-  kind template struct Descent<TilePlacement<T>, T>;               \
-  kind template struct MemoryPlacement<Lanes, LaneOperator<T>, T>; \
-  kind template struct Descent<MemoryPlacement<Lanes, LaneOperator<T>, T>, T>;
+#define SR_LANE_PARTS_OF(kind, T)        \
+  kind template struct Tile<T>;          \
+  kind template struct TilePlacement<T>; \
+  kind template struct Descent<TilePlacement<T>, T>;
 
 #if defined(__FMA__)
 #define SR_PACK_PARTS(kind)                        \

@@ -5,6 +5,9 @@
 
 namespace softreg {
 
+SR_MEMORY_PARTS(extern, LaneGroup<1>, DenseMatrix)
+SR_MEMORY_PARTS(extern, LaneGroup<1>, Kronecker)
+
 template <class LossT, class T>
 void solve_on_one_lane(const Batch<T>& batch, std::int64_t i, SolverMemory<T>& memory) {
   const LaneGroup<1> lane;
@@ -14,7 +17,7 @@ void solve_on_one_lane(const Batch<T>& batch, std::int64_t i, SolverMemory<T>& m
   if (batch.matrix)
     solve_in_memory<Kronecker<T>, LossT, true>(lane, batch, i, workspace);
   else
-    solve_in_memory<Dense<Matrix<const T>, T>, LossT, true>(lane, batch, i, workspace);
+    solve_in_memory<DenseMatrix<T>, LossT, true>(lane, batch, i, workspace);
 }
 
 template <class Op, class LossT, class T>
@@ -45,7 +48,7 @@ void measure_on_one_lane(const Batch<T>& batch, std::int64_t i, int step, Solver
   if (batch.matrix)
     measure_start<Kronecker<T>, LossT>(batch, i, step, memory);
   else
-    measure_start<Dense<Matrix<const T>, T>, LossT>(batch, i, step, memory);
+    measure_start<DenseMatrix<T>, LossT>(batch, i, step, memory);
 }
 
 template <class LossT>

@@ -127,7 +127,7 @@ class Watched {
   T norm() const { return norm_; }
 
  private:
-  using Placement = MemoryPlacement<LaneGroup<Lanes>, Dense<Matrix<const T>, T>, T>;
+  using Placement = MemoryPlacement<LaneGroup<Lanes>, DenseMatrix<T>, T>;
   using Solver = softreg::Evaluator<Placement, LossT, T, true>;
   static std::size_t size(std::int64_t n) { return static_cast<std::size_t>(n); }
 

@@ -7,9 +7,11 @@
 #include <vector>
 
 #include "kernels/emulated_machines.hpp"
-#include "softreg/model/memory_solve.hpp"
+#include "kernels/emulated_parts.hpp"
 
 namespace softreg {
+
+SR_EMULATED_LANES_PARTS(extern)
 
 template <int Lanes, class LossT, class T>
 void solve_batch(const Batch<T>& batch) {
@@ -18,7 +20,7 @@ void solve_batch(const Batch<T>& batch) {
     const std::int64_t values = memory_solve_values<T>(extent_of(batch, i), batch.watched());
     std::vector<T> memory(static_cast<std::size_t>(values), quiet_nan<T>());
     if (!batch.matrix)
-      solve_in_memory<Dense<Matrix<const T>, T>, LossT, true>(lanes, batch, i, memory.data());
+      solve_in_memory<DenseMatrix<T>, LossT, true>(lanes, batch, i, memory.data());
     else if constexpr (Lanes == 256)  // no kernel has a matrix problem on fewer
       solve_in_memory<Kronecker<T>, LossT, true>(lanes, batch, i, memory.data());
     else

@@ -6,8 +6,11 @@
 #include <string>
 
 #include "kernels/emulated_machines.hpp"
+#include "kernels/emulated_parts.hpp"
 
 namespace softreg {
+
+SR_EMULATED_LAUNCHER_PARTS(extern)
 
 // Leaves NaN on the stack of every thread: a kernel's local arrays begin there, as its registers do
 // on a device, with whatever was left behind.

@@ -123,4 +123,15 @@ struct MemoryPlacement : Coordinates<G, T> {
   SR_HD int place_of(const Segment& s) const { return s.first - here.first; }
 };
 
+// What of a solve in memory does not depend on the loss: compiled once, not with each of them. Op:
+// a template of T. kind: `extern`, or nothing where it is compiled. (No argument is an expression.)
+// NOLINTBEGIN(bugprone-macro-parentheses)
+#define SR_MEMORY_PARTS(kind, G, Op)     \
+  SR_MEMORY_PARTS_OF(kind, G, Op, float) \
+  SR_MEMORY_PARTS_OF(kind, G, Op, double)
+#define SR_MEMORY_PARTS_OF(kind, G, Op, T)           \
+  kind template struct MemoryPlacement<G, Op<T>, T>; \
+  kind template struct Descent<MemoryPlacement<G, Op<T>, T>, T>;
+// NOLINTEND(bugprone-macro-parentheses)
+
 }  // namespace softreg

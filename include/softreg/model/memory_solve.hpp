@@ -11,7 +11,7 @@ SR_HD constexpr std::int64_t memory_solve_values(const Extent& e, Watched watche
   return MemoryWorkspace<T>::size(e) + ShiftWorkspace<T>::size(e, watched);
 }
 
-// Instance i on the lanes of g; Op: Dense<Matrix<const T>, T> or Kronecker<T>. before: what a trace
+// Instance i on the lanes of g; Op: DenseMatrix<T> or Kronecker<T>. before: what a trace
 // keeps. Watches: can trace bounds.
 template <class Op, class LossT, bool Watches = false, class G, class T>
 SR_HD void solve_in_memory(const G& g, const Batch<T>& batch, std::int64_t i,

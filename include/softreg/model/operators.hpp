@@ -93,6 +93,10 @@ struct Dense {
   }
 };
 
+// As a vector problem lies.
+template <class T>
+using DenseMatrix = Dense<Matrix<const T>, T>;
+
 // Z = A1 X A2^T, block after block: A1 (x) A2 on vec X (row-major; the tensor trick of
 // Gao-Song-Xie, arXiv 2307.02419), which is never formed. Each row of Z is a segment, and only a
 // tile of rows is ever there: what the gradient needs of it is P A2, as tall as A1 X.
