@@ -2,7 +2,9 @@
 // of operations that depends on nothing but the shape.
 #include "matrix_norm.hpp"
 
-#include <Eigen/Dense>
+#include <Eigen/Cholesky>
+#include <Eigen/Core>
+#include <Eigen/Eigenvalues>
 #include <algorithm>
 #include <cmath>
 #include <limits>

@@ -4,8 +4,6 @@
 #include <gtest/gtest.h>
 
 #include <Eigen/Core>
-#include <Eigen/Eigenvalues>
-#include <Eigen/SVD>
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -15,6 +13,7 @@
 #include <vector>
 
 #include "generate.hpp"
+#include "model/spectrum.hpp"
 
 namespace softreg {
 namespace {
@@ -22,8 +21,6 @@ namespace {
 using Eigen::MatrixXd;
 using Eigen::VectorXd;
 using Rng = std::mt19937_64;
-
-double spectral(const MatrixXd& m) { return Eigen::JacobiSVD<MatrixXd>(m).singularValues()(0); }
 
 // 1/2 |f - b|^2 and 1/2 |u - a b|^2 at one z.
 struct At {
@@ -123,9 +120,9 @@ void hold(const Instance& p, const VectorXd& y, const MatrixXd& a2, double r, Le
   ledger.most("D9 h", (t.f.cwiseProduct(t.c) - s.f.cwiseProduct(s.c)).norm(),
               log10(h_lipschitz(r) * dx));
   ledger.most("D10 q", std::abs(t.q - s.q), log10(q_lipschitz(r) * dx));
-  const VectorXd eigenvalues = Eigen::SelfAdjointEigenSolver<MatrixXd>(s.curvature).eigenvalues();
-  ledger.most("D11 most", eigenvalues.maxCoeff(), log10(curvature_most));
-  ledger.most("D11 least", -eigenvalues.minCoeff(), log10(-curvature_least));
+  const VectorXd curvature = eigenvalues(s.curvature);
+  ledger.most("D11 most", curvature.maxCoeff(), log10(curvature_most));
+  ledger.most("D11 least", -curvature.minCoeff(), log10(-curvature_least));
   const VectorXd gradient = p.a.transpose() * s.g;
   ledger.most("D12 gradient", (p.a.transpose() * t.g - gradient).norm(),
               log10(gradient_lipschitz(r) * dx));
@@ -171,22 +168,21 @@ TEST(BoundConstants, WeightsMakeTheProblemConvex) {
   Rng rng(4);
   for (std::int64_t i = 0; i < 300; ++i) {
     const Instance p = drawn(6 * i, 2, rng);
-    const VectorXd singular = Eigen::JacobiSVD<MatrixXd>(p.a).singularValues();
+    const VectorXd singular = singular_values(p.a);
     const double least = singular(singular.size() - 1), l = 0.3;
     if (p.a.rows() < p.a.cols() || least < 1e-3) continue;
     const At s(p.a * p.x, p.b);
     const MatrixXd z =
         s.curvature + square_weight_for(l, least) * MatrixXd::Identity(p.a.rows(), p.a.rows());
     const MatrixXd hessian = p.a.transpose() * z * p.a;
-    EXPECT_GE(Eigen::SelfAdjointEigenSolver<MatrixXd>(hessian).eigenvalues().minCoeff(),
-              l * (1 - 1e-9));
+    EXPECT_GE(eigenvalues(hessian).minCoeff(), l * (1 - 1e-9));
     EXPECT_NEAR(strong_convexity(0, square_weight_for(l, least), singular(0), least), l, 1e-12);
     const double weight = double(i % 4) / 4, ridge = 0.2;  // below and above 3/4
     const MatrixXd weighted =
         p.a.transpose() * (s.curvature + weight * MatrixXd::Identity(p.a.rows(), p.a.rows())) *
             p.a +
         ridge * MatrixXd::Identity(p.a.cols(), p.a.cols());
-    EXPECT_GE(Eigen::SelfAdjointEigenSolver<MatrixXd>(weighted).eigenvalues().minCoeff(),
+    EXPECT_GE(eigenvalues(weighted).minCoeff(),
               strong_convexity(ridge, weight, singular(0), least) - 1e-9);
   }
 }

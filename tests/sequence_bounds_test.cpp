@@ -4,11 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <Eigen/Core>
-#include <Eigen/SVD>
 #include <cstdio>
 #include <map>
 
 #include "matrix_batches.hpp"
+#include "model/spectrum.hpp"
 
 namespace softreg {
 namespace {
@@ -21,7 +21,6 @@ Rows rows_of(const std::vector<T>& v, std::int64_t first, std::int64_t rows, std
   for (std::int64_t i = 0; i < rows * cols; ++i) m.data()[i] = double(v[at(first * cols + i)]);
   return m;
 }
-double spectral(const Rows& m) { return Eigen::JacobiSVD<Rows>(m).singularValues()(0); }
 
 // softmax of every row of z
 Rows softmax(const Rows& z) {
