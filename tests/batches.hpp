@@ -10,14 +10,11 @@
 #include <string>
 #include <vector>
 
-#include "kernels/fiber.hpp"
+#include "sanitized.hpp"
 #include "softreg/softreg.hpp"
 #include "solve.hpp"
 
 namespace softreg {
-
-// Instrumented code runs many times slower: there, a part of the repetitions must do.
-inline constexpr bool sanitized = simt::address_sanitizer || simt::thread_sanitizer;
 
 using Rng = std::mt19937_64;
 using Picks = std::vector<std::int64_t>;

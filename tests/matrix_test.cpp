@@ -160,8 +160,10 @@ TYPED_TEST(MatrixOracle, SolveAndEvaluateOnEveryBackend) {
     for (std::size_t shape = 0; shape < std::size(shapes); ++shape)
       for (std::uint64_t k = 0; k < rounds && !(sanitized && shape % 3 != 0); ++k) {
         const std::uint64_t seed = 100 * shape + k + static_cast<std::uint64_t>(device);
-        this->template compare<double, GradientDescent>(shape, device, seed);
-        this->template compare<float, Nesterov>(shape, device, seed + 1);
+        if (!sanitized || shape % 2 == 0)
+          this->template compare<double, GradientDescent>(shape, device, seed);
+        if (!sanitized || shape % 2 == 1)
+          this->template compare<float, Nesterov>(shape, device, seed + 1);
       }
   }
   std::printf("[count] %lld matrix instances against the oracle\n",
@@ -173,7 +175,7 @@ TEST(Matrix, EqualsTheVectorProblemWrittenOut) {
   const EmulatedGpuScope scope;
   std::int64_t compared = 0;
   for (const Device device : devices_with_emulator)
-    for (std::size_t k = 0; k < (sanitized ? 6u : device == Device::cuda ? 20u : 60u); ++k) {
+    for (std::size_t k = 0; k < (sanitized ? 6u : device == Device::cuda ? 13u : 60u); ++k) {
       TestMatrixBatch<double> p = batch_of<double>(k, 3, 50 + k, k % 3 == 0, k % 4 == 3);
       const WrittenOut<double> out(p);
       Options o{.loss = loss_at(k % std::variant_size_v<AnyLoss>),
@@ -343,8 +345,9 @@ TEST(Matrix, BitsDoNotDependOnTheBatch) {
   std::int64_t compared = 0;
   for (const Device device : devices_with_emulator) {
     const bool emulated = device == Device::cuda;
-    const int rounds = sanitized ? (emulated ? 1 : 4) : emulated ? 8 : 60;
+    const int rounds = sanitized ? (emulated ? 1 : 4) : emulated ? 4 : 60;
     expect_invariance<float>(device, rounds, compared);
+    if (sanitized && emulated) continue;
     expect_invariance<double>(device, rounds, compared);
   }
   std::printf("[count] %lld matrix instances in other batches, bit for bit\n",

@@ -43,13 +43,14 @@ struct Setting {
   std::string text;
 };
 
-// Emulated kernels are slow: fewer of them, and fewer steps.
+// Emulated kernels and sanitizers are slow: fewer of them, and fewer steps.
 std::vector<Setting> settings() {
   std::vector<Setting> all;
   for (const Device device : {Device::reference, Device::cpu, Device::cuda})
     for (const std::size_t optimizer : {0u, 1u})
       for (const TraceKind trace : {TraceKind::none, TraceKind::loss, TraceKind::bounds}) {
-        if (device == Device::cuda && (trace == TraceKind::bounds) != (optimizer == 1)) continue;
+        const bool slow = sanitized || device == Device::cuda;
+        if (slow && (trace == TraceKind::bounds) != (optimizer == 1)) continue;
         Options o{.optimizer = optimizer_at(optimizer, automatic_step_size),
                   .stop = {.max_steps = device == Device::cuda ? 3 : 11,
                            .gradient_norm = 1e-3,

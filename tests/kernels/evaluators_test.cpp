@@ -15,8 +15,8 @@
 #include "cpu_isa.hpp"
 #include "kernels/emulated_cases.hpp"
 #include "kernels/emulated_gpu.hpp"
-#include "kernels/fiber.hpp"
 #include "plan.hpp"
+#include "sanitized.hpp"
 #include "tile_placement.hpp"
 
 namespace softreg {
@@ -206,7 +206,7 @@ void compare_kernels(const LossChoice& loss, int max_steps, int runs, Tally& tal
       for (int optimizer = 0; optimizer < 2; ++optimizer) {
         if (loss.stationary_at_zero && (c.features & starts_at_zero)) continue;
         // In turn where one kernel has both, or where all is slow.
-        if ((stream || simt::address_sanitizer) && c.seed % 2 != unsigned(optimizer)) continue;
+        if ((stream || sanitized) && c.seed % 2 != unsigned(optimizer)) continue;
         const Instances<T> instances = make<T>(c, p.lanes, loss, optimizer);
         const Written<T> right = expected(instances, p.lanes, loss.index, optimizer);
         count(instances, right, tally);
@@ -371,7 +371,7 @@ void compare_packs(const Instances<T>& instances, const Written<T>& right, const
 template <class T>
 void compare_cpu(const LossChoice& loss, Tally& tally) {
   for (const auto& [R, D] : {std::pair{32, 8}, {64, 16}, {300, 11}, {37, 90}})
-    for (const Case& c : edge_cases(R, D, cpu_lanes, 41))
+    for (const Case& c : edge_cases(R, D, cpu_lanes, sanitized ? 9 : 41))
       for (int optimizer = 0; optimizer < 2; ++optimizer) {
         if (loss.stationary_at_zero && (c.features & starts_at_zero)) continue;
         const Instances<T> instances = make<T>(c, cpu_lanes, loss, optimizer);

@@ -1,23 +1,11 @@
 // Fiber: a stack that runs until it hands over to another one, without a system call. A fiber stays
 // on the host thread that made it. The sanitizers are told of every switch.
 #pragma once
-#include <sanitizer/common_interface_defs.h>
-
 #include <cstddef>
 
-namespace softreg::simt {
+#include "sanitized.hpp"
 
-// The header above defines __has_feature where the compiler does not.
-#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
-inline constexpr bool address_sanitizer = true;
-#else
-inline constexpr bool address_sanitizer = false;
-#endif
-#if defined(__SANITIZE_THREAD__) || __has_feature(thread_sanitizer)
-inline constexpr bool thread_sanitizer = true;
-#else
-inline constexpr bool thread_sanitizer = false;
-#endif
+namespace softreg::simt {
 
 class Fiber {
  public:

@@ -89,9 +89,9 @@ Written<T> emulated(const Prepared<T>& prepared, Placement placement, bool bound
 
 template <class T, class Problem>
 void expect_bits(const Problem& problem, const std::vector<Placement>& placements, int loss,
-                 int optimizer, std::uint64_t seed, std::int64_t& compared) {
+                 int optimizer, std::uint64_t seed, std::int64_t& compared, int max_steps = 7) {
   Options o;
-  o.stop = {.max_steps = 7, .gradient_norm = 0, .check_every = 3};
+  o.stop = {.max_steps = max_steps, .gradient_norm = 0, .check_every = 3};
   o.ridge = seed % 2 == 0 ? 0.1 : 0;
   o.ball = seed % 3 == 0 ? 0.6 : 0;
   o.logit_weight = seed % 4 == 1 ? 0.3 : 0;
@@ -105,7 +105,8 @@ void expect_bits(const Problem& problem, const std::vector<Placement>& placement
     batch.optimizer = optimizer;
     solve_on_lanes(loss, lanes, batch);
     for (const simt::Order order :
-         {simt::Order::ascending, simt::Order::descending, simt::Order::shuffled})
+         {simt::Order::shuffled, simt::Order::ascending, simt::Order::descending}) {
+      if (sanitized && order != simt::Order::shuffled) continue;  // that is about races, not memory
       for (const Placement placement : placements) {
         if (bounds && placement == Placement::resident) continue;
         ASSERT_EQ(
@@ -113,6 +114,7 @@ void expect_bits(const Problem& problem, const std::vector<Placement>& placement
             << "loss " << loss << ", optimizer " << optimizer << ", seed " << seed;
         compared += problem.count;
       }
+    }
   }
 }
 
@@ -145,12 +147,13 @@ TEST(MatrixKernels, PassLargeProblemsInTiles) {
   std::int64_t compared = 0;
   const auto two_tiles =
       make_matrix_batch<double>({2, 70, 70, 61, 61, 3, 2, 1, false, true, true, 1});
-  expect_bits<double>(two_tiles.view(), {Placement::tiles, Placement::resident}, 0, 1, 1, compared);
+  expect_bits<double>(two_tiles.view(), {Placement::tiles, Placement::resident}, 0, 1, 1, compared,
+                      4);
   // A row that shared memory cannot hold twice.
   const std::int64_t m = 14600;
   ASSERT_FALSE(fits_shared<double>(2 * m));
   const auto long_rows = make_matrix_batch<double>({2, 2, 2, m, m, 2, 2, 1, false, true, false, 2});
-  expect_bits<double>(long_rows.view(), {Placement::tiles}, 0, 0, 2, compared);
+  expect_bits<double>(long_rows.view(), {Placement::tiles}, 0, 0, 2, compared, 4);
   report(compared);
 }
 
