@@ -34,11 +34,7 @@ struct Panel {
 
   // x (d) -> z (n, filled up)
   SR_APART void apply(G, const RowTile&, const T* x, T* z) const {
-    constexpr int most = registers / 2;  // accumulators
-    const int padded = static_cast<int>(on_lanes(a.rows));
-    int i = 0;
-    for (; padded - i >= most * width; i += most * width) logits<most>(i, x, z);
-    for (; i < padded; i += cpu_lanes) logits<classes>(i, x, z);
+    logits_from<registers / 2>(0, x, z);
   }
   // y (n, filled up; what fills it up is overwritten) -> grad (d)
   SR_APART void attend(G, const RowTile&, T* y, T* grad) const {
@@ -57,6 +53,14 @@ struct Panel {
   void attended(G g, T* f, T* to) const { attend(g, {}, f, to); }
 
  private:
+  // Rows i, i + 1, ...: by as many accumulators as there are rows for, at first `Registers`; fewer
+  // than 8 would wait for one another.
+  template <int Registers>
+  SR_PACK void logits_from(int i, const T* x, T* z) const {
+    const int padded = static_cast<int>(on_lanes(a.rows));
+    for (; padded - i >= Registers * width; i += Registers * width) logits<Registers>(i, x, z);
+    if constexpr (Registers > classes) logits_from<Registers / 2>(i, x, z);
+  }
   template <int Registers>
   SR_PACK void logits(int i, const T* x, T* z) const {
     P s[Registers];
@@ -96,7 +100,10 @@ struct Panel {
         for (int k = 0; k < Columns; ++k) lanes[c][k] = lanes[c][k] + lanes[c + o][k];
     T sums[std::max(Columns, width)];
     add_up<Columns, width>(lanes[0], sums);
-    for (int k = 0; k < std::min(Columns, a.cols - j); ++k) grad[j + k] = sums[k];
+    if (a.cols - j >= Columns)
+      std::copy_n(sums, Columns, grad + j);
+    else
+      std::copy_n(sums, a.cols - j, grad + j);
   }
 
   // The tree inside a register, of all columns together. Each column has `Lanes` neighbouring
