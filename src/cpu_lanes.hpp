@@ -17,10 +17,13 @@ constexpr std::int64_t on_lanes(std::int64_t rows) {
 
 // How many lanes of a register each instance gets where several lie side by side: one where that
 // many instances fit the first-level cache, else four, else (0) each instance is alone on 32 lanes.
+// Of instances that share A only b, w, z and u need to be held, and x and its like: for these the
+// second cache will do.
 inline constexpr int shared_pack_lanes = 4;
 constexpr int pack_lanes(std::int64_t rows, std::int64_t parameters, int value_bytes,
-                         int register_bytes) {
-  constexpr std::int64_t cache = 1 << 15;  // bytes
+                         int register_bytes, bool shares_a = false) {
+  constexpr std::int64_t cache = 1 << 15, second_cache = 1 << 19;  // bytes
+  if (shares_a && (4 * rows + 3 * parameters) * register_bytes <= second_cache) return 1;
   for (const int lanes : {1, shared_pack_lanes})
     if (lanes * value_bytes < register_bytes &&
         rows * parameters * (register_bytes / lanes) <= cache)
@@ -36,16 +39,25 @@ inline constexpr int pack_block = 8;  // rows are filled up to whole blocks
 constexpr std::int64_t whole_blocks(std::int64_t row_registers) {
   return (row_registers + pack_block - 1) / pack_block * pack_block;
 }
-constexpr std::int64_t pack_size(std::int64_t row_registers, std::int64_t parameters) {
-  return whole_blocks(row_registers) * (parameters + 4) + 3 * parameters;
+// held: columns of A.
+constexpr std::int64_t pack_size(std::int64_t row_registers, std::int64_t parameters,
+                                 std::int64_t held) {
+  return whole_blocks(row_registers) * (held + 4) + 3 * parameters;
+}
+// An A that all share is read where it lies by packs of one lane.
+constexpr std::int64_t held_columns(std::int64_t parameters, int lanes, bool shares_a) {
+  return shares_a && lanes == 1 ? 0 : parameters;
 }
 // Numbers of a workspace: the arrays, and what a trace keeps.
 constexpr std::int64_t pack_values(std::int64_t rows, std::int64_t parameters, int lanes,
-                                   int value_bytes, int register_bytes, Watched watched) {
+                                   int value_bytes, int register_bytes, Watched watched,
+                                   bool shares_a) {
   const std::int64_t registers = pack_rows(rows, lanes);
   const std::int64_t traced =
       ShiftWorkspace<float>::size({registers, 1, parameters, 0, rows}, watched);
-  return (pack_size(registers, parameters) + traced) * (register_bytes / value_bytes);
+  const std::int64_t arrays =
+      pack_size(registers, parameters, held_columns(parameters, lanes, shares_a));
+  return (arrays + traced) * (register_bytes / value_bytes);
 }
 
 // What one softmax takes on the lanes: padded copies of A, b and w, then a solve in memory.

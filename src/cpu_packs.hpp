@@ -104,8 +104,8 @@ class Packs {
     PackGroup& group = groups_.emplace_back();
     group.instances = instances;
     if (beside)
-      group.shape =
-          pack_shape(run_.shape, run_.batch.rows_of(instances.front()), plan_.register_bytes);
+      group.shape = pack_shape(run_.shape, run_.batch.rows_of(instances.front()),
+                               plan_.register_bytes, plan_.shares_a);
   }
 
   void take(PackGroup& group, Alone<T>& alone, T* workspace) {

@@ -11,19 +11,20 @@
 
 namespace softreg {
 
-// The arrays behind a pack, in registers; A column by column, each filled up to whole blocks.
+// The arrays behind a pack, in registers; A column by column (none, where all share it), each
+// filled up to whole blocks.
 template <class P>
 struct PackArrays {
   P *a, *target, *weights, *z, *u, *x, *point, *grad;
   int row_registers, parameters;
 
-  static PackArrays carve(P* p, int row_registers, int parameters) {
+  static PackArrays carve(P* p, int row_registers, int parameters, std::int64_t held) {
     const std::int64_t rows = whole_blocks(row_registers);
     PackArrays w;
     w.row_registers = row_registers;
     w.parameters = parameters;
     w.a = p;
-    w.target = w.a + rows * parameters;
+    w.target = w.a + rows * held;
     w.weights = w.target + rows;
     w.z = w.weights + rows;
     w.u = w.z + rows;
@@ -47,7 +48,7 @@ struct PackPlacement {
   static constexpr bool describes = false;
 
   const Batch<T>& batch;
-  int n;
+  int n, held;  // columns of A that each place holds: none where all share it
   PackArrays<P> w;
   P lagged_shift, step_sizes, norms;
   Truth<P> owned;  // rows of the last row register
@@ -58,8 +59,11 @@ struct PackPlacement {
   PackPlacement(const Batch<T>& of, int rows, P* memory)
       : batch(of),
         n(rows),
-        w(PackArrays<P>::carve(memory, static_cast<int>(pack_rows(rows, Lanes)), of.parameters())) {
-    for (std::int64_t k = 0; k < pack_size(w.row_registers, w.parameters); ++k) memory[k] = P(T(0));
+        held(static_cast<int>(held_columns(of.parameters(), Lanes, of.a2_shared))),
+        w(PackArrays<P>::carve(memory, static_cast<int>(pack_rows(rows, Lanes)), of.parameters(),
+                               held)) {
+    for (std::int64_t k = 0; k < pack_size(w.row_registers, w.parameters, held); ++k)
+      memory[k] = P(T(0));
     lagged_shift = infinity<P>();
     step_sizes = P(T(1));
     norms = P(T(0));
@@ -73,7 +77,7 @@ struct PackPlacement {
     const T *const b = batch.target_of(i), *const each = batch.weights_of(i);
     for (int r = 0; r < n; ++r) {
       const int row = r / Lanes, lane = place * Lanes + r % Lanes;
-      for (int j = 0; j < w.parameters; ++j) w.column(j)[row].set(lane, a(r, j));
+      for (int j = 0; j < held; ++j) w.column(j)[row].set(lane, a(r, j));
       w.target[row].set(lane, b[r]);
       if (each) w.weights[row].set(lane, each[r]);
     }
@@ -94,14 +98,19 @@ struct PackPlacement {
       each_member(watched_bounds, no_bounds,
                   [place](P& of, auto none) { put(of, place, T(none)); });
   }
-  // A place that nothing follows on: numbers that trouble nobody.
+  // A place that nothing follows on: numbers that trouble nobody, and stay.
   SR_APART void clear(int place) {
     for (int l = place * Lanes; l < (place + 1) * Lanes; ++l) {
+      for (int row = 0; row < w.row_registers; ++row) {
+        for (int j = 0; j < held; ++j) w.column(j)[row].set(l, T(0));
+        w.target[row].set(l, T(0));
+        w.weights[row].set(l, T(0));
+      }
       for (int j = 0; j < w.parameters; ++j) {
-        for (int row = 0; row < w.row_registers; ++row) w.column(j)[row].set(l, T(0));
         w.x[j].set(l, T(0));
         w.point[j].set(l, T(0));
       }
+      step_sizes.set(l, T(0));
       lagged_shift.set(l, infinity<T>());
     }
   }
@@ -116,6 +125,7 @@ struct PackPlacement {
     for (int j = 0; j < w.parameters; ++j) result[j] = w.point[j][place * Lanes];
   }
 
+  SR_PACK bool holds_a() const { return held > 0; }
   int parameters() const { return w.parameters; }
   int row_count() const { return n; }
   Extent extent(const Layout&, std::int64_t) const { return {n, 1, w.parameters, 0, n}; }
@@ -134,9 +144,15 @@ struct PackPlacement {
 
   template <class S, class F>
   SR_PACK S tiles(F f) {
-    logits();
+    if (holds_a())
+      logits();
+    else
+      logits_of_shared();
     const S total = f(*this, S{});
-    transpose();
+    if (holds_a())
+      transpose();
+    else
+      transpose_shared();
     return total;
   }
   template <class F>
@@ -209,31 +225,58 @@ struct PackPlacement {
     for (int l = place * Lanes; l < (place + 1) * Lanes; ++l) to.set(l, value);
   }
   SR_APART void logits() const {
-    constexpr int block = pack_block;  // accumulators, to hide the latency of an fma
     const std::int64_t stride = w.column(1) - w.column(0);
-    for (int row = 0; row < w.row_registers; row += block) {
-      P s[block];
-      for (int k = 0; k < block; ++k) s[k] = P(T(0));
-      const P* a = w.a + row;
-      for (int j = 0; j < w.parameters; ++j, a += stride) {
-        const P at = w.point[j];
-        for (int k = 0; k < block; ++k) s[k] = fma_(a[k], at, s[k]);
-      }
-      for (int k = 0; k < block; ++k) w.z[row + k] = s[k];
+    for (int row = 0; row < w.row_registers; row += pack_block)
+      logits(row, [a = w.a + row, stride](int k, int j) { return a[k + j * stride]; });
+  }
+  SR_APART void logits_of_shared() const {
+    const Matrix<const T> all = batch.a_of(0);
+    for (int row = 0; row < w.row_registers; row += pack_block) {
+      const T* a[pack_block];
+      for (int k = 0; k < pack_block; ++k) a[k] = &all(row + k < n ? row + k : n - 1, 0);
+      logits(row, [&a, stride = all.col_stride](int k, int j) { return P(a[k][j * stride]); });
     }
   }
+  // a(k, j): row register row + k of column j.
+  template <class F>
+  SR_PACK void logits(int row, F a) const {
+    constexpr int block = pack_block;  // accumulators, to hide the latency of an fma
+    P s[block];
+    for (int k = 0; k < block; ++k) s[k] = P(T(0));
+    for (int j = 0; j < w.parameters; ++j) {
+      const P at = w.point[j];
+      for (int k = 0; k < block; ++k) s[k] = fma_(a(k, j), at, s[k]);
+    }
+    for (int k = 0; k < block; ++k) w.z[row + k] = s[k];
+  }
+
   SR_APART void transpose() const {
-    constexpr int columns = 4;
     // Zeros of A times -0 add nothing, not even to the sign of a zero.
     P& last = w.z[w.row_registers - 1];
     last = select(owned, last, P(-T(0)));
+    transpose([this](int column) { return w.column(column); });
+  }
+  SR_APART void transpose_shared() const {
+    transpose([all = batch.a_of(0)](int column) {
+      return SharedColumn{&all(0, column), all.row_stride};
+    });
+  }
+  struct SharedColumn {
+    const T* from;
+    std::int64_t stride;
+    SR_PACK P operator[](int row) const { return P(from[row * stride]); }
+  };
+  // column(j)[row]: row register `row` of column j.
+  template <class F>
+  SR_PACK void transpose(F column) const {
+    constexpr int columns = 4;
     for (int j = 0; j < w.parameters; j += columns) {
-      const P* a[columns];
+      decltype(column(0)) a[columns];
       P* to[columns];
       for (int k = 0; k < columns; ++k) {  // beyond the last column it is the last again
-        const int column = j + k < w.parameters ? j + k : w.parameters - 1;
-        a[k] = w.column(column);
-        to[k] = w.grad + column;
+        const int at = j + k < w.parameters ? j + k : w.parameters - 1;
+        a[k] = column(at);
+        to[k] = w.grad + at;
       }
       using S = Sums<P, columns>;
       const S total = add_up<S>([&a, z = w.z](int row, S s) {

@@ -19,7 +19,8 @@ void solve_packs(const Batch<T>& batch, const PackQueue& queue, T* workspace) {
   const int rows = queue.rows;
   P* const memory = reinterpret_cast<P*>(workspace);
   const Extent in_registers{pack_rows(rows, Lanes), 1, batch.parameters(), 0, rows};
-  P* const before = memory + pack_size(in_registers.rows, batch.parameters());
+  P* const before = memory + pack_size(in_registers.rows, batch.parameters(),
+                                       held_columns(batch.parameters(), Lanes, batch.a2_shared));
   Evaluator<Placement, LossT, P, Watches> e{
       {{batch, rows, memory}, batch, 0, ShiftWorkspace<P>::of(before, in_registers)}};
   if (batch.shifts) {

@@ -1,5 +1,6 @@
-// Ragged batches on the CPU: instances of equally many rows lie side by side, the others go alone,
-// and neither that nor the threads change a bit.
+// Packs on the CPU: of a ragged batch instances of equally many rows lie side by side and the
+// others go alone, an A that all share is read where it lies, and neither that nor the threads
+// change a bit.
 #include <gtest/gtest.h>
 
 #include <cstdio>
@@ -50,6 +51,41 @@ TEST(Packs, OfRaggedBatchesChangeNoBit) {
 TEST(Packs, OfOneBatchMayBeOfManyKinds) {
   const BatchRecipe r{.count = 300, .n_min = 1, .n_max = 200, .d = 36, .starts = false, .seed = 4};
   expect_same_alone(make_batch<float>(r), options_of(0), "packs1,packs4,lanes32_reduced");
+}
+
+// Enough instances that share A read it where it lies, of whatever size.
+TEST(Packs, OfSharedAReadItWhereItLies) {
+  std::int64_t compared = 0;
+  const auto compare = [&compared]<class T>(T, std::size_t k) {
+    const std::int64_t sizes[][2] = {{1, 1}, {9, 3}, {70, 21}, {300, 40}, {33, 5}, {20, 40}};
+    const auto& [n, d] = sizes[k % std::size(sizes)];
+    TestBatch<T> lean = make_batch<T>({50, n, n, d, true, k % 3 == 1, false, k});
+    TestBatch<T> full = lean;
+    lean.a.resize(at(n * d));
+    for (std::int64_t i = 0; i < full.count; ++i)
+      std::copy(lean.a.begin(), lean.a.end(), full.a.begin() + i * n * d);
+    Options o = options_of(k);
+    o.threads = 1;
+    const Result<T> got = solve(lean.view(), o);
+    const bool may_reduce = d > 32 && 4 * n <= 3 * d;  // to an A of each one's own
+    EXPECT_TRUE(may_reduce || got.plan.size_class == "packs1") << got.plan.size_class;
+    EXPECT_EQ(difference(got, solve(full.view(), o)), "") << n << " x " << d;
+    o.threads = 3;
+    EXPECT_EQ(difference(solve(lean.view(), o), got), "") << n << " x " << d << ", three threads";
+    o.threads = 1;
+    // One alone has no neighbours: the bits are the same.
+    lean = full.pick({1}, false);
+    const Result<T> one = solve(lean.view(), o);
+    EXPECT_TRUE(n != 300 || one.plan.size_class == "lanes32") << one.plan.size_class;
+    EXPECT_EQ(difference(one, 0, got, 1), "") << n << " x " << d << ", alone";
+    compared += full.count + 1;
+  };
+  for (std::size_t k = 0; k < (sanitized ? 5 : 28); ++k) {
+    compare(float{}, k);
+    compare(double{}, k);
+  }
+  std::printf("[count] instances that share A in packs and alone, bit for bit: %lld\n",
+              static_cast<long long>(compared));
 }
 
 // Of 4 rows one alone is left, of 5 none.

@@ -509,6 +509,10 @@ TEST(CpuPlan, PutsSmallInstancesSideBySide) {
   EXPECT_EQ(pack_lanes(128, 17, 4, 64), 0);
   EXPECT_EQ(pack_lanes(64, 16, 8, 64), 4);
   EXPECT_EQ(pack_lanes(64, 17, 8, 32), 0);  // four lanes are the whole register
+  // An A that all share need not fit; b, w, z and u must, the second cache.
+  EXPECT_EQ(pack_lanes(1454, 792, 4, 64, true), 1);
+  EXPECT_EQ(pack_lanes(1454, 793, 4, 64, true), 0);
+  EXPECT_EQ(pack_lanes(64, 16, 4, 64, true), 1);
 
   BatchShape s;
   s.layout.count = 100;
@@ -528,6 +532,22 @@ TEST(CpuPlan, PutsSmallInstancesSideBySide) {
   EXPECT_EQ(packs(plan_cpu(s, 100, 0, 64)), "+");  // one for every thread
   EXPECT_EQ(plan_cpu(s, 4, 2 * plan.bytes / 4, 64).threads, 2);
   EXPECT_EQ(packs(plan_cpu(s, 4, plan.bytes / 4 - 1, 64)), "+");
+
+  // With one A for all, half of each thread's places have to be taken.
+  s.a2_shared = true;
+  EXPECT_EQ(plan_cpu(s, 4, 0, 64).pack_values, (40 * 4 + 3 * 4) * 16);
+  s.layout.m = 300;
+  EXPECT_EQ(packs(plan_cpu(s, 12, 0, 64)), "1");
+  EXPECT_EQ(packs(plan_cpu(s, 13, 0, 64)), "4");
+  EXPECT_EQ(plan_cpu(s, 13, 0, 64).pack_values, (80 * (4 + 4) + 3 * 4) * 16);
+  s.layout.m = 24;
+  s.layout.d2 = 33;  // reduced: each place has its own
+  const std::int64_t own = pack_shape(s, 24, 64, true).values;
+  EXPECT_TRUE(pack_shape(s, 24, 64, true).reduced);
+  s.a2_shared = false;
+  EXPECT_EQ(pack_shape(s, 24, 64).values, own);
+  s.layout.d2 = 4;
+  s.layout.m = 33;
 
   // What they cannot do, or is not worth while, goes one by one. The bits are the same.
   EXPECT_EQ(packs(plan_cpu(s, 4, 0, 0)), "+");

@@ -147,8 +147,9 @@ std::vector<Case> edge_cases(int R, int D, int lanes, int max_steps) {
       uniform(R, D, has_bad_neighbours | traces_loss | has_tolerance),
       uniform(R - 1, D - 1, has_weights | shares_w | traces_shifts | traces_bounds),
       uniform(half, 2, has_ridge | has_ball | has_tolerance | has_bad_neighbours),
-      uniform(half - 1, 3,
-              shares_a | shares_x0 | traces_shifts | traces_bounds | has_bad_neighbours),
+      uniform(
+          half - 1, 3,
+          shares_a | column_major | shares_x0 | traces_shifts | traces_bounds | has_bad_neighbours),
       uniform(std::min(half + 1, R), 1, has_weights | has_ridge | column_major | traces_loss),
       uniform(2, std::min(D, 5), has_bad_neighbours | shares_b),
       uniform(3, D, is_cancelled),
@@ -339,9 +340,9 @@ Written<T> on_packs(const Instances<T>& instances, const CpuIsa& isa, int lanes,
                           ++q.published;
                         },
                         &all};
-  AlignedVector<T> workspace(
-      static_cast<std::size_t>(pack_values(batch.rows_of(0), batch.parameters(), lanes,
-                                           int(sizeof(T)), isa.register_bytes, batch.watched())));
+  AlignedVector<T> workspace(static_cast<std::size_t>(
+      pack_values(batch.rows_of(0), batch.parameters(), lanes, int(sizeof(T)), isa.register_bytes,
+                  batch.watched(), batch.a2_shared)));
   std::ranges::fill(workspace, quiet_nan<T>());
   isa.packs(int(sizeof(T)), loss, &batch, &queue, workspace.data());
   const bool clean = registers_are_clean();
