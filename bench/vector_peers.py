@@ -1,11 +1,14 @@
 """Vector problems, softmax_l2, gradient descent: softreg beside NumPy, PyTorch, JAX and Numba where they are installed.
 
-python3 bench/vector_peers.py [build/release/softreg] [--threads N] [--shapes 16x4,64x16] [--double]
+python3 bench/vector_peers.py [build/release/softreg] [--threads N] [--shapes 16x4,64x16] [--double] [--shared]
 
 Every peer makes the same steps on the same data in the same run, is checked against softreg's x first (which also
 compiles what is to be compiled), and is timed by its best of three. The figures are steps per second and softreg's
-ratio to them; the last of a line is its ratio to the best peer. Each peer is written for its best speed: the counts
-are such that a batch's A stays in a cache of 1 MiB, which those that step all of it at once need.
+ratio to them; the last of a line is its ratio to the best peer, and what part of the machine's own bound softreg is
+at: 4 n d operations a step at the rate of multiply-adds, or A read twice from the cache that holds it, by
+bench/machine_probe right before. Each peer is written for its best speed: the counts
+are such that a batch's A stays in a cache of 1 MiB, which those that step all of it at once need. --shared: one A for
+all instances, which makes matrix products of theirs (and leaves Numba out).
 """
 import argparse
 import json
@@ -19,6 +22,7 @@ import time
 
 SHAPES = [(16, 4, 1024, 1500), (32, 8, 512, 2500), (64, 16, 256, 2500), (128, 32, 64, 5000), (256, 64, 16, 8000),
           (1024, 64, 4, 8000), (32, 128, 64, 6000)]  # n, d, count, steps
+SHARED = [(64, 16, 4096, 200), (256, 32, 4096, 50), (1024, 64, 1024, 40)]
 
 
 def shapes(text):
@@ -32,9 +36,13 @@ def shapes(text):
 parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
 parser.add_argument("program", nargs="?", default="build/release/softreg")
 parser.add_argument("--threads", type=int, default=1)
-parser.add_argument("--shapes", type=shapes, default=SHAPES, metavar="NxD,...")
+parser.add_argument("--shapes", type=shapes, metavar="NxD,...")
 parser.add_argument("--double", action="store_true", help="float64, not float32")
+parser.add_argument("--shared", action="store_true", help="one A for all; shapes of its own")
 arguments = parser.parse_args()
+if arguments.shared and arguments.shapes:
+    parser.error("--shared has shapes of its own")
+arguments.shapes = arguments.shapes or (SHARED if arguments.shared else SHAPES)
 for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ[variable] = str(arguments.threads)
 os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:arguments.threads])  # also for those that read no variable
@@ -56,6 +64,48 @@ def softreg(program, a, b, eta, steps):
             return file["x"], seconds
 
 
+class Machine:
+    """The rates that bench/machine_probe, built beside the program, measures: the best of three."""
+
+    @classmethod
+    def of(cls, program):
+        """None, and why, where there is no probe of as many threads."""
+        probe = pathlib.Path(program).resolve().parent / "bench" / "machine_probe"
+        if probe.exists() and arguments.threads <= 2:
+            return cls(probe)
+        print("no bound of the machine: its probe runs one or two threads" if probe.exists() else
+              f"no bound of the machine: {probe} is not built")
+        return None
+
+    def __init__(self, probe):
+        text = subprocess.run([probe, "--benchmark_format=json", "--benchmark_repetitions=3",
+                               "--benchmark_min_time=0.1", f"--benchmark_filter=threads:{arguments.threads}$"],
+                              check=True, capture_output=True, text=True).stdout
+        self.flops, self.reads = 0, {}  # a second; by KiB of the array
+        for row in json.loads(text)["benchmarks"]:
+            name = row["name"].split("/")
+            if row["run_type"] == "aggregate":
+                continue
+            if name[0] == "fma":
+                self.flops = max(self.flops, row["FLOP/s"])
+            else:
+                size = int(name[1])
+                self.reads[size] = max(self.reads.get(size, 0), row["bytes_per_second"])
+
+    def __str__(self):
+        sizes = ", ".join(f"{size} KiB {rate / 1e9:.0f}" for size, rate in self.reads.items())
+        return f"machine: {self.flops / 1e9:.0f} GFLOP/s; GB/s from {sizes}"
+
+    def bound(self, n, d):
+        """Steps a second. Of an A with more columns than rows, n of them do (A^T = Q R). The cache is that of one A,
+        though a pack holds several: of packs whose A together take 16 to 32 KiB the bound is a little high."""
+        numbers = n * min(n, d)
+        kib = numbers * real().itemsize / 1024
+        read = next((rate for size, rate in self.reads.items() if kib <= size), min(self.reads.values()))
+        multiplied = self.flops * 4 / real().itemsize / (4 * numbers)
+        return multiplied if arguments.shared else min(multiplied, read / (2 * kib * 1024))
+
+
 def numpy_steps():
     # Before NumPy 2.2 by matmul, which is about a tenth slower.
     matvec = getattr(np, "matvec", lambda m, v: np.matmul(m, v[:, :, None])[:, :, 0])
@@ -75,7 +125,21 @@ def numpy_steps():
             c *= eta
             x -= vecmat(c, a)
         return x
-    return np.__version__, run
+
+    def run_shared(a, b, eta, steps):
+        x = np.zeros((b.shape[0], a.shape[1]), a.dtype)
+        for _ in range(steps):
+            f = x @ a.T
+            f -= f.max(axis=1, keepdims=True)
+            np.exp(f, out=f)
+            f /= f.sum(axis=1, keepdims=True)
+            c = f - b
+            c -= vecdot(f, c)[:, None]
+            c *= f
+            c *= eta
+            x -= c @ a
+        return x
+    return np.__version__, run_shared if arguments.shared else run
 
 
 def torch_steps():
@@ -93,7 +157,19 @@ def torch_steps():
             c *= f
             x.sub_(torch.bmm(c, a), alpha=float(eta))  # baddbmm_ adds term by term to x and loses four digits
         return x[:, 0].numpy()
-    return torch.__version__, run
+
+    @torch.inference_mode()
+    def run_shared(a, b, eta, steps):
+        a, b = torch.from_numpy(a), torch.from_numpy(b)
+        x = torch.zeros(b.shape[0], a.shape[1], dtype=a.dtype)
+        for _ in range(steps):
+            f = torch.softmax(x @ a.mT, dim=1)
+            c = f - b
+            c -= (f * c).sum(1, keepdim=True)
+            c *= f
+            x.sub_(c @ a, alpha=float(eta))
+        return x.numpy()
+    return torch.__version__, run_shared if arguments.shared else run
 
 
 def jax_steps():
@@ -109,7 +185,7 @@ def jax_steps():
             return x - eta * ((f * (c - f @ c)) @ a)
         return jax.lax.fori_loop(0, steps, step, jnp.zeros(a.shape[1], a.dtype))
 
-    batch = jax.jit(jax.vmap(descend, in_axes=(0, 0, None, None)))
+    batch = jax.jit(jax.vmap(descend, in_axes=(None if arguments.shared else 0, 0, None, None)))
     return jax.__version__, lambda *problem: np.asarray(batch(*problem).block_until_ready())
 
 
@@ -208,7 +284,10 @@ def numba_steps():
 
 
 def peers():
-    for name, make in (("numpy", numpy_steps), ("torch", torch_steps), ("jax", jax_steps), ("numba", numba_steps)):
+    makers = {"numpy": numpy_steps, "torch": torch_steps, "jax": jax_steps, "numba": numba_steps}
+    if arguments.shared:
+        del makers["numba"]
+    for name, make in makers.items():
         try:
             version, run = make()
         except ImportError:
@@ -230,8 +309,11 @@ def main():
     rng = np.random.default_rng(1)
     tolerance = 1e-8 if arguments.double else 1e-3
     others = list(peers())
+    machine = Machine.of(arguments.program)
+    if machine:
+        print(machine)
     for n, d, count, steps in arguments.shapes:
-        a = (rng.standard_normal((count, n, d)) / np.sqrt(d)).astype(real)
+        a = (rng.standard_normal((n, d) if arguments.shared else (count, n, d)) / np.sqrt(d)).astype(real)
         b = rng.dirichlet(np.ones(n), count).astype(real)
         eta = real(0.5)
         x, best = softreg(arguments.program, a, b, eta, steps)
@@ -248,7 +330,8 @@ def main():
                 times.append(time.perf_counter() - start)
             line += f", {name} {count * steps / min(times):.4g} (x {min(times) / best:.2f})"
             fastest = min(fastest, (min(times), name))
-        print(f"{line}; best peer: {fastest[1]} (x {fastest[0] / best:.2f})", flush=True)
+        part = f"; {count * steps / best / machine.bound(n, d):.0%} of the machine's bound" if machine else ""
+        print(f"{line}; best peer: {fastest[1]} (x {fastest[0] / best:.2f}){part}", flush=True)
 
 
 main()
