@@ -13,6 +13,7 @@
 #include <filesystem>
 #include <random>
 #include <system_error>
+#include <utility>
 
 #include "softreg/error.hpp"
 #include "text.hpp"
@@ -32,6 +33,15 @@ std::string reason(int error) { return std::generic_category().message(error); }
 std::string directory_of(const std::string& path) {
   const std::string parent = std::filesystem::path(path).parent_path().string();
   return parent.empty() ? "." : parent;
+}
+
+// Where the symbolic links at `path` lead, be there a file or not.
+std::string followed(const std::string& path) {
+  std::filesystem::path target = path;
+  std::error_code none;
+  for (int links = 0; links < 40 && std::filesystem::is_symlink(target, none); ++links)
+    target = target.parent_path() / std::filesystem::read_symlink(target, none);
+  return target.string();
 }
 
 // A short name of its own: the final name plus a suffix could exceed the file system's 255 bytes.
@@ -64,12 +74,7 @@ void check_output_path(const std::string& path, bool force) {
 }
 
 OutputFile::OutputFile(const std::string& path, bool force)
-    : path_(path), target_(path), force_(force) {
-  check_output_path(path, force);
-  std::error_code no_target;
-  if (const auto resolved = std::filesystem::canonical(path, no_target); !no_target) {
-    target_ = resolved.string();
-  }
+    : path_(path), target_(force ? followed(path) : path), force_(force) {
   for (int attempt = 0; descriptor_ < 0; ++attempt) {
     temporary_ = temporary_name(directory_of(target_));
     descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
@@ -96,26 +101,25 @@ void OutputFile::write(std::span<const std::byte> bytes) {
 }
 
 void OutputFile::commit() {
-  flush();
-  if (::fsync(descriptor_) != 0) fail(errno);
-  const int closed = ::close(descriptor_);
-  const int error = errno;
-  descriptor_ = -1;
-  if (closed != 0) fail(error);
-  rename_into_place();
-  temporary_.clear();
-  // The new name itself survives a power failure once its directory is synced; some file systems
-  // cannot do that, and the data are safe already.
-  const int directory = ::open(directory_of(target_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (directory >= 0) {
-    static_cast<void>(::fsync(directory));
-    ::close(directory);
-  }
+  close();
+  const int error = put_under(target_, force_);
+  if (error == 0) return;
+  const std::string name = put_beside();
+  const std::string why = error == EEXIST ? "exists already and was kept" : reason(error);
+  throw Error(ErrorKind::io, fmt::format("cannot write {}: {}; the new file is {}",
+                                         quoted_path(path_), why, quoted_path(name)));
+}
+
+bool OutputFile::commit_if_first() {
+  close();
+  const int error = put_under(target_, force_);
+  if (error != 0 && error != EEXIST) fail(error);
+  return error == 0;
 }
 
 void OutputFile::copy_permissions() {
   struct stat replaced {};
-  if (::stat(target_.c_str(), &replaced) != 0) return;
+  if (!force_ || ::stat(target_.c_str(), &replaced) != 0) return;
   if (::fchmod(descriptor_, replaced.st_mode & 0777) == 0) return;
   const int error = errno;
   remove_temporary();  // no destructor runs for a constructor that throws
@@ -140,23 +144,55 @@ void OutputFile::write_through(std::span<const std::byte> bytes) {
   }
 }
 
-void OutputFile::rename_into_place() {
-  if (force_) {
-    if (::rename(temporary_.c_str(), target_.c_str()) != 0) fail(errno);
-    return;
-  }
-  if (::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, target_.c_str(), RENAME_NOREPLACE) == 0) {
-    return;
-  }
-  if (errno == EINVAL || errno == ENOSYS) {
+// All bytes on the disk.
+void OutputFile::close() {
+  flush();
+  if (::fsync(descriptor_) != 0) fail(errno);
+  const int closed = ::close(descriptor_);
+  const int error = errno;
+  descriptor_ = -1;
+  if (closed != 0) fail(error);
+}
+
+// 0, or why not; EEXIST where something stands that must not be replaced.
+int OutputFile::put_under(const std::string& name, bool replace) {
+  const char *const from = temporary_.c_str(), *const to = name.c_str();
+  struct stat there {};
+  replace = replace && (::stat(to, &there) != 0 || S_ISREG(there.st_mode));
+  int failed =
+      replace ? ::rename(from, to) : ::renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE);
+  if (failed != 0 && !replace && (errno == EINVAL || errno == ENOSYS)) {
     // File systems without RENAME_NOREPLACE, NFS among them: a hard link never replaces either.
-    if (::link(temporary_.c_str(), target_.c_str()) == 0) {
-      static_cast<void>(::unlink(temporary_.c_str()));
-      return;
-    }
+    failed = ::link(from, to);
+    if (failed == 0) static_cast<void>(::unlink(from));
   }
-  if (errno == EEXIST) refuse_existing(path_);
-  fail(errno);
+  if (failed != 0) return errno;
+  temporary_.clear();
+  // The new name itself survives a power failure once its directory is synced; some file systems
+  // cannot do that, and the data are safe already.
+  const int directory = ::open(directory_of(name).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (directory >= 0) {
+    static_cast<void>(::fsync(directory));
+    ::close(directory);
+  }
+  return 0;
+}
+
+// The name that is left for a file that did not get its own; at worst the temporary one.
+std::string OutputFile::put_beside() {
+  const std::filesystem::path path(target_);
+  const std::string stem = path.stem().string(), extension = path.extension().string();
+  constexpr std::size_t longest = 240;  // of 255 bytes, with a number
+  int error = EEXIST;
+  for (int k = 1; k < 1000 && error == EEXIST && extension.size() < longest; ++k) {
+    std::string beside =
+        (path.parent_path() /
+         fmt::format("{}.{}{}", stem.substr(0, longest - extension.size()), k, extension))
+            .string();
+    error = put_under(beside, false);
+    if (error == 0) return beside;
+  }
+  return std::exchange(temporary_, "");
 }
 
 void OutputFile::fail(int error) const {

@@ -17,9 +17,9 @@ void check_output_path(const std::string& path, bool force);
 
 class OutputFile {
  public:
-  // Checks as above, then creates the temporary file; a directory that is missing or not writable
-  // is Error (io). A symbolic link at `path` is followed, so that its target is replaced; the file
-  // that is replaced leaves its permissions.
+  // Creates the temporary file; a directory that is missing or not writable is Error (io). What
+  // stands at `path` counts in the end only. With force a symbolic link there is followed, so that
+  // its target is replaced, and the file that is replaced leaves its permissions.
   OutputFile(const std::string& path, bool force);
   ~OutputFile();
   OutputFile(const OutputFile&) = delete;
@@ -32,14 +32,20 @@ class OutputFile {
   // Bytes taken so far.
   std::uint64_t size() const { return size_; }
 
-  // Last call. Without force, a file that appeared under the name meanwhile is kept: Error (usage).
+  // Last call. What may not or cannot be replaced stays, and what was written becomes the first
+  // free one of NAME.1.EXT, NAME.2.EXT, ...: Error (io) says which.
   void commit();
+  // Last call instead, for what need not be kept twice: false when, without force, a file appeared
+  // meanwhile.
+  bool commit_if_first();
 
  private:
   void copy_permissions();
   void flush();
   void write_through(std::span<const std::byte> bytes);
-  void rename_into_place();
+  void close();
+  int put_under(const std::string& name, bool replace);
+  std::string put_beside();
   [[noreturn]] void fail(int error) const;
   void remove_temporary() noexcept;
 

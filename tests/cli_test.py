@@ -526,6 +526,20 @@ def test_overwriting_needs_force(problem, tmp_path):
     assert not list(tmp_path.glob(".softreg*"))
 
 
+def test_a_result_whose_name_was_taken_meanwhile_is_kept(problem, tmp_path):
+    result, beside = tmp_path / "r.npz", tmp_path / "r.1.npz"
+    solving = subprocess.Popen([PROGRAM, "solve", problem, "-o", result, "--max-steps", str(10 ** 9), "--tol", "0",
+                                "--time-limit", "5"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               env=ENVIRONMENT)
+    time.sleep(2)
+    result.write_text("mine")
+    shown, errors = solving.communicate(timeout=60)
+    assert solving.returncode == 8 and "not_run" in shown, errors
+    assert f"exists already and was kept; the new file is '{beside}'" in errors
+    assert result.read_text() == "mine"
+    assert (arrays(beside)["status"] == 40).all()
+
+
 def test_an_output_is_no_input(problem, tmp_path):
     config = tmp_path / "c.toml"
     config.write_text("max-steps = 5\n")

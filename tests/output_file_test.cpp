@@ -1,6 +1,7 @@
 // OutputFile: complete under its name or not there at all.
 #include "output_file.hpp"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -81,8 +82,9 @@ TEST_F(OutputFileTest, VanishesWithoutCommit) {
 
 TEST_F(OutputFileTest, OverwritesOnlyWithForce) {
   put(path_, "old");
-  EXPECT_EQ(error_of(ErrorKind::usage, [&] { OutputFile(path_, false); }),
+  EXPECT_EQ(error_of(ErrorKind::usage, [&] { check_output_path(path_, false); }),
             "output file '" + path_ + "' already exists");
+  check_output_path(path_, true);
   EXPECT_EQ(get(path_), "old");
   OutputFile file(path_, true);
   file.write("new");
@@ -92,12 +94,54 @@ TEST_F(OutputFileTest, OverwritesOnlyWithForce) {
 }
 
 TEST_F(OutputFileTest, KeepsWhatAppearedMeanwhile) {
+  const auto beside = [this](int k) {
+    return (directory_ / ("out." + std::to_string(k) + ".bin")).string();
+  };
+  put(beside(1), "another's");
   {
     OutputFile file(path_, false);
     file.write("ours");
     put(path_, "theirs");
-    EXPECT_EQ(error_of(ErrorKind::usage, [&] { file.commit(); }),
-              "output file '" + path_ + "' already exists");
+    EXPECT_EQ(error_of(ErrorKind::io, [&] { file.commit(); }),
+              "cannot write '" + path_ + "': exists already and was kept; the new file is '" +
+                  beside(2) + "'");
+  }
+  EXPECT_EQ(get(path_), "theirs");
+  EXPECT_EQ(get(beside(1)), "another's");
+  EXPECT_EQ(get(beside(2)), "ours");
+  EXPECT_EQ(files(), 3);
+}
+
+// The longest names a file system takes leave no room for a number.
+TEST_F(OutputFileTest, KeepsWhatHasNoNameToSpare) {
+  for (const std::string& name : {std::string(251, 'x') + ".bin", "x." + std::string(253, 'y')}) {
+    const std::string path = (directory_ / name).string();
+    const std::ptrdiff_t before = files();
+    {
+      OutputFile file(path, false);
+      file.write("ours");
+      put(path, "theirs");
+      EXPECT_NE(error_of(ErrorKind::io, [&] { file.commit(); }), "");
+    }
+    EXPECT_EQ(get(path), "theirs");
+    EXPECT_EQ(files(), before + 2);
+  }
+}
+
+TEST_F(OutputFileTest, MayGiveWayToWhatAppearedMeanwhile) {
+  for (const bool late : {false, true}) {
+    OutputFile file(path_, late);
+    file.write("ours");
+    if (late) put(path_, "theirs");
+    EXPECT_TRUE(file.commit_if_first()) << "forced, or first";
+    EXPECT_EQ(get(path_), "ours");
+  }
+  fs::remove(path_);
+  {
+    OutputFile file(path_, false);
+    file.write("ours");
+    put(path_, "theirs");
+    EXPECT_FALSE(file.commit_if_first());
   }
   EXPECT_EQ(get(path_), "theirs");
   EXPECT_EQ(files(), 1);
@@ -107,23 +151,38 @@ TEST_F(OutputFileTest, FollowsSymbolicLinks) {
   put(path_, "old");
   const std::string link = (directory_ / "link").string();
   fs::create_symlink("out.bin", link);
-  error_of(ErrorKind::usage, [&] { OutputFile(link, false); });
+  error_of(ErrorKind::usage, [&] { check_output_path(link, false); });
   OutputFile file(link, true);
   file.write("new");
   file.commit();
   EXPECT_TRUE(fs::is_symlink(link));
   EXPECT_EQ(get(path_), "new");
+  fs::remove(path_);
+  OutputFile again(link, true);  // where it leads, though nothing is there
+  again.write("newer");
+  again.commit();
+  EXPECT_TRUE(fs::is_symlink(link));
+  EXPECT_EQ(get(path_), "newer");
 }
 
 TEST_F(OutputFileTest, ReplacesRegularFilesOnly) {
   for (const bool force : {false, true}) {
-    EXPECT_EQ(error_of(ErrorKind::usage, [&] { OutputFile("/dev/null", force); }),
+    EXPECT_EQ(error_of(ErrorKind::usage, [&] { check_output_path("/dev/null", force); }),
               "output file '/dev/null' exists and is not a regular file");
   }
-  error_of(ErrorKind::usage, [&] { OutputFile(directory_.string(), true); });
-  error_of(ErrorKind::usage, [&] { OutputFile(directory_.string() + "/", true); });
-  error_of(ErrorKind::usage, [&] { OutputFile("", true); });
+  error_of(ErrorKind::usage, [&] { check_output_path(directory_.string(), true); });
+  error_of(ErrorKind::usage, [&] { check_output_path(directory_.string() + "/", true); });
+  error_of(ErrorKind::usage, [&] { check_output_path("", true); });
   EXPECT_TRUE(fs::is_character_file("/dev/null"));
+  {
+    OutputFile file(path_, true);
+    file.write("ours");
+    fs::create_directory(path_);
+    EXPECT_THAT(error_of(ErrorKind::io, [&] { file.commit(); }),
+                testing::HasSubstr("exists already and was kept"));
+  }
+  EXPECT_TRUE(fs::is_directory(path_));
+  EXPECT_EQ(get((directory_ / "out.1.bin").string()), "ours");
 }
 
 TEST_F(OutputFileTest, PathsThatCannotBe) {
@@ -133,7 +192,7 @@ TEST_F(OutputFileTest, PathsThatCannotBe) {
   put(path_, "a file");
   error_of(ErrorKind::io, [&] { OutputFile(path_ + "/out.bin", false); });
   const std::string long_name = (directory_ / std::string(256, 'x')).string();
-  EXPECT_EQ(error_of(ErrorKind::io, [&] { OutputFile(long_name, false); }),
+  EXPECT_EQ(error_of(ErrorKind::io, [&] { check_output_path(long_name, false); }),
             "cannot create '" + long_name + "': File name too long");
   EXPECT_EQ(files(), 1);
 }

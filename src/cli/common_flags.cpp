@@ -65,8 +65,10 @@ void OutputFlags::check(std::vector<const Setting*> inputs, const ReportFlags& r
                             quoted_path(path_.text), input->origin),
                 "name another file for the output");
   }
-  // Creates and removes the temporary file that the result will later be written to.
-  if (!path_.text.empty()) OutputFile(path_.text, force_);
+  if (path_.text.empty()) return;
+  check_output_path(path_.text, force_);
+  // Creates and removes a temporary file, as the one that the result will be written to.
+  OutputFile(path_.text, force_);
 }
 
 ProblemFlags::ProblemFlags(Flags& flags, std::string verb)

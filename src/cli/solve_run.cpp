@@ -107,7 +107,13 @@ class SolveRun {
     document["warnings"] = warnings_json(file_, warnings);
     document["arguments"] = job_.flags->arguments();
     const std::string text = document_text(document);
-    const bool saved = save(result, text, sequence ? &*sequence : nullptr);
+    bool saved = false;
+    std::exception_ptr unsaved;  // what is known of the result is shown first
+    try {
+      saved = save(result, text, sequence ? &*sequence : nullptr);
+    } catch (const Error&) {
+      unsaved = std::current_exception();
+    }
     show_warnings(session_.terminal, warnings, result.messages);
     std::string shown = job_.json ? text : solve_table(document, result, saved ? job_.output : "");
     if (!job_.json && job_.judge_bounds) {
@@ -119,6 +125,7 @@ class SolveRun {
       if (sequence) shown += sequence_table(*sequence);
     }
     session_.terminal.print(shown);
+    if (unsaved) std::rethrow_exception(unsaved);
     if (session_.interruption.requested()) return session_.interruption.exit_code();
     if (any_violation(reports) || any_violation(moved) ||
         (sequence && any_violation(sequence->bounds)))
@@ -166,11 +173,11 @@ class SolveRun {
     }
     const std::int64_t judged = reports.front().updates;
     if (judged > 0 && std::isnan(reports.front().measured))
-      warnings.push_back(
-          fmt::format("no update moved f by more than rounding in {} can: no bound on updates was "
-                      "put to the test{}",
-                      sizeof(T) == 4 ? "float32" : "float64",
-                      sizeof(T) == 4 ? "; --dtype f64 resolves smaller shifts" : ""));
+      warnings.push_back(fmt::format(
+          "no update moved f by more than rounding in {} can: no bound on that was put to "
+          "the test{}",
+          sizeof(T) == 4 ? "float32" : "float64",
+          sizeof(T) == 4 ? "; --dtype f64 resolves smaller shifts" : ""));
     if (judged == tried) return;
     warnings.push_back(
         fmt::format("{} of {} updates were judged: the shifts of the others are not finite numbers",

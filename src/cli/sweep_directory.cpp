@@ -102,8 +102,7 @@ bool SweepDirectory::write_manifest(const Sweep& sweep) const {
   try {
     OutputFile file(manifest_path(), false);
     file.write(manifest_text(sweep));
-    file.commit();
-    return true;
+    return file.commit_if_first();
   } catch (const Error&) {
     // Another process may have been first, and never replaces what is there either.
     if (!fs::exists(manifest_path(), ignored)) throw;
