@@ -10,6 +10,7 @@
 #include <limits>
 #include <optional>
 #include <string_view>
+#include <utility>
 
 #include "matrix_norm.hpp"
 #include "parallel.hpp"
@@ -90,6 +91,19 @@ class ProvenStepSize {
   T weight_;
   const Options& options_;
 };
+
+// Why an instance has no automatic step size, or none times the multiple.
+template <class T>
+std::string no_step_size(const Batch<T>& batch, Options options, std::int64_t i, double norm) {
+  const double multiple = std::exchange(options.step_multiple, 1);
+  const T step = ProvenStepSize<T>(batch, options)(i, norm);
+  if (is_positive_finite(step))
+    return fmt::format("{} times the automatic step size {:.3g} is {} in {}", multiple, step,
+                       multiple < 1 ? "0" : "too large", dtype_name<T>);
+  return fmt::format(
+      "the automatic step size is 0 in {}: the proven curvature is too large (|A| may be {:.3g})",
+      dtype_name<T>, norm);
+}
 
 // Certified upper bounds on |A| of the fit instances, NaN for the others. Matrix problem:
 // |A1 (x) A2| = |A1| |A2|, and several blocks stand one above the other: |A|^2 is at most the sum
@@ -175,10 +189,7 @@ Prepared<T> prepare(const Described<T>& problem, const Options& options, bool ne
     if (out.status[at(i)] == Status::not_run) continue;
     out.messages.push_back(
         automatic && out.status[at(i)] == Status::bad_parameter
-            ? Message{i, -1,
-                      fmt::format("the automatic step size is 0 in {}: the proven curvature is too "
-                                  "large (|A| may be {:.3g})",
-                                  dtype_name<T>, out.operator_norm[at(i)])}
+            ? Message{i, -1, no_step_size(batch, options, i, out.operator_norm[at(i)])}
             : screening.explain(i));
   }
   return out;

@@ -51,7 +51,9 @@ def value_of(text):
 
 
 def plain(value):
-    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:,.0f}" if value.is_integer() and abs(value) < 1e15 else f"{value:.4g}"
+    return "" if value is None else str(value)
 
 
 def median(values):
@@ -222,7 +224,11 @@ def html_table(head, lines):
 def page(table, figures, out, directory):
     total = lambda name: int(sum(row[name] or 0 for row in table.rows))  # noqa: E731
     body = f"<p>{len(table.rows):,} cells, {total('instances'):,} instances, {total('steps_total'):,} steps.</p>\n"
+    if total("instances") < total("count"):
+        body += f"<p>The sweep is not complete: it has {total('count'):,} instances.</p>\n"
     body += html_table(["status", "instances"], [[status, f"{total('status_' + status):,}"] for status in table.statuses])
+    if not figures:
+        body += "<p>No figure: no bound was traced (trace = \"shifts\"), and neither n, d nor the step size varies.</p>\n"
     for title, name, caption in figures:
         svg = (out / f"{name}.svg").read_text(encoding="utf-8")
         body += (f"<h2>{html.escape(title)}</h2>\n{svg[svg.index('<svg'):]}<p>{html.escape(caption)} "

@@ -260,7 +260,7 @@ struct LiveSolve<T>::State {
       if (options.sequence && r.status[size(i)] == Status::not_run) may_be_done = false;
     }
     r.warnings = warnings;
-    warn_of_stationary_starts(r);
+    if (!describing) warn_of_stationary_starts(r);
     r.interrupted = std::count(r.status.begin(), r.status.end(), Status::not_run) > 0;
     const std::lock_guard lock(mutex);
     r.messages = prepared.messages;
@@ -299,15 +299,17 @@ struct LiveSolve<T>::State {
     // A later context of a sequence may well start at its minimiser.
     const std::int64_t looked_at = options.sequence ? std::min<std::int64_t>(r.count, 1) : r.count;
     for (std::int64_t i = 0; i < looked_at; ++i) {
-      if (r.gradient_norm[size(i)] != T(0)) continue;
+      // At an objective of 0 there is nothing to leave for.
+      if (r.gradient_norm[size(i)] != T(0) || r.objective[size(i)] == T(0)) continue;
       copy_start(i, r.x.data(), x0.data());
       if (!std::equal(x0.begin(), x0.end(), r.x.begin() + i * parameters())) continue;
       if (found++ == 0) first = i;
     }
     if (found > 0)
-      r.warnings.push_back("the gradient is exactly zero at the start of " + std::to_string(found) +
-                           " instances, the first is instance " + std::to_string(first) +
-                           ": descent cannot leave it");
+      r.warnings.push_back(
+          "the gradient is exactly zero at the start of " + std::to_string(found) +
+          (found == 1 ? " instance, instance " : " instances, the first is instance ") +
+          std::to_string(first) + ": descent cannot leave it");
   }
 };
 

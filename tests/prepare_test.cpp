@@ -211,6 +211,14 @@ TYPED_TEST(PrepareOf, DegenerateDenominators) {
   ASSERT_EQ(huge.messages.size(), 1u);
   EXPECT_THAT(huge.messages[0].text, HasSubstr("the automatic step size is 0 in float"));
   p.a.assign(6, T(1));
+  if (sizeof(T) == 4) {
+    const auto message = [&p](double multiple) {
+      return prepare(p.view(), {.step_multiple = multiple}, false).messages.at(0).text;
+    };
+    EXPECT_THAT(message(1e300), HasSubstr("1e+300 times the automatic step size 0.2"));
+    EXPECT_THAT(message(1e300), HasSubstr("is too large in float32"));
+    EXPECT_THAT(message(1e-300), HasSubstr("is 0 in float32"));
+  }
   p.b.assign(3, T(0));  // cross_entropy with nothing to fit
   EXPECT_EQ(prepare(p.view(), {.loss = CrossEntropy{}}, false).step_size[0], T(1));
 }

@@ -14,8 +14,9 @@ namespace {
 constexpr std::size_t messages_shown = 5;
 
 std::string rows_text(const Json& n) {
-  if (!n.is_array()) return fmt::format("{}", n.get<std::int64_t>());
-  return fmt::format("{} to {}", n[0].get<std::int64_t>(), n[1].get<std::int64_t>());
+  const Json least = n.is_array() ? n[0] : n, most = n.is_array() ? n[1] : n;
+  if (least == most) return fmt::format("{}", least.get<std::int64_t>());
+  return fmt::format("{} to {}", least.get<std::int64_t>(), most.get<std::int64_t>());
 }
 
 // "median 1.2e-06, largest 0.31" of the finite values.
@@ -39,9 +40,9 @@ std::string loss_lines(const Result<T>& result) {
 
 // "1,000 instances, n = 64, d = 16"
 std::string shape_line(const Json& document) {
-  std::string shape =
-      fmt::format("{} instances, n = {}", count_text(document["count"].get<std::int64_t>()),
-                  rows_text(document["n"]));
+  const std::int64_t count = document["count"].get<std::int64_t>();
+  std::string shape = fmt::format("{} instance{}, n = {}", count_text(count), count == 1 ? "" : "s",
+                                  rows_text(document["n"]));
   if (document.contains("d")) {
     shape += fmt::format(", d = {}", document["d"].get<std::int64_t>());
   } else {

@@ -22,7 +22,9 @@ std::string directory_line(const Json& document) {
 }
 
 std::string damage_line(const Json& damaged) {
-  return damaged.empty() ? "" : labelled("damaged", fmt::format("{} shards", damaged.size()));
+  return damaged.empty() ? ""
+                         : labelled("damaged", fmt::format("{} shard{}", damaged.size(),
+                                                           damaged.size() == 1 ? "" : "s"));
 }
 
 }  // namespace
