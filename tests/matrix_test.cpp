@@ -155,7 +155,7 @@ TYPED_TEST_SUITE(MatrixOracle, instances::AsTypes<AnyLoss>, instances::ByName);
 TYPED_TEST(MatrixOracle, SolveAndEvaluateOnEveryBackend) {
   const EmulatedGpuScope scope;
   for (const Device device : devices_with_emulator) {
-    // The emulator is slow; each shape is still met by every loss.
+    // The emulator is slow; without sanitizers each shape is still met by every loss.
     const std::uint64_t rounds = sanitized || device == Device::cuda ? 1 : 3;
     for (std::size_t shape = 0; shape < std::size(shapes); ++shape)
       for (std::uint64_t k = 0; k < rounds && !(sanitized && shape % 3 != 0); ++k) {

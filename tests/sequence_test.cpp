@@ -81,6 +81,7 @@ TYPED_TEST(SequenceBits, OfVectorProblems) {
   for (const Setting& s : settings())
     for (const bool starts : {true, false})
       for (const Picks& poisoned : {Picks{}, Picks{3}, Picks{0, 1, 4, 5}}) {
+        if (sanitized && starts == poisoned.empty()) continue;
         // Longer than wide, or what the CPU may reduce.
         const std::int64_t n = poisoned.size() == 1 ? 8 : 20, d = poisoned.size() == 1 ? 40 : 5;
         TestBatch<T> p = make_batch<T>({.count = 6, .n_min = n, .n_max = n, .d = d});
@@ -111,6 +112,7 @@ TYPED_TEST(SequenceBits, OfMatrixProblems) {
     for (const bool starts : {true, false})
       for (const int blocks : {1, 2})
         for (const std::int64_t d1 : {2, 8}) {
+          if (sanitized && starts == (blocks == 2)) continue;
           TestMatrixBatch<T> p = make_matrix_batch<T>({.count = 4 * blocks,
                                                        .n_min = 3,
                                                        .n_max = 3,
