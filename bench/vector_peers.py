@@ -112,32 +112,26 @@ def numpy_steps():
     vecmat = getattr(np, "vecmat", lambda v, m: np.matmul(v[:, None], m)[:, 0])
     vecdot = getattr(np, "vecdot", lambda v, w: np.matmul(v[:, None], w[:, :, None])[:, 0, 0])
 
+    def moves(f, b, eta):  # eta dL/dz at the logits f, which become the softmax
+        f -= f.max(axis=1, keepdims=True)
+        np.exp(f, out=f)
+        f /= f.sum(axis=1, keepdims=True)
+        c = f - b
+        c -= vecdot(f, c)[:, None]
+        c *= f
+        c *= eta
+        return c
+
     def run(a, b, eta, steps):
         x = np.zeros((a.shape[0], a.shape[2]), a.dtype)
         for _ in range(steps):
-            f = matvec(a, x)
-            f -= f.max(axis=1, keepdims=True)
-            np.exp(f, out=f)
-            f /= f.sum(axis=1, keepdims=True)
-            c = f - b
-            c -= vecdot(f, c)[:, None]
-            c *= f
-            c *= eta
-            x -= vecmat(c, a)
+            x -= vecmat(moves(matvec(a, x), b, eta), a)
         return x
 
     def run_shared(a, b, eta, steps):
         x = np.zeros((b.shape[0], a.shape[1]), a.dtype)
         for _ in range(steps):
-            f = x @ a.T
-            f -= f.max(axis=1, keepdims=True)
-            np.exp(f, out=f)
-            f /= f.sum(axis=1, keepdims=True)
-            c = f - b
-            c -= vecdot(f, c)[:, None]
-            c *= f
-            c *= eta
-            x -= c @ a
+            x -= moves(x @ a.T, b, eta) @ a
         return x
     return np.__version__, run_shared if arguments.shared else run
 
