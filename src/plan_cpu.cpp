@@ -93,7 +93,7 @@ std::optional<CpuPlan> plan_packs(const BatchShape& s, int threads, std::int64_t
   plan.register_bytes = register_bytes;
   // A pack is about as fast as an instance alone. Of one shape, one pack would occupy one thread.
   plan.least_beside = ragged ? 2 : threads + 1;
-  // A pack of a lane each takes as long with empty places.
+  // A pack takes as long with empty places: every thread has to find half of its own taken.
   plan.shares_a = s.a2_shared && l.count >= threads * (register_bytes / s.value_bytes) / 2;
   static_assert(shared_pack_lanes == 4, "CpuPlan::packs4");
   std::int64_t used = 0, occupied = 0, reduction = 0, reductions_bytes = 0;

@@ -99,15 +99,9 @@ bool SweepDirectory::write_manifest(const Sweep& sweep) const {
                             softreg::quoted(name)),
                 "name a new directory, or an empty one, with -o");
   });
-  try {
-    OutputFile file(manifest_path(), false);
-    file.write(manifest_text(sweep));
-    return file.commit_if_first();
-  } catch (const Error&) {
-    // Another process may have been first, and never replaces what is there either.
-    if (!fs::exists(manifest_path(), ignored)) throw;
-    return false;
-  }
+  OutputFile file(manifest_path(), false);
+  file.write(manifest_text(sweep));
+  return file.commit_if_first();  // another process may have been, meanwhile
 }
 
 Sweep SweepDirectory::open(bool same_version) const {
