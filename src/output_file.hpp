@@ -33,10 +33,11 @@ class OutputFile {
   std::uint64_t size() const { return size_; }
 
   // Last call. What may not or cannot be replaced stays, and what was written becomes the first
-  // free one of NAME.1.EXT, NAME.2.EXT, ...: Error (io) says which.
+  // free one of NAME.1.EXT, NAME.2.EXT, ..., or if none can be had keeps its temporary name: Error
+  // (io) says which.
   void commit();
-  // Last call instead, for what need not be kept twice: false when, without force, a file appeared
-  // meanwhile.
+  // Last call instead, for what need not be kept: false, and nothing is left, where something
+  // stands that may not be replaced; Error (io) where it cannot be.
   bool commit_if_first();
 
  private:

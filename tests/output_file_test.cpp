@@ -144,6 +144,14 @@ TEST_F(OutputFileTest, MayGiveWayToWhatAppearedMeanwhile) {
     EXPECT_FALSE(file.commit_if_first());
   }
   EXPECT_EQ(get(path_), "theirs");
+  fs::remove(path_);
+  {
+    OutputFile file(path_, true);
+    file.write("ours");
+    fs::create_directory(path_);
+    EXPECT_FALSE(file.commit_if_first()) << "not even forced";
+  }
+  EXPECT_TRUE(fs::is_directory(path_));
   EXPECT_EQ(files(), 1);
 }
 

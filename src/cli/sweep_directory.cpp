@@ -132,7 +132,11 @@ std::string SweepDirectory::write(const Cell& cell, std::int64_t chunk,
   try {
     OutputFile file(shard_path(name), true);
     file.write(bytes);
-    file.commit();
+    // Not commit(): a shard that cannot get its name is computed again, and beside it would be
+    // taken for one more.
+    if (!file.commit_if_first())
+      throw Error(ErrorKind::io, fmt::format("cannot write {}: what stands there is not a file",
+                                             quoted_path(shard_path(name))));
     return name;
   } catch (const Error& error) {
     throw Error(error.kind(), error.what(),
