@@ -3,8 +3,8 @@
 // a, c = f - b, h = f o c, q = <f, c>, g = h - q f = dL/dz, e = a c, and D = |z' - z| of the
 // segment,
 //   |u' - u| <= max(u, u') D          each entry: the mean value of exp
-//   |a' - a| <= max(|u|, |u'|) D      da = <u, dz>; |u|^2 is convex along dz, so an end has its
-//   most |1/a' - 1/a| <= max(1/a, 1/a') D  1 - exp(-t) <= t with t = |log a' - log a| <= max |dz|
+//   |a' - a| <= max(|u|, |u'|) D      da = <u, dz>; |u|^2 is convex along dz: largest at an end
+//   |1/a' - 1/a| <= max(1/a, 1/a') D  1 - exp(-t) <= t with t = |log a' - log a| <= max |dz|
 //   |h' - h| <= D,  |q' - q| <= sqrt(5)/2 D,  |g' - g| <= 3/4 D      b in the simplex
 //   | |c'| - |c| | <= |f' - f| <= D/2
 //   |e' - e| <= max(u, u') (1 + sqrt(n) |b|) D,  | |e'| - |e| | likewise: the rescaled problem
