@@ -47,13 +47,19 @@ struct Mask {
   SR_PACK friend Mask operator!(Mask a) { return {~a.v}; }
   SR_PACK friend Mask operator&&(Mask a, Mask b) { return {a.v & b.v}; }
   SR_PACK friend Mask operator||(Mask a, Mask b) { return {a.v | b.v}; }
-  SR_PACK friend bool any(Mask a) { return !all(!a); }
-  SR_PACK friend bool all(Mask a) {
-    typename VectorOf<std::int64_t, W* static_cast<int>(sizeof(T))>::type parts;
-    __builtin_memcpy(&parts, &a.v, sizeof parts);
-    std::int64_t both = parts[0];
-    for (int k = 1; k < W * static_cast<int>(sizeof(T)) / 8; ++k) both &= parts[k];
-    return both == -1;
+  SR_PACK friend bool any(Mask a) { return a.signs() != 0; }
+  SR_PACK friend bool all(Mask a) { return (!a).signs() == 0; }
+
+ private:
+  // Whatever the order of its bits.
+  SR_PACK unsigned signs() const {
+#if defined(__AVX512F__)
+    if constexpr (sizeof(Vector) == 64)
+      return sizeof(T) == 4 ? _mm512_movepi32_mask(reinterpret_cast<__m512i>(v))
+                            : _mm512_movepi64_mask(reinterpret_cast<__m512i>(v));
+    else
+#endif
+      return static_cast<unsigned>(_mm256_movemask_epi8(reinterpret_cast<__m256i>(v)));
   }
 };
 
