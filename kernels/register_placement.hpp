@@ -81,7 +81,8 @@ struct RegisterPlacement {
   template <class S, class F>
   SR_DEVICE S tiles(F f) {
     logits();
-    const S total = f(*this, S{});
+    S total{};
+    f(*this, total);
     transpose();
     return total;
   }

@@ -61,11 +61,11 @@ class Climber {
   Climber(const Climber&) = delete;
   Climber& operator=(const Climber&) = delete;
 
-  // Watch number k where the climb ended: that of D8, then those of BoundIndex.
-  BoundWatch<double> watch(int k) const {
-    return k == 0 ? shifts_.sharp : BoundWatch<double>(bounds_.watch[k - 1]);
-  }
+  // Where the climb ended.
+  const ShiftSummary<double>& shifts() const { return shifts_; }
+  const BoundSummary<double>& bounds() const { return bounds_; }
 
+  // Bound number k: D8, then those of BoundIndex.
   void climb(int k, int steps) {
     double length_of_step = radius_ / 8, margin = margin_at(v_, k);
     std::vector<double> slope(v_.size()), next;
@@ -128,7 +128,7 @@ class Climber {
     to.start = moved_.data();
     from.operator_norm = to.operator_norm = &norm;
     probe_.compare(from, to, 0);
-    const BoundWatch<double> w = watch(k);
+    const BoundWatch<double> w = k == 0 ? shifts_.sharp.seen() : bounds_.seen(k - 1);
     return w.measured > 0 ? w.margin : std::numeric_limits<double>::infinity();
   }
 
@@ -147,12 +147,8 @@ void attack_all(int loss, const Batch<double>& batch, int steps, std::uint64_t s
   parallel_for(batch.count, threads, [&](std::int64_t i, int) {
     Climber climber(loss, batch, i, seed);
     climber.climb(static_cast<int>(i % (bound_count + 1)), steps);
-    r.shifts[at(i)].sharp = climber.watch(0);
-    r.shifts[at(i)].updates = r.bounds[at(i)].updates = 1;
-    for (int k = 0; k < bound_count; ++k) {
-      static_cast<BoundWatch<double>&>(r.bounds[at(i)].watch[k]) = climber.watch(k + 1);
-      r.bounds[at(i)].watch[k].judged = climber.watch(k + 1).measured > 0 ? 1 : 0;
-    }
+    r.shifts[at(i)] = climber.shifts();
+    r.bounds[at(i)] = climber.bounds();
     if (finished) finished(i);
   });
 }

@@ -82,23 +82,12 @@ inline bool speaks_of(const BoundEntry& bound, const AnyLoss& loss, bool one) {
   return std::visit([](const auto& l) { return l.normalized; }, loss);
 }
 
-// What instance i kept of bound_catalog[k], and of how many updates.
+// What instance i kept of bound_catalog[k].
 template <class T>
-struct JudgedBound {
-  BoundWatch<T> watch;
-  int updates;
-  // log10(bound / measured) of the update that came closest; NaN where none was judged.
-  T log10_ratio() const { return watch.measured > T(0) ? watch.margin : quiet_nan<T>(); }
-};
-template <class T>
-JudgedBound<T> judged_bound(const Result<T>& result, std::size_t k, std::size_t i) {
+BoundWatch<T> seen_of(const Result<T>& result, std::size_t k, std::size_t i) {
+  if (k >= shift_bounds) return result.bounds[i].seen(static_cast<int>(k - shift_bounds));
   const ShiftSummary<T>& s = result.shifts[i];
-  if (k >= shift_bounds) {
-    const auto& watch = result.bounds[i].watch[k - shift_bounds];
-    return {watch, watch.judged};
-  }
-  const BoundWatch<T> of_shifts[] = {s.sharp, s.paper, s.paper_at_4};
-  return {of_shifts[k], s.updates};
+  return k == 0 ? s.sharp.seen() : k == 1 ? s.paper.seen() : s.paper_at_4.seen();
 }
 
 }  // namespace softreg

@@ -14,10 +14,9 @@ inline BoundReport empty_report(const BoundEntry& b) {
 
 // log10_factor: of the bound.
 template <class T>
-void fold(BoundReport& report, const JudgedBound<T>& judged, double log10_factor) {
-  const BoundWatch<T>& watch = judged.watch;
-  report.instances += judged.updates > 0 ? 1 : 0;
-  report.updates += judged.updates;
+void fold(BoundReport& report, const BoundWatch<T>& watch, double log10_factor) {
+  report.instances += watch.judged > 0 ? 1 : 0;
+  report.updates += watch.judged;
   report.hypotheses_hold += watch.hypotheses_hold;
   if (log10_factor == 0) report.violations += watch.violations;
   if (!(watch.measured > T(0))) return;

@@ -15,8 +15,9 @@ void each_bound(const Result<T>& result, F f) {
   if (result.shifts.empty()) return;
   for (std::size_t k = 0; k < shift_bounds; ++k) f(k);
   for (std::size_t k = shift_bounds; k < std::size(bound_catalog); ++k)
-    if (std::any_of(result.bounds.begin(), result.bounds.end(),
-                    [k](const BoundSummary<T>& s) { return s.watch[k - shift_bounds].judged > 0; }))
+    if (std::any_of(result.bounds.begin(), result.bounds.end(), [k](const BoundSummary<T>& s) {
+          return s.seen(static_cast<int>(k - shift_bounds)).judged > 0;
+        }))
       f(k);
 }
 
@@ -28,7 +29,7 @@ std::vector<BoundReport> bound_reports(const Result<T>& result, double factor) {
   each_bound(result, [&](std::size_t k) {
     BoundReport report = empty_report(bound_catalog[k]);
     for (std::size_t i = 0; i < result.shifts.size(); ++i)
-      fold(report, judged_bound(result, k, i), std::log10(factor));
+      fold(report, seen_of(result, k, i), std::log10(factor));
     reports.push_back(report);
   });
   return reports;
@@ -40,7 +41,7 @@ std::vector<InstanceBound<T>> instance_bounds(const Result<T>& result) {
   each_bound(result, [&](std::size_t k) {
     InstanceBound<T> bound{bound_catalog[k].id, {}};
     for (std::size_t i = 0; i < result.shifts.size(); ++i)
-      bound.log10_ratio.push_back(judged_bound(result, k, i).log10_ratio());
+      bound.log10_ratio.push_back(seen_of(result, k, i).log10_ratio());
     bounds.push_back(bound);
   });
   return bounds;

@@ -18,11 +18,16 @@ constexpr std::int64_t on_lanes(std::int64_t rows) {
 // How many lanes of a register each instance gets where several lie side by side: one where that
 // many instances fit the first-level cache, else four, else (0) each instance is alone on 32 lanes.
 // Of instances that share A only b, w, z and u need to be held, and x and its like: for these the
-// second cache will do.
+// second cache will do. Part of it will for traces too, as a register judges the updates of all its
+// instances in the time of one; how much was measured (DECISIONS.md).
 inline constexpr int shared_pack_lanes = 4;
 constexpr int pack_lanes(std::int64_t rows, std::int64_t parameters, int value_bytes,
-                         int register_bytes, bool shares_a = false) {
-  constexpr std::int64_t cache = 1 << 15, second_cache = 1 << 19;  // bytes
+                         int register_bytes, bool shares_a = false,
+                         Watched watched = Watched::nothing) {
+  constexpr std::int64_t second_cache = 1 << 19;  // bytes
+  const std::int64_t cache = watched == Watched::nothing  ? 1 << 15
+                             : watched == Watched::shifts ? 1 << 16
+                                                          : 1 << 18;
   if (shares_a && (4 * rows + 3 * parameters) * register_bytes <= second_cache) return 1;
   for (const int lanes : {1, shared_pack_lanes})
     if (lanes * value_bytes < register_bytes &&

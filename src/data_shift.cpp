@@ -16,11 +16,6 @@
 namespace softreg {
 namespace {
 
-// A bound in |x' - x| says nothing of changed data.
-bool speaks_of_data(int k) {
-  return k < bound_paper_u && k != bound_gradient && k != bound_rescaled_gradient;
-}
-
 [[noreturn]] void refuse(const std::string& what, std::int64_t changed, std::int64_t has) {
   throw Error(ErrorKind::usage, what + " is " + std::to_string(changed) +
                                     " in the changed problem but " + std::to_string(has) +
@@ -58,9 +53,10 @@ void probe_all(int loss, Batch<T> from, Batch<T> to, const std::vector<T>& norms
     const auto at = static_cast<std::size_t>(i);
     if (std::isnan(norms[at])) return;
     probes[static_cast<std::size_t>(slot)].compare(from, to, i);
+    // A bound in |x' - x|, or of A^T g for one A, says nothing of changed data.
     r.shifts[at].paper = r.shifts[at].paper_at_4 = {};
-    for (int k = 0; k < bound_count; ++k)
-      if (!speaks_of_data(k)) r.bounds[at].watch[k] = {};
+    r.bounds[at].number[bound_gradient] = {};
+    for (LogWatch<T>& watch : r.bounds[at].large) watch = {};
   });
 }
 

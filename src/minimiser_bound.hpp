@@ -75,7 +75,9 @@ class MinimiserBounds {
     result.bound = minimiser_lipschitz(std::max(one.l, two.l), radius, weight) * one.mass * da +
                    one.reach + two.reach;
     if (!std::isfinite(result.bound)) return {"the bound is no finite number"};
-    watch_bound(result.watch, moved, std::log10(result.bound), 0.0, contexts_.roundings(), true);
+    RatioWatch<double> watch{};
+    watch_ratio(watch, moved, 0.0, result.bound, contexts_.roundings(), true);
+    result.watch = watch.seen();
     return result;
   }
 

@@ -3,6 +3,7 @@
 // parameter of every instance (Lanes times). Sums have the tree of 32 lanes (model/group.hpp), so
 // every instance gets the bits of LaneGroup<32>, whatever lies beside it.
 #pragma once
+#include <bit>
 #include <cstdint>
 
 #include "cpu_lanes.hpp"
@@ -148,7 +149,8 @@ struct PackPlacement {
       logits();
     else
       logits_of_shared();
-    const S total = f(*this, S{});
+    S total{};
+    f(*this, total);
     if (holds_a())
       transpose();
     else
@@ -291,7 +293,11 @@ struct PackPlacement {
   // f(row, s) -> s over the row registers of each of the 32 lanes, then their tree.
   template <class S, class F>
   SR_PACK S add_up(F f) const {
-    S s = node<S, 1>(0, f);
+    S s;
+    if constexpr (Unrolled)
+      s = node<S, 1>(0, f);
+    else
+      s = tree<S>(f);
     within<Lanes / 2>([&]<int O>() { s = s + exchanged<O>(s); });
     // Lanes without a row add their zero, which makes of -0 a 0.
     return n < cpu_lanes ? s + S{} : s;
@@ -299,13 +305,6 @@ struct PackPlacement {
   // The lanes that are c modulo Step registers.
   template <class S, int Step, class F>
   SR_PACK S node(int c, const F& f) const {
-    if constexpr (Unrolled || classes / Step <= 2)
-      return node_here<S, Step>(c, f);
-    else
-      return node_called<S, Step>(c, f);
-  }
-  template <class S, int Step, class F>
-  SR_PACK S node_here(int c, const F& f) const {
     if constexpr (Step == classes) {
       S s{};
       for (int row = c; row < w.row_registers; row += classes) s = f(row, s);
@@ -315,9 +314,24 @@ struct PackPlacement {
       return c + Step < w.row_registers ? s + node<S, 2 * Step>(c + Step, f) : s;
     }
   }
-  template <class S, int Step, class F>
-  __attribute__((noinline)) S node_called(int c, const F& f) const {
-    return node_here<S, Step>(c, f);
+  // node<S, 1>(0, f) as a loop over its leaves, in bit-reversed order. Those without a row add a
+  // zero, where node leaves them out and add_up adds one for all.
+  template <class S, class F>
+  SR_PACK S tree(const F& f) const {
+    int leaves = 1;
+    while (leaves < classes && leaves < w.row_registers) leaves *= 2;
+    S left[std::bit_width(unsigned{classes})];  // that wait for what is right of them
+    int waiting = 0;
+    for (int leaf = 0, c = 0; leaf < leaves; ++leaf) {
+      S s{};
+      for (int row = c; row < w.row_registers; row += classes) s = f(row, s);
+      for (int bits = leaf; bits % 2 == 1; bits /= 2) s = left[--waiting] + s;
+      left[waiting++] = s;
+      int bit = leaves / 2;  // c + 1, counted from the other end
+      for (; (c & bit) != 0; bit /= 2) c ^= bit;
+      c |= bit;
+    }
+    return left[0];
   }
   template <int O, class F>
   SR_PACK static void within(F f) {

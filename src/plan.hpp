@@ -81,9 +81,9 @@ struct PackShape {
   std::int64_t values = 0;  // of the workspace
   std::int64_t reduction_bytes = 0;
 };
-// shares_a: of CpuPlan.
+// many: of CpuPlan.
 PackShape pack_shape(const BatchShape& shape, std::int64_t rows, int register_bytes,
-                     bool shares_a = false);
+                     bool many = false);
 
 struct CpuPlan {
   int threads = 1;                      // as many as asked for, or as memory allows
@@ -93,7 +93,7 @@ struct CpuPlan {
   bool reduced = false;                 // some of them in fewer parameters
   int register_bytes = 0;               // of registers where instances lie side by side; 0: none do
   bool packs1 = false, packs4 = false;  // of one lane of them each, of four lanes each
-  bool shares_a = false;                // and enough of them share A to read it where it lies
+  bool many = false;                    // enough for packs that only pay off when half full
   std::int64_t least_beside = 0;        // instances of one shape; fewer are solved alone
   std::int64_t pack_values = 0;         // of their workspace, one more per thread
   std::int64_t bytes = 0;               // of all workspaces

@@ -93,13 +93,14 @@ std::optional<CpuPlan> plan_packs(const BatchShape& s, int threads, std::int64_t
   plan.register_bytes = register_bytes;
   // A pack is about as fast as an instance alone. Of one shape, one pack would occupy one thread.
   plan.least_beside = ragged ? 2 : threads + 1;
-  // A pack takes as long with empty places: every thread has to find half of its own taken.
-  plan.shares_a = s.a2_shared && l.count >= threads * (register_bytes / s.value_bytes) / 2;
+  // A pack takes as long with empty places: every thread has to find half of its own taken, by
+  // instances of one shape.
+  plan.many = !ragged && l.count >= threads * (register_bytes / s.value_bytes) / 2;
   static_assert(shared_pack_lanes == 4, "CpuPlan::packs4");
   std::int64_t used = 0, occupied = 0, reduction = 0, reductions_bytes = 0;
   for (const auto& [rows, count] : counts) {
     const CpuNeed need = cpu_need(alone(s, rows), 0, 1);
-    const PackShape shape = pack_shape(s, rows, register_bytes, plan.shares_a);
+    const PackShape shape = pack_shape(s, rows, register_bytes, plan.many);
     const bool packs = shape.lanes > 0 && count >= plan.least_beside;
     if (packs) {
       (shape.lanes == 1 ? plan.packs1 : plan.packs4) = true;
@@ -131,14 +132,15 @@ std::optional<CpuPlan> plan_packs(const BatchShape& s, int threads, std::int64_t
 
 }  // namespace
 
-PackShape pack_shape(const BatchShape& s, std::int64_t rows, int register_bytes, bool shares_a) {
+PackShape pack_shape(const BatchShape& s, std::int64_t rows, int register_bytes, bool many) {
   if (rows < 1) return {};
   const BatchShape one = alone(s, rows);
   PackShape shape;
   shape.reduced = reduces(one, 0);
   const std::int64_t columns = shape.reduced ? reduced_layout(one.layout, 0).d2 : s.layout.d2;
-  shares_a = shares_a && !shape.reduced;
-  shape.lanes = pack_lanes(rows, columns, s.value_bytes, register_bytes, shares_a);
+  shape.lanes =
+      pack_lanes(rows, columns, s.value_bytes, register_bytes,
+                 many && s.a2_shared && !shape.reduced, many ? s.watched : Watched::nothing);
   if (shape.lanes == 0) return {};
   shape.places = register_bytes / s.value_bytes / shape.lanes;
   shape.values = pack_values(rows, columns, shape.lanes, s.value_bytes, register_bytes, s.watched,

@@ -128,9 +128,9 @@ class Sequence {
     step.measured = true;
     step.drift = shifts.f_max;
     step.identity = bounds.identity;
-    step.simplex = bounds.watch[bound_dlogit].judged > 0;
+    step.simplex = bounds.number[bound_dlogit].judged > 0;
     step.bound_z = shifts.z_max / 2;
-    step.by_z = shifts.sharp;
+    step.by_z = shifts.sharp.seen();
     step.x_shift = shifts.x_max;
     const std::vector<Norms> change =
         norms_of(Context{difference(to.a1, from.a1), difference(to.a2, from.a2), {}}.batch(
@@ -162,10 +162,9 @@ class Sequence {
                             double norm, int roundings) const {
     const ShiftScale<double> c = contexts_.scale(norm);
     const double reach = std::max(length(from.x), length(to.x));
-    BoundWatch<double> watch{};
-    watch_bound(watch, drift, std::log10(bound), softmax_slack(c, reach) + z_slack(c, reach),
-                roundings, true);
-    return watch;
+    RatioWatch<double> watch{};
+    watch_ratio(watch, drift, softmax_slack(c, reach) + z_slack(c, reach), bound, roundings, true);
+    return watch.seen();
   }
 
   // all: from the first context to the last.
@@ -195,13 +194,10 @@ class Sequence {
     r.minimiser_bound[at(i)] = step.minimiser.bound;
     r.summed_bound += step.bound;
     r.identity = std::max(r.identity, step.identity);
-    const int measured = step.measured ? 1 : 0;
-    fold(r.bounds[by_norms], JudgedBound<double>{step.by_norms, measured}, log10_factor);
-    fold(r.bounds[by_z], JudgedBound<double>{step.by_z, measured}, log10_factor);
+    fold(r.bounds[by_norms], step.by_norms, log10_factor);
+    fold(r.bounds[by_z], step.by_z, log10_factor);
     const std::string_view why = step.minimiser.why;
-    if (why.empty())
-      return fold(r.bounds[of_minimisers], JudgedBound<double>{step.minimiser.watch, 1},
-                  log10_factor);
+    if (why.empty()) return fold(r.bounds[of_minimisers], step.minimiser.watch, log10_factor);
     auto& reasons = r.without_minimiser_bound;
     const auto known =
         std::find_if(reasons.begin(), reasons.end(),
@@ -218,14 +214,12 @@ class Sequence {
     r.largest_drift = std::sqrt(2 * double(contexts_.alone().first_segment(1)));
     if (!all.measured) return;
     const double least = std::fmin(r.summed_bound, r.largest_drift);
-    if (r.total_bound_z < least)
-      return fold(r.bounds[in_all], JudgedBound<double>{all.by_z, 1}, std::log10(factor));
+    if (r.total_bound_z < least) return fold(r.bounds[in_all], all.by_z, std::log10(factor));
     const std::int64_t last = r.contexts - 1;
     const int sums = int(std::min<std::int64_t>(r.transitions, 1 << 30));
     fold(r.bounds[in_all],
-         JudgedBound<double>{judged(all.drift, least, contexts_(0), contexts_(last),
-                                    larger_norm(0, last), contexts_.roundings() + sums),
-                             1},
+         judged(all.drift, least, contexts_(0), contexts_(last), larger_norm(0, last),
+                contexts_.roundings() + sums),
          std::log10(factor));
   }
 

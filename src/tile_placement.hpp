@@ -189,7 +189,7 @@ struct TilePlacement : Coordinates<LaneGroup<tile_lanes, true>, T>, TileSource<T
     team.each(this->sizes.tiles, [&](std::int64_t t, int slot) {
       Tile<T> tile(*this, t, slot);
       tile.logits();
-      partial[t] = f(tile, S{});
+      f(tile, partial[t] = S{});
       tile.attend();
     });
     S total{};

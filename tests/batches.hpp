@@ -153,11 +153,12 @@ bool same(T a, T b) {
   return std::memcmp(&a, &b, sizeof a) == 0;
 }
 
-template <class T>
-bool same_watch(const BoundWatch<T>& a, const BoundWatch<T>& b) {
-  return same(a.margin, b.margin) && same(a.measured, b.measured) &&
-         same(a.log10_bound, b.log10_bound) && a.hypotheses_hold == b.hypotheses_hold &&
-         a.violations == b.violations;
+// Of two summaries, number by number.
+template <class Summary>
+bool same_members(Summary a, Summary b) {
+  bool all = true;
+  each_member(a, b, [&all](const auto& one, const auto& two) { all = all && same(one, two); });
+  return all;
 }
 
 // What of instance i of r differs from instance k of s; empty: nothing does.
@@ -192,20 +193,10 @@ std::string difference(const Result<T>& r, std::int64_t i, const Result<T>& s, s
   if (!d.empty()) return d;
   if (r.trace_step != s.trace_step || r.shifts.empty() != s.shifts.empty()) return "other traces";
   if (r.shifts.empty()) return "";
-  const ShiftSummary<T>&a = r.shifts[at(i)], &b = s.shifts[at(k)];
-  const bool equal = a.updates == b.updates && same(a.f_max, b.f_max) && same(a.f_sum, b.f_sum) &&
-                     same(a.x_max, b.x_max) && same(a.x_sum, b.x_sum) && same(a.z_max, b.z_max) &&
-                     same(a.ratio_max, b.ratio_max) && same_watch(a.sharp, b.sharp) &&
-                     same_watch(a.paper, b.paper) && same_watch(a.paper_at_4, b.paper_at_4);
-  if (!equal || r.bounds.empty() != s.bounds.empty()) return "shift summaries differ";
+  if (!same_members(r.shifts[at(i)], s.shifts[at(k)]) || r.bounds.empty() != s.bounds.empty())
+    return "shift summaries differ";
   if (r.bounds.empty()) return "";
-  const BoundSummary<T>&e = r.bounds[at(i)], &f = s.bounds[at(k)];
-  bool alike = e.updates == f.updates && e.small_steps == f.small_steps &&
-               same(e.target_shift, f.target_shift) && same(e.identity, f.identity) &&
-               same(e.data_shift, f.data_shift) && same(e.error_change, f.error_change);
-  for (int w = 0; w < bound_count; ++w)
-    alike = alike && same_watch(e.watch[w], f.watch[w]) && e.watch[w].judged == f.watch[w].judged;
-  return alike ? "" : "bound summaries differ";
+  return same_members(r.bounds[at(i)], s.bounds[at(k)]) ? "" : "bound summaries differ";
 }
 
 // The first difference between two results of the same batch.

@@ -513,6 +513,12 @@ TEST(CpuPlan, PutsSmallInstancesSideBySide) {
   EXPECT_EQ(pack_lanes(1454, 792, 4, 64, true), 1);
   EXPECT_EQ(pack_lanes(1454, 793, 4, 64, true), 0);
   EXPECT_EQ(pack_lanes(64, 16, 4, 64, true), 1);
+  // What is traced may come from the second cache.
+  EXPECT_EQ(pack_lanes(64, 16, 4, 64, false, Watched::shifts), 1);
+  EXPECT_EQ(pack_lanes(64, 17, 4, 64, false, Watched::shifts), 4);
+  EXPECT_EQ(pack_lanes(128, 32, 4, 64, false, Watched::bounds), 1);
+  EXPECT_EQ(pack_lanes(256, 64, 4, 64, false, Watched::bounds), 4);
+  EXPECT_EQ(pack_lanes(256, 65, 4, 64, false, Watched::bounds), 0);
 
   BatchShape s;
   s.layout.count = 100;
@@ -555,6 +561,11 @@ TEST(CpuPlan, PutsSmallInstancesSideBySide) {
   EXPECT_EQ(packs(plan_cpu(s, 4, 0, 64)), "1");
   // f and z of the step before, x; 16 numbers of the sizes
   EXPECT_EQ(plan_cpu(s, 4, 0, 64).pack_values, plan.pack_values + (16 + 2 * 33 + 4) * 16);
+  // Each instance has four lanes, or one where there are enough to fill half of their places.
+  s.layout.m = 200;
+  EXPECT_EQ(packs(plan_cpu(s, 12, 0, 64)), "1");
+  EXPECT_EQ(packs(plan_cpu(s, 13, 0, 64)), "4");
+  s.layout.m = 33;
   s.trace_values = 1000;  // of every update
   EXPECT_EQ(packs(plan_cpu(s, 4, 0, 64)), "+");
   s.watched = Watched::nothing;
@@ -616,7 +627,7 @@ TEST(CpuPlan, HoldsTheLongestInstanceAndEverythingAskedFor) {
     std::int64_t traced = 0;
     if (s.watched != Watched::nothing) traced = 16 + 2 * longest + dimension;
     // The gradient of the step before, nine numbers of its softmax, |f - b|; what is judged.
-    if (s.watched == Watched::bounds) traced += dimension + 9 + 1 + 6 * bound_count;
+    if (s.watched == Watched::bounds) traced += dimension + 9 + 1 + 4 * bound_count;
     // A, b, w, z, u; x, the point, the gradient; the shift; of a trace 16 numbers of the sizes, f,
     // z and x of the step before. What evaluate() describes goes straight to the results.
     RC_ASSERT(plan.workspace_values == longest * (dimension + 4) + 3 * dimension + 1 + traced);

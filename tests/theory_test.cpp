@@ -47,7 +47,7 @@ class Pair {
   double norm() const { return norm_; }
   int violations() const {
     int v = shifts().sharp.violations + shifts().paper.violations + shifts().paper_at_4.violations;
-    for (const auto& w : bounds().watch) v += w.violations;
+    for (int k = 0; k < bound_count; ++k) v += bounds().seen(k).violations;
     return v;
   }
 
@@ -198,7 +198,7 @@ void compare_with_restated(std::int64_t& compared) {
     const Vector b = simplex(n, rng);
     const Pair<LossT> pair(p, moved, b);
     for (const Expected& want : restated<LossT>(p, moved, b, pair.norm())) {
-      const auto& got = pair.bounds().watch[want.k];
+      const auto got = pair.bounds().seen(want.k);
       ASSERT_EQ(got.judged, 1) << want.k;
       ASSERT_EQ(got.violations, 0) << want.k;
       // Differences of numbers of order 1 for steps of 1e-2, rounded in 1e-16.
@@ -249,7 +249,7 @@ void families(Looseness& loose, std::int64_t instances, unsigned seed) {
                                     << ", R = " << o.radius << ", step " << size;
     ++loose.updates;
     for (int k = 0; k < bound_count; ++k)
-      if (const auto& w = pair.bounds().watch[k]; w.measured > 0)
+      if (const auto w = pair.bounds().seen(k); w.measured > 0)
         loose.closest[k] = std::min(loose.closest[k], w.margin);
   }
 }
@@ -294,6 +294,7 @@ TEST(Theory, AStepIsAChangeOfTargetAndOfData) {
     EXPECT_NEAR(w.data_shift, double(distance(t.z, s.z)) / std::sqrt(squares), 1e-12);
     EXPECT_NEAR(w.error_change, double(std::abs(length(t.c) - length(s.c))), 1e-14);
     const Pair<RescaledL2> rescaled(p, moved, b);
+    EXPECT_LE(rescaled.bounds().identity, 1e-14);
     EXPECT_NEAR(rescaled.bounds().target_shift / double(distance(t.e, s.e) / s.mass), 1, 1e-9);
   }
 }

@@ -77,7 +77,8 @@ Result<double> attack_bounds(const VectorProblem<double>& problem, const Options
 struct ContextReport {
   std::int64_t updates = 0, small_steps = 0;  // small: |A (x' - x)| < 0.01
   double target_shift = 0;  // |b~ - b|: with b~ the residual at x is what b leaves at x'
-  double identity = 0;      // |(f(x') - b) - (f(x) - b~)|: rounding
+  // |(f(x') - b) - (f(x) - b~)|, rescaled |e(x') - (u(x) - a(x) b~)| / max(a(x), a(x')): rounding
+  double identity = 0;
   double weight_shift = 0;  // |x' - x|
   double data_shift = 0;    // |dA| of dA = A (x' - x) x^T / |x|^2, with which f(x) is f(x')
   double error_change = 0;  // | |f(x') - b| - |f(x) - b| |

@@ -107,7 +107,7 @@ std::string context_table(const ContextReport& report) {
   if (report.updates == 0) return "";
   return fmt::format(
       "In context, the most over {} updates (in {} of them |A dx| < 0.01):\n"
-      "  a step is the target shift |b~ - b|    {:.4g}   (residuals of f agree within {:.1g})\n"
+      "  a step is the target shift |b~ - b|    {:.4g}   (residuals agree within {:.1g})\n"
       "  the step itself |x' - x|               {:.4g}\n"
       "  the data shift of the same effect |dA| {:.4g}\n"
       "  change of the error |f - b|            {:.4g}\n",

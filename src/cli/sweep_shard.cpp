@@ -59,9 +59,9 @@ void add_trace(const Cell& cell, const Result<T>& result, F add) {
     std::vector<T> ratios;
     std::vector<std::int32_t> violations;
     for (std::size_t i = 0; i < result.shifts.size(); ++i) {
-      const JudgedBound<T> judged = judged_bound(result, k, i);
-      ratios.push_back(judged.log10_ratio());
-      violations.push_back(judged.watch.violations);
+      const BoundWatch<T> seen = seen_of(result, k, i);
+      ratios.push_back(seen.log10_ratio());
+      violations.push_back(seen.violations);
     }
     add(ratio_name(bound), ratios);
     add(violations_name(bound), violations);

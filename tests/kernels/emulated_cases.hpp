@@ -74,33 +74,20 @@ struct Written {
       }
     };
     using O = Outcome<T>;
-    using S = ShiftSummary<T>;
     compare("outcome", outcome, other.outcome, &O::status, &O::steps, &O::loss, &O::objective,
             &O::gradient_norm);
-    compare("shifts", shifts, other.shifts, &S::updates, &S::f_max, &S::f_sum, &S::x_max, &S::x_sum,
-            &S::z_max, &S::ratio_max);
-    using W = BoundWatch<T>;
-    const auto watches = [&compare](const char* name, const std::vector<W>& a,
-                                    const std::vector<W>& b) {
-      compare(name, a, b, &W::margin, &W::measured, &W::log10_bound, &W::hypotheses_hold,
-              &W::violations);
+    const auto summaries = [&d](const char* name, auto a, auto b) {
+      for (std::size_t i = 0; i < a.size() && d.empty(); ++i) {
+        int k = 0;
+        each_member(a[i], b[i], [&](auto& one, auto& two) {
+          if (d.empty() && !same_bits(one, two))
+            d = place(name, i, double(one), double(two)) + ", field " + std::to_string(k);
+          ++k;
+        });
+      }
     };
-    for (const auto bound : {&S::sharp, &S::paper, &S::paper_at_4}) {
-      std::vector<W> mine, theirs;
-      for (const S& s : shifts) mine.push_back(s.*bound);
-      for (const S& s : other.shifts) theirs.push_back(s.*bound);
-      watches("bound", mine, theirs);
-    }
-    using B = BoundSummary<T>;
-    compare("bounds", bounds, other.bounds, &B::updates, &B::small_steps, &B::target_shift,
-            &B::identity, &B::data_shift, &B::error_change);
-    for (std::size_t i = 0; i < bounds.size(); ++i) {
-      for (int k = 0; k < bound_count && d.empty(); ++k)
-        if (bounds[i].watch[k].judged != other.bounds[i].watch[k].judged)
-          d = place("judged", i, bounds[i].watch[k].judged, other.bounds[i].watch[k].judged);
-      watches("bound", {bounds[i].watch, bounds[i].watch + bound_count},
-              {other.bounds[i].watch, other.bounds[i].watch + bound_count});
-    }
+    summaries("shifts", shifts, other.shifts);
+    summaries("bounds", bounds, other.bounds);
     const auto arrays = [&d](const char* name, const std::vector<T>& a, const std::vector<T>& b) {
       if (a.size() != b.size()) d = std::string(name) + " differ in length";
       for (std::size_t i = 0; i < a.size() && d.empty(); ++i)

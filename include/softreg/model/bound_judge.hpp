@@ -12,12 +12,11 @@
 namespace softreg {
 
 struct SoftmaxL2;
-struct RescaledL2;
 
 // Of one update, beside its Shift.
 template <class T>
 struct BoundLengths {
-  PassTotals<T, true> sum;
+  const PassTotals<T, true>& sum;
   Shift<T> shift;
   T gradient;             // |grad' - grad|
   T error, error_before;  // |f' - b|, |f - b|
@@ -39,7 +38,7 @@ struct BoundRows {
     row(bound_h, total_dh, slack_h, T(1));
     row(bound_q, total_dq, slack_q, T(1.1180339887498949));  // sqrt(5) / 2
     row(bound_dlogit, total_dg, slack_g, T(0.75));
-    put(bound_error, c_moved, root_of(slack_f), m.shift.z / T(2));
+    put(bound_error, c_moved, error_slack(), m.shift.z / T(2));
     of_loss(c_moved);
     of_rescaled_loss();
     of_papers(max_(m.shift.before, m.shift.after));
@@ -47,10 +46,13 @@ struct BoundRows {
 
  private:
   SR_HD T root_of(int total) const { return sqrt_(m.sum[total]); }
-  SR_HD void put(int k, T measured, T slack, T factor, T exponent = T(0)) const {
+  SR_HD void put(int k, T measured, T slack, T bound) const {
     to.measured(k) = measured;
     to.slack(k) = slack;
-    to.factor(k) = factor;
+    to.factor(k) = bound;
+  }
+  SR_HD void put(int k, T measured, T slack, T factor, T exponent) const {
+    put(k, measured, slack, factor);
     to.exponent(k) = exponent;
   }
   // At most `times` |z' - z|.
@@ -65,10 +67,15 @@ struct BoundRows {
     return c.operator_norm * (root_of(slack_g) + sum * root_of(total_g));
   }
 
+  // Of |f - b| at both ends: from f, and from the difference, its square, their sum and its root.
+  SR_HD T error_slack() const {
+    const T units = T(sum_depth(c) + c.segments + 6) / T(2);
+    return root_of(slack_f) + units * rounding_unit<T>() * (m.error + m.error_before);
+  }
   SR_HD void of_loss(T c_moved) const {
     if constexpr (std::is_same_v<LossT, SoftmaxL2>) {
       const T both = m.error + m.error_before;
-      put(bound_loss, c_moved * both / T(2), both * root_of(slack_f), m.shift.z * both / T(4));
+      put(bound_loss, c_moved * both / T(2), both * error_slack(), m.shift.z * both / T(4));
       if (!m.weighted)
         return put(bound_gradient, m.gradient, gradient_slack(),
                    T(0.75) * c.operator_norm * m.shift.z);
@@ -115,7 +122,7 @@ struct BoundRows {
     put(bound_paper_u, du, root_of(slack_u) + z, T(2) * sqrt_(n) * radius * m.shift.x,
         (r2 - top) * log10_of_e<T>);
     put(bound_paper_mass, dmass * by_top,
-        root_of(slack_inverse) * by_top + sqrt_(n) * root_of(slack_u), sqrt_(n) * du);
+        root_of(slack_inverse) * by_top + sqrt_(n) * root_of(slack_u), sqrt_(n) * du, T(0));
     put(bound_paper_inverse_mass, dmass, root_of(slack_inverse), dmass,
         (T(2) * r2 + high + low) * log10_of_e<T>);
     put(bound_paper_f, m.shift.f, root_of(slack_f) + z, n * sqrt_(n) * m.shift.x,
@@ -127,7 +134,7 @@ struct BoundRows {
 // that the new one has with b; and with A + dA, dA = (A dx) x^T / |x|^2, it has the new one's f.
 template <class LossT, class T>
 SR_HD void note_context(BoundSummary<T>& s, const BoundLengths<T>& m, Truth<T> judged) {
-  const auto raise = [judged](T& most, T value) { most = select(judged, max_(most, value), most); };
+  const auto raise = [judged](T& most, T value) { most = select(judged, max_(value, most), most); };
   s.updates = s.updates + one_if<T>(judged);
   s.small_steps = s.small_steps + one_if<T>(judged && m.shift.z < T(0.01));
   const T rescaled = sqrt_(m.sum[total_rescaled_shift]);
@@ -143,29 +150,21 @@ SR_HD constexpr bool needs_simplex(int k) {
          k == bound_rescaled_gradient;
 }
 
-// Of bound k of the update that is written down in `of`; apart from judging, so that the logarithms
-// of all bounds are one vector loop.
-template <class T>
-SR_MATH void take_logarithms(T* row, int k) {  // row: &measured(0)
-  constexpr std::int64_t next = bound_count;
-  row += k;
-  const T measured = row[0] - row[next], factor = row[2 * next], exponent = row[3 * next];
-  row[4 * next] = fma_(log_(factor), log10_of_e<T>, exponent);
-  row[5 * next] = log_(measured) * log10_of_e<T>;
-}
-
 // simplex: every b is in it; large: R >= 4, as the papers ask.
 template <class T>
 SR_HD void judge_bound(BoundSummary<T>& s, const ShiftWorkspace<T>& of, int k, int depth,
                        Truth<T> simplex, Truth<T> large, Truth<T> judged) {
-  const T bound = of.log10_bound(k), measured = of.measured(k);
-  const Truth<T> spoken = judged && bound == bound && is_finite(measured) &&
+  const T measured = of.measured(k), slack = of.slack(k), factor = of.factor(k);
+  const Truth<T> spoken = judged && factor == factor && is_finite(measured) &&
                           select(needs_simplex(k), simplex, yes<T>());
   if (!any(spoken)) return;
-  auto& watch = s.watch[k];
-  watch.judged = watch.judged + one_if<T>(spoken);
-  watch_lengths<T>(watch, measured, of.slack(k), bound, of.log10_measured(k), depth,
-                   select(k < bound_paper_u, yes<T>(), large), spoken);
+  if (k < number_bounds) return watch_ratio(s.number[k], measured, slack, factor, depth, spoken);
+  // Their quotient may be no number where D19 divides by max(u)^2.
+  const T log10_measured = log_(measured - slack) * log10_of_e<T>, exponent = of.exponent(k);
+  const T margin = fma_(log_(factor), log10_of_e<T>, exponent) - log10_measured;
+  watch_log(s.large[k - number_bounds], measured, slack, factor, exponent, margin,
+            abs_(exponent) + abs_(log10_measured), depth,
+            select(k < bound_paper_u, yes<T>(), large), spoken);
 }
 
 }  // namespace softreg

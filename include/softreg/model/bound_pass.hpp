@@ -12,12 +12,16 @@
 // divided by its factor here, so that nothing overflows; several segments add up as squares, as D
 // does.
 #pragma once
+#include <type_traits>
+
 #include "softreg/model/loss.hpp"
 #include "softreg/model/operators.hpp"
 #include "softreg/model/shifts.hpp"
 #include "softreg/model/sums.hpp"
 
 namespace softreg {
+
+struct RescaledL2;
 
 // Over segments: the first four of every evaluation, the rest of the trace `bounds`.
 enum TotalIndex {
@@ -36,7 +40,7 @@ enum TotalIndex {
   total_de,              // (|e' - e| / (max(u, u') (1 + sqrt(n) |b|)))^2
   total_rescaled_error,  // (| |e'| - |e| | / the same)^2
   total_rescaled_shift,  // (|e' - e| / a)^2: |b~ - b|^2 of the rescaled problem
-  total_identity,        // |(f' - b) - (f - b~)|^2
+  total_identity,        // |(f' - b) - (f - b~)|^2; rescaled |e' - (u - a b~)|^2 / max(a, a')^2
   total_g,               // a bound on |g|^2 and |g'|^2
   total_strays,          // segments whose b is not in the simplex
   // Squares of what rounding can add to the measured u, a, 1/a, f, h, q, g, e:
@@ -64,16 +68,17 @@ struct BoundPass {
   const ShiftWorkspace<T>& before;
   int lanes;
 
-  // Adds to t what has changed since the step before; `before` still holds that step's f.
+  // Adds to t what has changed since the step before; |f' - f|^2 and |z' - z|^2. This step's f and
+  // z take the place of that step's.
   template <class Tile>
-  SR_HD void operator()(Tile& tile, const Segment& s, const Head& h, T log_mass, Truth<T> first,
-                        PassTotals<T, true>& t) const {
+  SR_HD Sums<T, 2> operator()(Tile& tile, const Segment& s, const Head& h, T log_mass,
+                              Truth<T> first, PassTotals<T, true>& t) const {
     const SegmentState<T> was = before.state(s.index);
     const SegmentState<T> now = state(tile, s, h, log_mass, first, was);
     const T high = max_(now.log_mass, was.log_mass), top = max_(now.top, was.top);
     const T a = exp_(now.log_mass - high), a_was = exp_(was.log_mass - high);  // by exp(high)
     const T dmass = abs_(a - a_was), most = exp_(top - high);
-    const Sums<T, 5> d = changes(tile, s, h, {a, a_was, now.q, was.q});
+    const Sums<T, 7> d = changes(tile, s, h, {a, a_was, now.q, was.q});
 
     const T factor = most * (T(1) + sqrt_(T(s.rows)) * now.b);
     const T norm = max_(a * now.f, a_was * was.f);
@@ -95,6 +100,7 @@ struct BoundPass {
     add(t, total_top, top);
     slacks(now, was, s.rows, {most, factor, norm}, t);
     tile.once([=, to = before] { to.set_state(s.index, now); });
+    return {{d[5], d[6]}};
   }
 
  private:
@@ -134,18 +140,32 @@ struct BoundPass {
     return now;
   }
 
-  // |h' - h|^2, |g' - g|^2, |u' - u|^2 and |e' - e|^2 by exp(2 high), |(f' - b) - (f - b~)|^2.
+  // |h' - h|^2, |g' - g|^2, |u' - u|^2 and |e' - e|^2 by exp(2 high), that of the identity of the
+  // context (bound_judge.hpp), |f' - f|^2, |z' - z|^2.
   template <class Tile>
-  SR_HD Sums<T, 5> changes(Tile& tile, const Segment& s, const Head& h, const Scales& k) const {
-    return tile.template sum_rows<Sums<T, 5>>(
-        s, [=, w = before](int i, T, T& u, T b, const Sums<T, 5>& sum) {
+  SR_HD Sums<T, 7> changes(Tile& tile, const Segment& s, const Head& h, const Scales& k) const {
+    return tile.template sum_rows<Sums<T, 7>>(
+        s, [=, w = before, by_a = T(1) / k.a_was](int i, T z, T& u, T b, const Sums<T, 7>& sum) {
           const T f = F::output(u, h), f_was = w.f(i), c = f - b, c_was = f_was - b;
+          const T df = f - f_was, dz = z - w.z(i);
           const T dh = f * c - f_was * c_was, dg = f * (c - k.q) - f_was * (c_was - k.q_was);
           const T du = k.a * f - k.a_was * f_was, de = k.a * c - k.a_was * c_was;
-          const T shifted = b + (f_was - f), rest = c - (f_was - shifted);
-          return Sums<T, 5>{{fma_(dh, dh, sum[0]), fma_(dg, dg, sum[1]), fma_(du, du, sum[2]),
-                             fma_(de, de, sum[3]), fma_(rest, rest, sum[4])}};
+          const T rest = residual_of_identity(k, b, f, f_was, de * by_a);
+          w.f(i) = f;
+          w.z(i) = z;
+          return Sums<T, 7>{{fma_(dh, dh, sum[0]), fma_(dg, dg, sum[1]), fma_(du, du, sum[2]),
+                             fma_(de, de, sum[3]), fma_(rest, rest, sum[4]), fma_(df, df, sum[5]),
+                             fma_(dz, dz, sum[6])}};
         });
+  }
+
+  // (f' - b) - (f - b~) with b~ = b - df; of the rescaled problem e' - (u - a b~) with b~ = b - de
+  // / a, by exp(high). Rounding.
+  SR_HD static T residual_of_identity(const Scales& k, T b, T f, T f_was, T de_by_a) {
+    if constexpr (std::is_same_v<LossT, RescaledL2>)
+      return k.a * (f - b) - k.a_was * (f_was - (b - de_by_a));
+    else
+      return (f - b) - (f_was - (b + (f_was - f)));
   }
 
   // |error of f| of one evaluation, as in softmax_slack, here with the segment's own |f| and |f log

@@ -159,7 +159,7 @@ struct Descent {
     const ShiftWorkspace<T> w = before;
     const T error = sqrt_(sum[total_error]), error_before = w.error(), moved = take_gradient();
     const Truth<T> judged = begun && is_finite(shift.f) && is_finite(shift.z) && is_finite(shift.x);
-    p.once([=, this, c = scale()] {
+    p.once([=, this, &sum, c = scale()] {
       w.error() = error;
       if (!any(judged)) return;
       const BoundLengths<T> lengths{sum, shift, moved, error, error_before, batch.weighted()};
@@ -180,7 +180,6 @@ struct Descent {
     const ShiftWorkspace<T> w = before;
     const ShiftScale<T> c = scale();
     const Truth<T> large = !(max_(c.operator_norm, max_(shift.before, shift.after)) < T(4));
-    p.each(bound_count, [rows = &w.measured(0)](int k) { take_logarithms(rows, k); });
     p.each(bound_count, [=, this](int k) {
       judge_bound(p.bounds(batch, instance), w, k, sum_depth(c) + c.segments - 1, simplex, large,
                   judged);

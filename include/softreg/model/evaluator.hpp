@@ -9,7 +9,7 @@
 //              (summaries), load, tiles(f(tile, sums)), attended, set_shifts, row_count, lanes; of
 //              coordinates (coordinates.hpp has them all): parameters, serial, update, visit,
 //              visit_gradient, add_to_gradient, keep, once, stops, extent; each where it Watches.
-//              sums: of the tiles before, where they are passed in order, else zero
+//              sums: to be added to
 //   tile       describes, each_segment, sum_rows, max_rows, rows, store, weighted, weights, shift,
 //              set_shift, once
 // T may be a pack of numbers, one for each of several instances (src/pack_placement.hpp): decisions
@@ -35,9 +35,8 @@ struct Evaluator : Descent<Placement, T> {
     if constexpr (Placement::describes)
       if (describing) write_gradient();
     const SegmentPass<LossT, Watches, T> pass{batch, instance, before, describing, step == 0};
-    const Totals sum = p.template tiles<Totals>([&pass](auto& tile, Totals t) {
+    const Totals sum = p.template tiles<Totals>([&pass](auto& tile, Totals& t) {
       tile.each_segment([&](const Segment& s) { pass(tile, s, t); });
-      return t;
     });
     this->loss = sum[total_loss];
     this->penalty = sum[total_penalty];

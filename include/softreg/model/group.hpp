@@ -118,11 +118,18 @@ struct LaneGroup {
       for (int l = 0; l < o; l += warp) lane.combine(l, l + o);
     return lane.get(0);
   }
+  // Apart, as g++ 12 keeps `lane` in registers only where there is nothing else.
   template <class T, class F>
-  SR_HD T max(int n, F f) const {
-    T most = -infinity<T>();
-    for (int i = 0; i < n; ++i) most = max_(most, f(i));
-    return most;
+  SR_APART T max(int n, F f) const {
+    T lane[Lanes];
+    for (int l = 0; l < Lanes; ++l) lane[l] = -infinity<T>();
+    int i = 0;
+    for (; i + Lanes <= n; i += Lanes)
+      for (int l = 0; l < Lanes; ++l) lane[l] = max_(lane[l], f(i + l));
+    for (int l = 0; i + l < n; ++l) lane[l] = max_(lane[l], f(i + l));
+    for (int o = Lanes / 2; o > 0; o /= 2)
+      for (int l = 0; l < o; ++l) lane[l] = max_(lane[l], lane[l + o]);
+    return lane[0];
   }
   // done(i, s) for every row i, where s starts at zero and becomes f(i, j, s) for j = 0, 1, ... in
   // order.

@@ -84,7 +84,7 @@ struct MemoryPlacement : Coordinates<G, T> {
     op.each_tile([&](const RowTile& tile) {
       here = tile;
       op.apply(g, tile, w.point, w.z);
-      total = f(*this, total);
+      f(*this, total);
       op.attend(g, tile, w.z, w.grad);
     });
     op.gather(g, w.grad);

@@ -30,9 +30,12 @@ struct SegmentPass {
     t.v[total_loss] = t[total_loss] + h.loss;
     if (tile.weighted()) t.v[total_penalty] = t[total_penalty] + weigh(tile, s);
     if (batch.shifts && !describing) {
-      if constexpr (LossT::normalized && Watches)
-        if (batch.bounds) BoundPass<LossT, T>{before, Tile::lanes}(tile, s, h, log_mass, first, t);
-      const Sums<T, 2> moved = watch(tile, s, h);
+      const auto moved = [&] {
+        if constexpr (LossT::normalized && Watches)
+          if (batch.bounds)
+            return BoundPass<LossT, T>{before, Tile::lanes}(tile, s, h, log_mass, first, t);
+        return watch(tile, s, h);
+      }();
       t.v[total_df] = t[total_df] + moved[0];
       t.v[total_dz] = t[total_dz] + moved[1];
     }

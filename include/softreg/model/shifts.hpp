@@ -52,7 +52,7 @@ struct ShiftWorkspace {
         return head + 2 * e.rows + e.parameters;
       case Watched::bounds:
         return head + 2 * e.rows + 2 * e.parameters + state_size * e.segments + 1 +
-               6 * std::int64_t{bound_count};
+               4 * std::int64_t{bound_count};
     }
     return 0;
   }
@@ -88,13 +88,11 @@ struct ShiftWorkspace {
   }
   SR_HD T& error() const { return states()[std::int64_t(segments) * state_size]; }
   // Of bound k: what was measured, what rounding may add to it, and the bound itself as factor
-  // 10^exponent; then both logarithms.
+  // 10^exponent.
   SR_HD T& measured(int k) const { return (&error())[1 + k]; }
   SR_HD T& slack(int k) const { return measured(bound_count + k); }
   SR_HD T& factor(int k) const { return measured(2 * bound_count + k); }
   SR_HD T& exponent(int k) const { return measured(3 * bound_count + k); }
-  SR_HD T& log10_bound(int k) const { return measured(4 * bound_count + k); }
-  SR_HD T& log10_measured(int k) const { return measured(5 * bound_count + k); }
 
  private:
   SR_HD T* states() const { return &gradient(parameters); }
@@ -167,29 +165,40 @@ SR_HD T z_slack(const ShiftScale<T>& c, T reach) {
   return T(c.parameters + 4) * rounding_unit<T>() * c.sizes.root_rank * c.operator_norm * reach;
 }
 
-// depth: of the sums behind the lengths. A length errs by (depth + 4) / 2 units of itself, and each
-// of the two logarithms by 4.4 of its own, with what is done to it; near the bound they are equal.
-// counted: whether there is an update to judge.
+// What of one update one bound is judged by. depth: of the sums behind the lengths, which err by
+// (depth + 4) / 2 units of themselves each; the quotient by those of both and three of its own,
+// what it is compared with by two. counted: whether there is an update to judge. What is not clear
+// of rounding cannot violate, and has no ratio.
 template <class T>
-SR_HD void watch_lengths(BoundWatch<T>& w, T measured, T slack, T log10_bound, T log10_measured,
-                         int depth, Truth<T> hypotheses, Truth<T> counted) {
-  w.hypotheses_hold = w.hypotheses_hold + one_if<T>(counted && hypotheses);
-  // What is not clear of rounding cannot violate, and has no ratio.
+SR_HD void watch_ratio(RatioWatch<T>& w, T measured, T slack, T bound, int depth,
+                       Truth<T> counted) {
+  w.judged = w.judged + one_if<T>(counted);
   const Truth<T> clear = counted && measured > slack;
-  if (!any(clear)) return;
-  const T margin = log10_bound - log10_measured;
+  const T ratio = (measured - slack) / bound;
+  const Truth<T> closer = clear && (w.measured == T(0) || ratio > w.ratio);
+  w.ratio = select(closer, ratio, w.ratio);
+  w.measured = select(closer, measured, w.measured);
+  w.bound = select(closer, bound, w.bound);
+  const T most = T(1) + rounding_unit<T>() * T(depth + 9);
+  w.violations = w.violations + one_if<T>(clear && ratio > most);
+}
+
+// margin: log10(bound / (measured - slack)); logs: half of what the logarithms that it is made of
+// add up to near the bound, each taken as positive; they err by 4.4 units of themselves, with what
+// is done to them.
+template <class T>
+SR_HD void watch_log(LogWatch<T>& w, T measured, T slack, T factor, T exponent, T margin, T logs,
+                     int depth, Truth<T> hypotheses, Truth<T> counted) {
+  w.judged = w.judged + one_if<T>(counted);
+  w.hypotheses_hold = w.hypotheses_hold + one_if<T>(counted && hypotheses);
+  const Truth<T> clear = counted && measured > slack;
   const Truth<T> closer = clear && (w.measured == T(0) || margin < w.margin);
   w.margin = select(closer, margin, w.margin);
   w.measured = select(closer, measured, w.measured);
-  w.log10_bound = select(closer, log10_bound, w.log10_bound);
-  const T rounding = rounding_unit<T>() * (T(depth + 4) + T(9) * abs_(log10_measured));
+  w.factor = select(closer, factor, w.factor);
+  w.exponent = select(closer, exponent, w.exponent);
+  const T rounding = rounding_unit<T>() * (T(depth + 8) + T(9) * logs);
   w.violations = w.violations + one_if<T>(clear && margin < -rounding);
-}
-template <class T>
-SR_HD void watch_bound(BoundWatch<T>& w, T measured, T log10_bound, T slack, int depth,
-                       Truth<T> hypotheses, Truth<T> counted = yes<T>()) {
-  watch_lengths(w, measured, slack, log10_bound, log_(measured - slack) * log10_of_e<T>, depth,
-                hypotheses, counted);
 }
 
 // Against the bounds, which hold where f is a softmax.
@@ -197,24 +206,20 @@ template <class T>
 SR_HD void judge_shift(ShiftSummary<T>& s, const Shift<T>& m, const ShiftScale<T>& c, T slack,
                        Truth<T> counted) {
   const int depth = sum_depth(c) + c.segments - 1;
-  constexpr Real<T> log_of_2 = Real<T>(0.693147180559945309417232121458176568L);
-  watch_bound(s.sharp, m.f, (log_(m.z) - log_of_2) * log10_of_e<T>, slack, depth, yes<T>(),
-              counted);
+  watch_ratio(s.sharp, m.f, slack, m.z / T(2), depth, counted);
 
   const T longest = max_(m.before, m.after);
-  const T of_z = z_slack(c, longest);
-  const T radius = max_(c.operator_norm, longest);
-  const T log10_rows = T(1.5) * c.sizes.log_rows * log10_of_e<T>;
-  const T log10_dx = log_(m.x) * log10_of_e<T>;
-  const T all_slack = slack + of_z, log10_f = log_(m.f - all_slack) * log10_of_e<T>;
-  const T wide = max_(radius, T(4));
-  const Truth<T> large = !(radius < T(4));
-  watch_lengths(s.paper, m.f, all_slack,
-                log10_rows + T(10) * radius * radius * log10_of_e<T> + log10_dx, log10_f, depth,
-                large, counted);
-  watch_lengths(s.paper_at_4, m.f, all_slack,
-                log10_rows + T(10) * wide * wide * log10_of_e<T> + log10_dx, log10_f, depth,
-                yes<T>(), counted);
+  const T radius = max_(c.operator_norm, longest), wide = max_(radius, T(4));
+  const T all_slack = slack + z_slack(c, longest);
+  // Of the quotient, which is no larger than |A| where D8 holds; near the bound it is the exponent.
+  const T log10_ratio = log_((m.f - all_slack) / m.x) * log10_of_e<T>;
+  const auto watch = [&](LogWatch<T>& w, T r, Truth<T> hypotheses) {
+    const T exponent = (T(1.5) * c.sizes.log_rows + T(10) * r * r) * log10_of_e<T>;
+    watch_log(w, m.f, all_slack, m.x, exponent, exponent - log10_ratio, exponent, depth, hypotheses,
+              counted);
+  };
+  watch(s.paper, radius, !(radius < T(4)));
+  watch(s.paper_at_4, wide, yes<T>());
 }
 
 // One more update, where it is wanted. softmax: f is one, so that the bounds hold and ratios of
