@@ -112,7 +112,7 @@ demo() {
   say "softreg demo: install what is missing, build build/release/softreg, run examples/demo.py"
   # shellcheck disable=SC2086  # lists of names
   install_packages $program_packages
-  install_python demo 'numpy==2.4.*'
+  install_python demo 'numpy==2.4.*' 'matplotlib==3.*'
   # CUDA is compiled in if a compiler is already there; the demo does not need it.
   # A build folder that has the tests keeps them.
   # shellcheck disable=SC2086
@@ -126,8 +126,8 @@ run_unit_tests() {
   say "softreg test: install what is missing, build preset release with CUDA, run the unit tests"
   # shellcheck disable=SC2086
   install_packages $program_packages $test_packages $more_packages
-  install_python demo 'numpy==2.4.*'
-  install_python test 'scipy==1.17.*' 'pytest==9.*' 'matplotlib==3.*'
+  install_python demo 'numpy==2.4.*' 'matplotlib==3.*'
+  install_python test 'scipy==1.17.*' 'pytest==9.*'
   install_cuda
   timed build release ON all
   timed run_tests release

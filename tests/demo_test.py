@@ -1,4 +1,4 @@
-# examples/demo.py as a user runs it: both parts end with their tables, errors are one sentence.
+# examples/demo.py as a user runs it: its parts end with their tables, errors are one sentence.
 import os
 import re
 import subprocess
@@ -11,16 +11,21 @@ SOURCE = Path(os.environ["SOFTREG_SOURCE_DIR"])
 MARKETS = [str(year) for year in range(1971, 1991)]
 
 
-def demo(*arguments, **environment):
+def demo(*arguments, folder, **environment):
     return subprocess.run(
-        [sys.executable, str(SOURCE / "examples" / "demo.py"), *arguments],
+        [sys.executable, str(SOURCE / "examples" / "demo.py"), "--folder", str(folder), *arguments],
         env={**os.environ, "PYTHONIOENCODING": "utf-8", **environment},
         capture_output=True, encoding="utf-8", timeout=300)
 
 
 @pytest.fixture(scope="module")
-def quick():
-    done = demo("--quick")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("demo")
+
+
+@pytest.fixture(scope="module")
+def quick(folder):
+    done = demo("--quick", folder=folder)
     assert done.returncode == 0, done.stdout + done.stderr
     return done
 
@@ -66,6 +71,18 @@ def test_every_market_counts_its_ends(quick):
         assert 0 <= int(row[1]) <= 4
 
 
+def test_the_atlas_has_every_bound_at_every_radius_and_a_report(quick, folder):
+    lines = quick.stdout.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.split()[:3] == ["bound", "R", "="])
+    table = [re.split(r" {2,}", line.strip()) for line in lines[start + 2:start + 21]]
+    assert [row[0] for row in table[:4]] == ["D8", "P6", "P6@4", "D5"]
+    assert len({row[0] for row in table}) == 19
+    for row in table:
+        assert all(float(cell) > -1e-6 for cell in row[1:5]) and row[5] == "none"
+    page = Path(re.search(r"in pictures: (.+)", quick.stdout)[1])
+    assert page == folder / "atlas" / "report" / "index.html" and "<svg" in page.read_text()
+
+
 def test_the_output_fits_a_terminal_and_has_no_colour_in_a_pipe(quick):
     assert "\033" not in quick.stdout
     assert max(map(len, quick.stdout.splitlines())) <= 100
@@ -74,7 +91,7 @@ def test_the_output_fits_a_terminal_and_has_no_colour_in_a_pipe(quick):
 
 def test_a_missing_program_is_one_sentence(tmp_path):
     missing = tmp_path / "softreg"
-    done = demo("--quick", SOFTREG_PROGRAM=str(missing))
+    done = demo("--quick", folder=tmp_path / "new", SOFTREG_PROGRAM=str(missing))
     assert done.returncode == 2
     assert done.stderr == (
         f"demo: there is no program at {missing}; `sh cmake/bootstrap.sh demo` builds it\n")
@@ -85,14 +102,21 @@ def test_a_failing_command_passes_on_its_words_and_its_exit_code(tmp_path, code)
     failing = tmp_path / "softreg"
     failing.write_text(f"#!/bin/sh\necho 'error: the words of the program' >&2\nexit {code}\n")
     failing.chmod(0o755)
-    done = demo("--quick", SOFTREG_PROGRAM=str(failing))
+    done = demo("--quick", folder=tmp_path / "new", SOFTREG_PROGRAM=str(failing))
     assert done.returncode == code
     first, last = done.stderr.splitlines()
     assert first == "error: the words of the program"
     assert last.startswith("demo: `softreg gen ") and f"exit code {code};" in last
 
 
-def test_a_violation_is_shown_and_ends_with_its_code(tmp_path):
+def test_only_what_a_demo_made_is_replaced(tmp_path):
+    (tmp_path / "mine").write_text("kept")
+    done = demo("--quick", folder=tmp_path)
+    assert done.returncode == 2 and "is not empty" in done.stderr
+    assert (tmp_path / "mine").read_text() == "kept"
+
+
+def test_a_violation_is_shown_and_ends_with_its_code(quick, folder, tmp_path):
     # The real program, except that every check reports a violation and exits 7.
     wrapper = tmp_path / "softreg"
     wrapper.write_text(f"""#!{sys.executable}
@@ -107,6 +131,6 @@ print(json.dumps(document))
 sys.exit(7)
 """)
     wrapper.chmod(0o755)
-    done = demo("--quick", SOFTREG_PROGRAM=str(wrapper))
+    done = demo("--quick", folder=folder, SOFTREG_PROGRAM=str(wrapper))  # replaces the first
     assert done.returncode == 7, done.stderr
     assert [row[7] for row in rows(done.stdout, ["R", "updates"])] == ["3", "3", "3"]
