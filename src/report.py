@@ -19,6 +19,7 @@ try:
     import matplotlib
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
+    from matplotlib.colors import to_rgb
     from matplotlib.ticker import NullLocator
 except ImportError as missing:
     print(f"error: a report needs matplotlib, which {sys.executable} does not have ({missing})\n"
@@ -29,6 +30,7 @@ STYLE = {"svg.hashsalt": "softreg", "svg.fonttype": "none", "font.size": 9, "axe
          "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 9, "legend.frameon": False,
          "figure.constrained_layout.use": True}
 STATUSES = {"converged": "#009e73", "stalled": "#56b4e9", "max_steps": "#c8c8c8", "diverged": "#d55e00", "overflow": "#cc79a7"}
+OTHER = "#444444"
 COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"]
 ABOUT = {"d5": "u", "d6": "a = ⟨u, 1⟩", "d7": "1/a", "d8": "f", "d9": "h", "d10": "q", "d12z": "dL/dz", "d8e": "|f − b|",
          "d8l": "loss", "d12": "gradient", "d18": "e", "d18l": "loss", "d19": "gradient", "p1": "u", "p2": "a",
@@ -102,8 +104,11 @@ class Table:
         for (at, *values), rows in sorted(groups(self.rows, [x, *keys]).items(), key=lambda item: item[0][0]):
             yield at, label(keys, values), rows
 
+    def others(self, *used):
+        return [key for key in self.varying if key not in (*used, "m", "d2")]
+
     def rest(self, *used):
-        rest = [key for key in self.varying if key not in (*used, "m", "d2")]
+        rest = self.others(*used)
         return f" Over {', '.join(rest)}: the median." if rest else ""
 
 
@@ -195,14 +200,51 @@ def draw_statuses(ax, table, _, key):
     bottom = [0.0] * len(bars)
     for status in table.statuses:
         shares = [sum(row[f"status_{status}"] for row in rows) / max(1, sum(row["instances"] for row in rows)) for _, rows in bars]
-        ax.bar([plain(x) for (x,), _ in bars], shares, 0.7, bottom, color=STATUSES.get(status, "#444444"), label=status, zorder=2)
+        ax.bar([plain(x) for (x,), _ in bars], shares, 0.7, bottom, color=STATUSES.get(status, OTHER), label=status, zorder=2)
         bottom = [low + share for low, share in zip(bottom, shares)]
     ax.set(title="share of the instances", xlabel=key, ylim=(0, 1))
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
 
 
-def save(figure, points, out, name):
-    colour_of = colours_of(points)
+def phases(table, key, out):
+    """How the instances end, over R and the step: a panel for each loss, problem and optimizer."""
+    keys = [name for name in ("loss", "problem", "optimizer") if name in table.varying]
+    steps, radii = (sorted({row[name] for row in table.rows}) for name in (key, "radius"))
+    panels = groups(table.rows, keys)
+    columns = min(4, len(panels))
+    lines = -(-len(panels) // columns)
+    figure, axes = plt.subplots(lines, columns, squeeze=False, sharex=True, sharey=True, figsize=(max(4, 2.6 * columns), 1 + 2.2 * lines))
+    points = []
+    for ax, (values, rows) in zip(axes.flat, panels.items()):
+        for (radius, step), of in sorted(groups(rows, ["radius", key]).items()):
+            count = max(1, sum(row["instances"] for row in of))
+            shares = {status: sum(row[f"status_{status}"] for row in of) / count for status in table.statuses}
+            points.append({"series": label(keys, values), "radius": radius, key: step, **shares})
+            x, y = steps.index(step), radii.index(radius)
+            ax.add_patch(plt.Rectangle((x - 0.5, y - 0.5), 1, 1, color=mixed(shares), lw=0))
+            ax.text(x, y, f"{100 * shares.get('converged', 0):.0f} %", ha="center", va="center", fontsize=7)
+        ax.grid(False)
+        ax.set(title=label(keys, values), xlim=(-0.5, len(steps) - 0.5), ylim=(-0.5, len(radii) - 0.5))
+        ax.set(xticks=range(len(steps)), xticklabels=[plain(step) for step in steps],
+               yticks=range(len(radii)), yticklabels=[plain(radius) for radius in radii])
+    for ax in axes.flat[len(panels):]:
+        ax.remove()
+    figure.supxlabel(key, fontsize=9)
+    figure.supylabel("R", fontsize=9)
+    save(figure, points, out, f"phase_{key}", {status: STATUSES.get(status, OTHER) for status in table.statuses})
+    return (f"Convergence over {key} and R", f"phase_{key}", "Each field: how its instances ended, the colours mixed; the number: "
+            "which part converged." + (f" Over {', '.join(rest)}: all." if (rest := table.others(key, "radius", *keys)) else ""))
+
+
+def mixed(shares):
+    """The colours of the statuses, each as much as its share; the rest is white."""
+    parts = [(share, to_rgb(STATUSES.get(status, OTHER))) for status, share in shares.items()]
+    white = 1 - sum(share for share, _ in parts)
+    return tuple(min(1.0, max(0.0, white) + sum(share * colour[k] for share, colour in parts)) for k in range(3))
+
+
+def save(figure, points, out, name, colour_of=None):
+    colour_of = colour_of or colours_of(points)
     if len(colour_of) > 1:
         handles = [plt.Line2D([], [], color=colour, marker=".", label=series) for series, colour in colour_of.items()]
         figure.legend(handles=handles, loc="outside upper center", ncols=len(handles) if len(handles) <= 4 else 3)
@@ -252,6 +294,8 @@ def write(program, directory, out, words):
     figures = [looseness(table, out)] if table.bounds else []
     other = {"n": draw_steps, "d": draw_steps, "step_multiple": draw_statuses, "step_size": draw_statuses}
     figures += [against(table, key, other[key], out) for key in other if table.has_axis(key)]
+    if table.has_axis("radius"):
+        figures += [phases(table, key, out) for key in ("step_multiple", "step_size") if table.has_axis(key)]
     page(table, figures, out, directory)
     return sorted(path.name for path in out.iterdir())
 

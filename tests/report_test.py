@@ -15,7 +15,7 @@ from sweeps import SMALL, shards, sweep
 needs_matplotlib = pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None,
                                       reason=f"{sys.executable} has no matplotlib (cmake/bootstrap.sh test installs it)")
 GRID = SMALL.replace("n = 12", "n = [4, 12]") + 'loss = ["softmax_l2", "rescaled_l2"]\nstep_size = [0.01, 1]\ntrace = "bounds"\n'
-FIGURES = ("looseness", "by_n", "by_step_size")
+FIGURES = ("looseness", "by_n", "by_step_size", "phase_step_size")
 
 
 def names(directory):
@@ -45,6 +45,14 @@ def test_a_report(tmp_path):
             assert float(point["least"]) == min(row["d5_log10_ratio_min"] for row in rows if row["loss"] == point["series"]
                                                 and row["radius"] == float(point["radius"]))
     assert {point["bound"] for point in points} >= {"D5", "D8", "D12", "D18", "D19", "P1", "P6@4"}
+    with open(out / "phase_step_size.csv", newline="", encoding="utf-8") as file:
+        fields = list(csv.DictReader(file))
+    assert len(fields) == 2 * 2 * 2  # loss, radius, step
+    for field in fields:
+        cells = [row for row in rows if row["loss"] == field["series"] and row["radius"] == float(field["radius"])
+                 and row["step_size"] == float(field["step_size"])]
+        share = sum(row["status_max_steps"] for row in cells) / sum(row["instances"] for row in cells)
+        assert float(field["max_steps"]) == pytest.approx(share, abs=1e-12)
     assert not [name for name in names(directory) if name.startswith(".")]
 
 

@@ -26,6 +26,7 @@ constexpr std::string_view report_help =
   looseness           of trace = "shifts" or "bounds": log10(bound / measured) against R
   by_n, by_d          steps and loss, where n or d varies
   by_step_multiple, by_step_size   loss and status, where the step varies
+  phase_step_multiple, phase_step_size   status over step and R, where both vary
 Python needs matplotlib: --python, else build/venv beside the program's folder, else python3.
 
 Example:
