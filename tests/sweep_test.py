@@ -361,6 +361,12 @@ def damage(path, how, rng):
     elif how == "renamed":  # the bytes of another shard under this name
         other = next(p for p in path.parent.iterdir() if p != path)
         path.write_bytes(other.read_bytes())
+    elif how == "borrowed":  # the whole shard of another cell, with its hash
+        other = next(p for p in path.parent.iterdir() if p.name.split("-")[0] != path.name.split("-")[0])
+        wrong = path.with_name("-".join(path.name.split("-")[:2] + other.name.split("-")[2:]))
+        wrong.write_bytes(other.read_bytes())
+        path.unlink()
+        return wrong
     else:
         wrong = path.with_name(path.name[:-6] + ("00" if path.name[-6:-4] != "00" else "11") + ".npz")
         path.rename(wrong)
@@ -368,7 +374,7 @@ def damage(path, how, rng):
     return path
 
 
-@pytest.mark.parametrize("how", ["flipped", "truncated", "longer", "renamed", "misnamed"])
+@pytest.mark.parametrize("how", ["flipped", "truncated", "longer", "renamed", "misnamed", "borrowed"])
 def test_damaged_shards_are_found_and_made_anew(tmp_path, how):
     directory, doc = sweep(tmp_path, SMALL)
     sound, rng, found = shards(directory), random.Random(how), 0
@@ -383,6 +389,18 @@ def test_damaged_shards_are_found_and_made_anew(tmp_path, how):
         assert again["result_hash"] == doc["result_hash"] and shards(directory) == sound
         found += 1
     print(f"[count] {how} shards found and made anew: {found}")
+
+
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
+def test_what_is_no_file_in_the_place_of_a_shard_is_named(tmp_path, make):
+    directory, _ = sweep(tmp_path, SMALL)
+    path = next((directory / "shards").iterdir())
+    path.unlink()
+    make(path)
+    assert path.name in run("sweep", "status", directory).stderr
+    assert "what stands there is not a file" in refused(8, "sweep", "resume", directory, "-q")
+    path.rename(tmp_path / "aside")
+    assert document("sweep", "resume", directory, "-q")["shards"]["made"] == 1
 
 
 def test_a_damaged_manifest_is_refused(tmp_path):

@@ -87,6 +87,7 @@ class SweepBegin : public Verb {
 
   int run(Session& session) override {
     require("sweep run", "SWEEP.toml", grid_);
+    if (!sweep_.dry_run()) session.interruption.make_resumable();
     const std::string beside = std::filesystem::path(grid_.text).stem().string();
     const SweepJob job =
         sweep_.job("sweep run", directory_.given ? directory_.text : beside, session.terminal);
@@ -94,7 +95,6 @@ class SweepBegin : public Verb {
     if (sweep_.dry_run()) return show_sweep(job, sweep, session);
     check_machine(sweep, job.machine);
     SweepDirectory(job.directory).create(sweep, sweep_.in_parts());
-    session.interruption.make_resumable();
     return run_sweep(job, sweep, session);
   }
 
@@ -113,10 +113,10 @@ class SweepResume : public Verb {
 
   int run(Session& session) override {
     require("sweep resume", "DIR", directory_);
+    if (!sweep_.dry_run()) session.interruption.make_resumable();
     const SweepJob job = sweep_.job("sweep resume", directory_.text, session.terminal);
     const Sweep sweep = SweepDirectory(job.directory).open(true);
     if (sweep_.dry_run()) return show_sweep(job, sweep, session);
-    session.interruption.make_resumable();
     check_machine(sweep, job.machine);
     return run_sweep(job, sweep, session);
   }

@@ -12,6 +12,7 @@
 #include "mapped_file.hpp"
 #include "output_file.hpp"
 #include "softreg/error.hpp"
+#include "sweep_shard.hpp"
 #include "text.hpp"
 
 namespace softreg {
@@ -65,9 +66,13 @@ std::optional<ShardName> parse_shard_name(const std::string& text) {
   return text_of(name) == text ? std::optional(name) : std::nullopt;
 }
 
-bool is_sound(const std::string& path, const std::string& hash) {
-  const MappedFile file(path);
-  return content_hash(file.bytes()) == hash;
+// That the bytes are what was written, and for the cell that the name says.
+bool is_sound(const std::string& path, const ShardName& name) {
+  std::error_code absent;
+  if (!fs::is_regular_file(path, absent)) return false;
+  if (content_hash(MappedFile(path).bytes()) != name.hash) return false;
+  const Json meta = shard_meta(path);
+  return meta.value("cell", "") == name.cell && meta.value("chunk", std::int64_t{-1}) == name.chunk;
 }
 
 }  // namespace
@@ -176,7 +181,7 @@ Shards list_shards(const SweepDirectory& directory, const Tasks& tasks,
     const auto name = parse_shard_name(text);
     const std::size_t task = name ? tasks.find(name->cell, name->chunk) : tasks.size();
     if (task < range.first || task >= range.second) return;
-    if (verify && !is_sound(directory.shard_path(text), name->hash)) {
+    if (verify && !is_sound(directory.shard_path(text), *name)) {
       shards.damaged.push_back(text);
       return;
     }

@@ -50,10 +50,7 @@ class CellShards {
 
   std::string devices() const {
     std::set<std::string> names;
-    for (const std::string& path : paths_) {
-      const Json meta = Json::parse(NpzFile::open(path).read_strings("meta").at(0));
-      names.insert(meta.value("device", "?"));
-    }
+    for (const std::string& path : paths_) names.insert(shard_meta(path).value("device", "?"));
     return fmt::format("{}", fmt::join(names, " "));
   }
 

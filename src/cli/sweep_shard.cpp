@@ -106,6 +106,10 @@ std::vector<std::byte> shard_bytes(const Cell& cell, std::int64_t chunk, const R
   return bytes;
 }
 
+Json shard_meta(const std::string& path) {
+  return Json::parse(NpzFile::open(path).read_strings("meta").at(0));
+}
+
 template std::vector<std::byte> shard_bytes(const Cell&, std::int64_t, const Result<float>&);
 template std::vector<std::byte> shard_bytes(const Cell&, std::int64_t, const Result<double>&);
 

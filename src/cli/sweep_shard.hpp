@@ -17,6 +17,9 @@ namespace softreg {
 template <class T>
 std::vector<std::byte> shard_bytes(const Cell& cell, std::int64_t chunk, const Result<T>& result);
 
+// Of which cell and chunk a shard is, and what made it. Throws Error (io, invalid_input).
+Json shard_meta(const std::string& path);
+
 // An array of a shard that a table shows: by its sum, or else by its quantiles.
 struct TableColumn {
   std::string name;
