@@ -15,6 +15,23 @@ import sys
 import tempfile
 from pathlib import Path
 
+ENDING = {signal.SIGINT, signal.SIGTERM}
+holder = None  # the folder of a report that is not yet one
+
+
+def stop(number, _):
+    """At once: an exception could end up in a callback that swallows it."""
+    print("interrupted: no report was made", file=sys.stderr, flush=True)
+    if holder:
+        shutil.rmtree(holder, ignore_errors=True)
+    os._exit(128 + number)
+
+
+for ending in ENDING:
+    if signal.getsignal(ending) != signal.SIG_IGN:
+        signal.signal(ending, stop)
+signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
+
 try:
     import matplotlib
     matplotlib.use("Agg")
@@ -300,19 +317,29 @@ def write(program, directory, out, words):
     return sorted(path.name for path in out.iterdir())
 
 
+def put(made, output, force):
+    """The report gets its name. From here on it is made, whatever signal comes."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    if output.exists():
+        if not force:
+            print(f"error: {output} already exists\nhint: --force replaces it, -o names another directory", file=sys.stderr)
+            sys.exit(2)
+        output.rename(made.parent / "replaced")
+    made.rename(output)
+
+
 def main(program, directory, output, words, document):
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    global holder
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     plt.rcParams.update(STYLE)
     output = Path(output)
+    output.absolute().parent.mkdir(parents=True, exist_ok=True)
     holder = Path(tempfile.mkdtemp(prefix=".softreg-report-", dir=output.absolute().parent))
     try:
         made = holder / "report"
         made.mkdir()
         files = write(program, directory, made, words)
-        if output.exists() and "force" in words:
-            output.rename(holder / "replaced")
-        made.rename(output)
+        put(made, output, "force" in words)
     finally:
         shutil.rmtree(holder, ignore_errors=True)
     document = {**json.loads(document), "files": files}
@@ -322,8 +349,6 @@ def main(program, directory, output, words, document):
 if __name__ == "__main__":
     try:
         main(*sys.argv[1:])
-    except KeyboardInterrupt:
-        sys.exit(130)
     except OSError as error:
-        print(f"error: {error.filename or ''}: {os.strerror(error.errno) if error.errno else error}", file=sys.stderr)
+        print(f"error: cannot write {sys.argv[3]}: {os.strerror(error.errno) if error.errno else error}", file=sys.stderr)
         sys.exit(8)

@@ -3,13 +3,15 @@ import csv
 import importlib.util
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 import xml.etree.ElementTree as tree
 
 import pytest
 
-from program import document, ok, refused
+from program import ENVIRONMENT, PROGRAM, document, ok, refused
 from sweeps import SMALL, shards, sweep
 
 needs_matplotlib = pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None,
@@ -76,7 +78,23 @@ def test_a_damaged_sweep_leaves_no_report(tmp_path):
     (directory / "shards" / name).write_bytes(b"")
     assert name in refused(8, "report", directory, "--python", sys.executable, "-q")
     assert names(directory) == ["manifest.json", "shards"]
-    refused(8, "report", directory, "-o", tmp_path / "absent" / "out", "--python", sys.executable, "-q")
+    (directory / "shards" / name).unlink()
+    ok("sweep", "resume", directory, "-q")
+    ok("report", directory, "-o", tmp_path / "absent" / "out", "--python", sys.executable, "-q")
+    assert "index.html" in names(tmp_path / "absent" / "out")
+
+
+@needs_matplotlib
+@pytest.mark.parametrize("delay", [0.05, 0.2, 0.4, 0.6, 1.0])
+def test_an_interrupted_report_is_none(tmp_path, delay):
+    directory, _ = sweep(tmp_path, GRID)
+    process = subprocess.Popen([PROGRAM, "report", directory, "--python", sys.executable], stdout=subprocess.DEVNULL,
+                               stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, start_new_session=True)
+    time.sleep(delay)
+    os.killpg(process.pid, signal.SIGINT)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 130 and "interrupted" in said and "Traceback" not in said
+    assert names(directory) == ["manifest.json", "shards"]
 
 
 def test_refusals(tmp_path):

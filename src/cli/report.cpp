@@ -59,9 +59,12 @@ void check_output(const fs::path& output, bool force) {
 
 // Returns only to throw.
 [[noreturn]] void become(std::vector<std::string> words) {
-  sigset_t all;
-  sigfillset(&all);
-  pthread_sigmask(SIG_UNBLOCK, &all, nullptr);
+  // Both wait until the script can answer them.
+  sigset_t waiting;
+  sigemptyset(&waiting);
+  sigaddset(&waiting, SIGINT);
+  sigaddset(&waiting, SIGTERM);
+  pthread_sigmask(SIG_SETMASK, &waiting, nullptr);
   std::vector<char*> arguments;
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
