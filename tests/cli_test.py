@@ -428,6 +428,8 @@ def test_fail_on(tmp_path):
     short, loose = ["--max-steps", 1], ["--tol", 1]
     assert code(good, *short) == 0 and code(bad, *short) == 0
     assert code(good, *short, "--fail-on", "not-converged") == 3
+    said = run("solve", good, *short, "--step-size", 0.5, "--fail-on", "not-converged").stderr
+    assert "error: 3 of 3 instances are what --fail-on asks for" in said
     assert code(good, *loose, "--fail-on", "any") == 0
     assert code(good, *short, "--fail-on", "bad-input") == 0
     assert code(bad, *loose, "--fail-on", "bad-input") == 3
@@ -900,8 +902,18 @@ def test_check_attacks(tmp_path):
     assert sharp["id"] == "D8" and 0.999 < sharp["measured"] / sharp["bound"] <= 1 + 1e-9
     assert all(b["violations"] == 0 for b in doc["bounds"]) and doc["attack_steps"] == 200
     text = ok("check", tmp_path / "p.npz", "--attack", 20)
-    assert "170 climbs of 20 steps" in text and "never" in text
-    assert run("check", tmp_path / "p.npz", "--attack", 20, "--bound-factor", "0.1").returncode == 7
+    assert "170 climbs of at most 20 steps" in text and "never" in text
+    done = run("check", tmp_path / "p.npz", "--attack", 20, "--bound-factor", "0.1")
+    assert done.returncode == 7 and "error: what was measured exceeds the bound of D8, D5" in done.stderr
+    assert "runs on the CPU" in refused(5, "check", tmp_path / "p.npz", "--attack", 20, "--device", "cuda")
+    assert "--memory-limit" in refused(2, "check", tmp_path / "p.npz", "--attack", 20, "--memory-limit", "1M")
+    a, b = instances(3, 4, 2)
+    a[1, 0, 0] = np.nan
+    done = run("check", save(tmp_path / "nan.npz", A=a, b=b), "--attack", 5, "--json")
+    assert done.returncode == 0 and "1 of 3 instances were not judged" in done.stderr
+    assert "1 of 3 instances were not judged" in json.loads(done.stdout)["warnings"][0]
+    done = run("check", save(tmp_path / "zero.npz", A=0 * b[:, :, None], b=b), "--attack", 5)
+    assert done.returncode == 0 and "no climb moved f" in done.stderr
     assert "do not go together" in refused(2, "check", tmp_path / "p.npz", "--attack", 20, "--perturb", 1)
     assert "--dry-run" in refused(2, "check", tmp_path / "p.npz", "--attack", 20, "--dry-run")
     for words in (["--trace", "shifts"], ["--max-steps", 5], ["--optimizer", "nesterov"], ["--fail-on", "any"],

@@ -18,7 +18,9 @@ std::string number_text(double value, const char* format) {
 }
 
 std::string bound_text(const BoundReport& report) {
-  if (std::isinf(report.bound)) return fmt::format("10^{:.1f}", report.log10_bound);
+  if (std::isinf(report.bound))
+    return report.log10_bound < 1e6 ? fmt::format("10^{:.1f}", report.log10_bound)
+                                    : fmt::format("10^({:.3g})", report.log10_bound);
   return number_text(report.bound, "{:.4g}");
 }
 
@@ -145,10 +147,16 @@ std::string sequence_table(const SequenceReport& report) {
   return text;
 }
 
-bool any_violation(const std::vector<BoundReport>& reports) {
-  return std::any_of(reports.begin(), reports.end(), [](const BoundReport& report) {
-    return report.provenance != "recalled" && report.hypotheses_hold > 0 && report.violations > 0;
-  });
+std::string violated_bounds(const std::vector<BoundReport>& reports) {
+  std::vector<std::string_view> ids;
+  for (const BoundReport& report : reports)
+    if (report.provenance != "recalled" && report.hypotheses_hold > 0 && report.violations > 0)
+      ids.push_back(report.id);
+  return fmt::format("{}", fmt::join(ids, ", "));
+}
+
+std::string violation_text(const std::string& bounds) {
+  return fmt::format("what was measured exceeds the bound of {}", bounds);
 }
 
 }  // namespace softreg

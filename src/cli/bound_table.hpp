@@ -24,7 +24,10 @@ Json sequence_json(const SequenceReport& report);
 std::string sequence_table(const SequenceReport& report);
 
 // A bound that is derived or found was exceeded where its hypotheses hold; and the exit code then.
-bool any_violation(const std::vector<BoundReport>& reports);
+// Those that were violated and do not stand on memory alone, "D8, D12"; empty: none.
+std::string violated_bounds(const std::vector<BoundReport>& reports);
+// What is said of these.
+std::string violation_text(const std::string& bounds);
 inline constexpr int bound_violated = 7;
 
 }  // namespace softreg

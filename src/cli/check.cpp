@@ -84,6 +84,12 @@ class Check : public Verb {
                   fmt::format("{} has no --dry-run: it plans nothing", attack_.origin));
     AttackJob job;
     job.options = solve_.options();
+    if (job.options.device == Device::cuda)
+      throw Error(ErrorKind::device_unavailable,
+                  "an attack runs on the CPU but the device asked for is cuda");
+    if (job.options.memory_limit > 0)
+      throw Error(ErrorKind::usage,
+                  "an attack keeps one instance per thread: it has no --memory-limit");
     job.steps = static_cast<int>(parse_whole(attack_, 1, std::numeric_limits<int>::max()));
     job.seed = solve_.seed();
     job.bound_factor = parse_positive(factor_);
@@ -96,7 +102,8 @@ class Check : public Verb {
                check_help};
   SolveFlags solve_{flags_, "check", false};
   const Setting& factor_ = flags_.value(
-      {"--bound-factor", "F", "multiply every bound, to see what a violation looks like", "1"});
+      {"--bound-factor", "F",
+       "multiply every bound, to see what a violation looks like (an instance counts once)", "1"});
   const Setting& perturb_ = flags_.value(
       {"--perturb", "DELTA", "afterwards move A (A1 and A2) by DELTA |A|, at random (--seed)"});
   const Setting& attack_ = flags_.value(

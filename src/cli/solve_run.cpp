@@ -128,12 +128,18 @@ class SolveRun {
     session_.terminal.print(shown);
     if (unsaved) std::rethrow_exception(unsaved);
     if (session_.interruption.requested()) return session_.interruption.exit_code();
-    if (any_violation(reports) || any_violation(moved) ||
-        (sequence && any_violation(sequence->bounds)))
+    if (sequence) reports.insert(reports.end(), sequence->bounds.begin(), sequence->bounds.end());
+    reports.insert(reports.end(), moved.begin(), moved.end());
+    if (const std::string violated = violated_bounds(reports); !violated.empty()) {
+      session_.terminal.failed(violation_text(violated));
       return bound_violated;
-    const bool failed = std::any_of(result.status.begin(), result.status.end(),
-                                    [&](Status s) { return fails(job_.fail_on, s); });
-    return failed ? fail_on_met : 0;
+    }
+    const auto failed = std::count_if(result.status.begin(), result.status.end(),
+                                      [&](Status s) { return fails(job_.fail_on, s); });
+    if (failed == 0) return 0;
+    session_.terminal.failed(fmt::format("{} of {} instances are what --fail-on asks for",
+                                         count_text(failed), count_text(result.count)));
+    return fail_on_met;
   }
 
   // Of a loss with a softmax; one without is warned of as a whole.
@@ -187,11 +193,15 @@ class SolveRun {
 
   // A signal before any instance was finished leaves nothing worth a file.
   bool save(const Result<T>& result, const std::string& meta, const SequenceReport* sequence) {
-    const bool any_finished = std::any_of(result.status.begin(), result.status.end(),
-                                          [](Status s) { return s != Status::not_run; });
-    if (session_.interruption.requested() && !any_finished) {
-      session_.terminal.interrupted("no instance was finished, and nothing was saved");
-      return false;
+    const auto finished = std::count_if(result.status.begin(), result.status.end(),
+                                        [](Status s) { return s != Status::not_run; });
+    if (session_.interruption.requested()) {
+      if (finished == 0) {
+        session_.terminal.interrupted("no instance was finished, and nothing was saved");
+        return false;
+      }
+      session_.terminal.interrupted(fmt::format("{} of {} instances were finished",
+                                                count_text(finished), count_text(result.count)));
     }
     if (job_.output.empty()) return false;
     session_.interruption.begin_saving();

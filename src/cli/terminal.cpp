@@ -23,9 +23,11 @@ bool no_color() {
 Terminal::Terminal() : live_(::isatty(STDERR_FILENO) == 1), colours_(live_ && !no_color()) {}
 
 void Terminal::error(const Error& error) {
-  write_line("error", "1;31", error.what());
+  failed(error.what());
   if (!error.hint().empty()) write_line("hint", "36", error.hint());
 }
+
+void Terminal::failed(std::string_view text) { write_line("error", "1;31", text); }
 
 void Terminal::interrupted(std::string_view text) { write_line("interrupted", "33", text); }
 

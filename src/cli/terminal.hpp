@@ -21,6 +21,7 @@ class Terminal {
   bool live() const { return live_; }  // stderr is a terminal: a line may be redrawn
 
   void error(const Error& error);
+  void failed(std::string_view text);  // for an exit code that no Error tells
   void interrupted(std::string_view text);
   void warn(std::string_view text);  // not when quiet
   void note(std::string_view text);  // only when verbose

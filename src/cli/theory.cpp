@@ -45,6 +45,21 @@ void rename(std::vector<BoundReport>& reports) {
   }
 }
 
+// sharp: the bound on f.
+std::vector<std::string> unjudged(const Result<double>& result, const BoundReport& sharp) {
+  const auto silent = result.count - sharp.instances;
+  std::vector<std::string> warnings;
+  if (silent > 0)
+    warnings.push_back(fmt::format(
+        "{} of {} instances were not judged: their numbers, or how far they move, are not finite",
+        count_text(silent), count_text(result.count)));
+  if (silent < result.count && std::isnan(sharp.measured))
+    warnings.push_back(
+        "no climb moved f by more than rounding in float64 can: no bound on that was put to the "
+        "test");
+  return warnings;
+}
+
 }  // namespace
 
 template <class T>
@@ -84,6 +99,8 @@ int run_attack(const AttackJob& job, const ProblemFile& file, Session& session) 
       });
   progress.end();
   std::vector<BoundReport> reports = bound_reports(result, job.bound_factor);
+  const std::vector<std::string> warnings = unjudged(result, reports.front());
+  show_warnings(session.terminal, warnings, {});
   std::erase_if(reports, [](const BoundReport& r) { return r.id == "P6" || r.id == "P6@4"; });
   if (job.json) {
     Json document = document_head("check");
@@ -92,14 +109,18 @@ int run_attack(const AttackJob& job, const ProblemFile& file, Session& session) 
     document["loss"] = loss_name(job.options.loss);
     document["seed"] = job.seed;
     document["bounds"] = bounds_json(reports);
+    document["warnings"] = warnings_json(file, warnings);
     document["arguments"] = job.flags->arguments();
     session.terminal.print(document_text(document));
   } else {
-    session.terminal.print(
-        fmt::format("{} climbs of {} steps\n", count_text(problem->count), count_text(job.steps)) +
-        attack_table(reports));
+    session.terminal.print(fmt::format("{} climbs of at most {} steps\n",
+                                       count_text(problem->count), count_text(job.steps)) +
+                           attack_table(reports));
   }
-  return any_violation(reports) ? bound_violated : 0;
+  const std::string violated = violated_bounds(reports);
+  if (violated.empty()) return 0;
+  session.terminal.failed(violation_text(violated));
+  return bound_violated;
 }
 
 }  // namespace softreg
