@@ -86,14 +86,18 @@ def test_a_damaged_sweep_leaves_no_report(tmp_path):
 
 @needs_matplotlib
 @pytest.mark.parametrize("delay", [0.05, 0.2, 0.4, 0.6, 1.0])
-def test_an_interrupted_report_is_none(tmp_path, delay):
+def test_an_interrupted_report_is_none_or_whole(tmp_path, delay):
     directory, _ = sweep(tmp_path, GRID)
     process = subprocess.Popen([PROGRAM, "report", directory, "--python", sys.executable], stdout=subprocess.DEVNULL,
                                stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, start_new_session=True)
     time.sleep(delay)
     os.killpg(process.pid, signal.SIGINT)
     said = process.communicate(timeout=60)[1]
-    assert process.returncode == 130 and "interrupted" in said and "Traceback" not in said
+    assert "Traceback" not in said
+    if process.returncode == 0 and delay > 0.05:  # a fast machine has made it by then
+        assert {"index.html", "sweep.csv", "phase_step_size.csv"} <= set(names(directory / "report"))
+        return
+    assert process.returncode == 130 and "interrupted" in said
     assert names(directory) == ["manifest.json", "shards"]
 
 
