@@ -13,17 +13,23 @@ struct Launch {
   int policy = 0;  // index into policies
   int blocks = 1;
   int shared_bytes = 0;  // of each block
+  int* taken = nullptr;  // 0 before the launch
   void* workspace = nullptr;
   std::int64_t workspace_stride = 0;  // in numbers of T
   void* stream = nullptr;
 };
 
-// Calls f.operator()<Policy>(resident) for the launch's policy; a policy that cannot hold numbers
-// of T does not exist for T, nor one for bounds for a loss without a softmax.
+template <class T>
+constexpr bool is_of_numbers(const KernelPolicy& p) {
+  return p.value_bytes == 0 || p.value_bytes == int(sizeof(T));
+}
+
+// Calls f.operator()<Policy>(resident) for the launch's policy; one for other
+// numbers does not exist for T, nor one for bounds for a loss without a softmax.
 template <class LossT, class T, class F>
 void visit_kernel(const Launch& launch, F&& f) {
   visit_policy(launch.policy, [&]<class PolicyT>() {
-    if constexpr (sizeof(T) <= PolicyT::policy.max_value_bytes &&
+    if constexpr (is_of_numbers<T>(PolicyT::policy) &&
                   (LossT::normalized || !PolicyT::policy.watches_bounds)) {
       f.template operator()<typename KernelOf<PolicyT>::Policy>(PolicyT::policy.placement ==
                                                                 Placement::resident);

@@ -14,7 +14,7 @@ namespace softreg {
 template <class T>
 SR_HD constexpr std::int64_t matrix_shared_bytes(std::int64_t values) {
   constexpr std::int64_t line = 16, batch = (sizeof(Batch<T>) + line - 1) / line * line;
-  return scratch_bytes_of(BlockTiles::policy.lanes) + batch + values * std::int64_t{sizeof(T)};
+  return scratch_bytes_of(BlockTiles::policy.lanes()) + batch + values * std::int64_t{sizeof(T)};
 }
 template <class T>
 SR_HD constexpr bool fits_shared(std::int64_t values) {
@@ -43,7 +43,7 @@ SR_DEVICE const T* brought(const G& g, const T* from, std::int64_t values, T*& n
 template <class LossT, bool Watches, class G, class T>
 SR_DEVICE void solve_matrix(const G& g, const Batch<T>& batch, std::int64_t i, bool resident,
                             unsigned char* shared, std::int64_t values, T* workspace) {
-  static_assert(G::lanes == BlockTiles::policy.lanes, "shared memory is counted for its lanes");
+  static_assert(G::lanes == BlockTiles::policy.lanes(), "shared memory is counted for its lanes");
   constexpr std::int64_t behind = matrix_shared_bytes<T>(0) - G::scratch_bytes();
   Batch<T>& own = *reinterpret_cast<Batch<T>*>(shared);
   T* next = reinterpret_cast<T*>(shared + behind);

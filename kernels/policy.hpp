@@ -6,72 +6,108 @@
 #include <string_view>
 #include <tuple>
 
-#include "softreg/model/math.hpp"
+#include "lane_grid.hpp"
 
 namespace softreg {
 
 enum class Placement { registers, stream, resident, tiles };
 
+// Of a multiprocessor: how many blocks it runs at once, to which the compiler is held.
+struct Occupancy {
+  int threads, blocks;  // of each block; blocks
+};
+
 struct KernelPolicy {
   std::string_view name;
   Placement placement;
-  int lanes;    // that share one instance: 32 is a warp, more a whole block
-  int threads;  // per block
-  int max_rows, max_parameters;
-  int max_value_bytes;          // widest number for which A fits the placement
+  int value_bytes;  // of the numbers that it is for; 0: any
+  LaneGrid grid;    // up to 32 lanes are a part of a warp, more are a whole block
+  Occupancy occupancy;
+  int shared_rows = 0;          // of the rows that a lane holds, how many are in shared memory
   bool watches_bounds = false;  // for the trace `bounds`, and for nothing else
-  SR_HD constexpr int groups_per_block() const { return threads / lanes; }
-  SR_HD constexpr int rows_per_lane() const { return max_rows / lanes; }
+  // Of registers: what is known of every instance when the kernel is compiled.
+  bool plain = false;  // no logit weights, no ridge, no ball, no trace of shifts, not evaluate()
+  int least_rows = 1, least_parameters = 1;
+  SR_HD constexpr int lanes() const { return grid.lanes; }
+  SR_HD constexpr int threads() const { return occupancy.threads; }
+  SR_HD constexpr int groups_per_block() const { return threads() / lanes(); }
 };
 
 // A policy reaches a kernel as a type: nvcc 13.0 cannot build a __global__ template with a
-// struct-valued parameter. Registers: A takes rows_per_lane * max_parameters numbers per lane; 128
-// 4-byte registers of A leave room for the rest below the limit of 255 (tests/resources_test.py).
-struct WarpRegisters32x8 {
-  static constexpr KernelPolicy policy{
-      "warp_registers_32x8", Placement::registers, 32, 128, 32, 8, 8};
+// struct-valued parameter.
+
+// A takes rows * parameters / lanes numbers of each lane, of which 128 registers leave room for the
+// rest below the limit of 255 (tests/resources_test.py).
+constexpr KernelPolicy in_registers(std::string_view name, int value_bytes, LaneGrid grid,
+                                    Occupancy occupancy, int shared_rows = 0) {
+  return {name, Placement::registers, value_bytes, grid, occupancy, shared_rows};
+}
+struct Float16x4 {
+  static constexpr auto policy = in_registers("lanes1_16x4", 4, {1, 1, 16, 4}, {128, 3});
 };
-struct WarpRegisters64x16 {
-  static constexpr KernelPolicy policy{
-      "warp_registers_64x16", Placement::registers, 32, 128, 64, 16, 8};
+struct Float32x8 {
+  static constexpr auto policy = in_registers("lanes2_32x8", 4, {2, 1, 32, 8}, {128, 2});
 };
-struct WarpRegisters256x8 {
-  static constexpr KernelPolicy policy{
-      "warp_registers_256x8", Placement::registers, 32, 128, 256, 8, 4};
+struct Float64x16 {
+  static constexpr auto policy = in_registers("lanes8_64x16", 4, {8, 1, 64, 16}, {128, 2});
 };
-struct WarpRegisters128x8 {
-  static constexpr KernelPolicy policy{
-      "warp_registers_128x8", Placement::registers, 32, 128, 128, 8, 8};
+struct Float128x32 {
+  static constexpr auto policy = in_registers("lanes32_128x32", 4, {32, 2, 128, 32}, {128, 2});
 };
-struct WarpRegisters64x32 {
-  static constexpr KernelPolicy policy{
-      "warp_registers_64x32", Placement::registers, 32, 128, 64, 32, 4};
+struct Float256x16 {
+  static constexpr auto policy = in_registers("lanes32_256x16", 4, {32, 1, 256, 16}, {128, 2});
 };
-// Indexes are int: a lane's next row beyond the last one must still be one.
-struct BlockStream {
-  static constexpr KernelPolicy policy{"block_stream",   Placement::stream, 256, 256,
-                                       0x7fffffff - 256, 0x7fffffff - 256,  8};
+struct Float256x64 {
+  static constexpr auto policy = in_registers("lanes128_256x64", 4, {128, 8, 256, 64}, {128, 2});
+};
+struct Float512x32 {
+  static constexpr auto policy = in_registers("lanes128_512x32", 4, {128, 4, 512, 32}, {128, 2});
+};
+struct Float1024x64 {
+  static constexpr auto policy =
+      in_registers("lanes256_1024x64", 4, {256, 8, 1024, 64}, {256, 1}, 16);
+};
+struct Double16x4 {
+  static constexpr auto policy = in_registers("lanes2_16x4", 8, {2, 1, 16, 4}, {128, 2});
+};
+struct Double32x8 {
+  static constexpr auto policy = in_registers("lanes4_32x8", 8, {4, 1, 32, 8}, {128, 2});
+};
+struct Double64x16 {
+  static constexpr auto policy = in_registers("lanes16_64x16", 8, {16, 1, 64, 16}, {128, 2});
+};
+struct Double128x32 {
+  static constexpr auto policy = in_registers("lanes64_128x32", 8, {64, 4, 128, 32}, {64, 4});
+};
+struct Double256x8 {
+  static constexpr auto policy = in_registers("lanes32_256x8", 8, {32, 1, 256, 8}, {128, 2});
+};
+struct Double256x64 {
+  static constexpr auto policy = in_registers("lanes256_256x64", 8, {256, 8, 256, 64}, {256, 1});
 };
 
+// A block on any shape. Indexes are int: a lane's next row beyond the last one must still be one.
+constexpr KernelPolicy in_memory(std::string_view name, Placement placement, bool bounds = false) {
+  constexpr int lanes = 256, most = 0x7fffffff - lanes;
+  return {name, placement, 0, {lanes, 1, most, most}, {lanes, 1}, 0, bounds};
+}
+struct BlockStream {
+  static constexpr auto policy = in_memory("block_stream", Placement::stream);
+};
 // A matrix problem: all of it in shared memory, or its logits in tiles of rows. Both run in one
 // kernel; what differs is where the arrays lie, which it is told.
 struct BlockResident {
-  static constexpr KernelPolicy policy{"block_resident", Placement::resident, 256, 256,
-                                       0x7fffffff - 256, 0x7fffffff - 256,    8};
+  static constexpr auto policy = in_memory("block_resident", Placement::resident);
 };
 struct BlockTiles {
-  static constexpr KernelPolicy policy{"block_tiles",    Placement::tiles, 256, 256,
-                                       0x7fffffff - 256, 0x7fffffff - 256, 8};
+  static constexpr auto policy = in_memory("block_tiles", Placement::tiles);
 };
-
 // The trace `bounds` takes registers that other solves would miss, so it has kernels of its own.
 struct BlockStreamBounds {
-  static constexpr KernelPolicy policy{"block_stream_bounds", Placement::stream, 256, 256,
-                                       0x7fffffff - 256,      0x7fffffff - 256,  8,   true};
+  static constexpr auto policy = in_memory("block_stream_bounds", Placement::stream, true);
 };
 struct BlockTilesBounds {
-  static constexpr KernelPolicy policy{"block_tiles_bounds", Placement::tiles, 256, 256,
-                                       0x7fffffff - 256,     0x7fffffff - 256, 8,   true};
+  static constexpr auto policy = in_memory("block_tiles_bounds", Placement::tiles, true);
 };
 template <class PolicyT>
 struct KernelOf {
@@ -83,8 +119,9 @@ struct KernelOf<BlockResident> {
 };
 
 // Cheapest first: the first that fits is chosen.
-using Policies = std::tuple<WarpRegisters32x8, WarpRegisters64x16, WarpRegisters128x8,
-                            WarpRegisters256x8, WarpRegisters64x32, BlockStream, BlockResident,
+using Policies = std::tuple<Float16x4, Float32x8, Float64x16, Float128x32, Float256x16, Float256x64,
+                            Float512x32, Float1024x64, Double16x4, Double32x8, Double64x16,
+                            Double128x32, Double256x8, Double256x64, BlockStream, BlockResident,
                             BlockTiles, BlockStreamBounds, BlockTilesBounds>;
 inline constexpr int policy_count = std::tuple_size_v<Policies>;
 template <class List>
@@ -113,8 +150,8 @@ constexpr bool is_of_matrices(const KernelPolicy& p) {
 
 // Whether the policy can hold such an instance.
 constexpr bool fits(const KernelPolicy& p, const Shape& s) {
-  return s.rows <= p.max_rows && s.parameters <= p.max_parameters &&
-         s.value_bytes <= p.max_value_bytes && is_of_matrices(p) == s.matrix &&
+  return s.rows <= p.grid.rows && s.parameters <= p.grid.parameters &&
+         (p.value_bytes == 0 || p.value_bytes == s.value_bytes) && is_of_matrices(p) == s.matrix &&
          p.watches_bounds == s.bounds && (p.placement != Placement::registers || s.segments == 1) &&
          (p.placement != Placement::resident || s.resident_bytes <= max_shared_bytes);
 }

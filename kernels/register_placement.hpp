@@ -1,29 +1,54 @@
-// RegisterPlacement: A, b and the parameters of one instance stay in the registers of its lanes for
-// the whole trajectory. Lane l holds rows l, l + lanes, ...; every lane holds all parameters, so
-// that work on coordinates needs no communication. Gives the bits of
-// MemoryPlacement<LaneGroup<lanes>>. Every index is a compile-time constant after unrolling;
-// otherwise nvcc moves the arrays to memory.
+// RegisterPlacement: A, b and the parameters of one instance stay with its lanes for the whole
+// trajectory, shared among them by a LaneGrid: in registers, but for the last of the rows that each
+// lane holds, which the fullest class keeps in shared memory. Gives the bits of a MemoryPlacement
+// on the same grid. Every index is a compile-time constant after unrolling; otherwise nvcc moves
+// the arrays to memory.
 #pragma once
-#include "simt_group.hpp"
+#include "policy.hpp"
+#include "simt_grid.hpp"
 #include "softreg/model/operators.hpp"
 
 namespace softreg {
 
-template <int Lanes, int Rows, int D, class T>
+// Shared memory of one group: the exchange between warps, then rows of A.
+template <class T>
+SR_HD constexpr std::int64_t grid_shared_bytes(const KernelPolicy& p) {
+  const std::int64_t rows = std::int64_t{p.shared_rows} * p.grid.held_columns();
+  return 2 * exchange_bytes<T>(p.grid) + rows * p.lanes() * std::int64_t{sizeof(T)};
+}
+
+template <class PolicyT, class T>
 struct RegisterPlacement {
-  static constexpr int lanes = Lanes;
+  static constexpr KernelPolicy P = PolicyT::policy;
+  using Grid = SimtGrid<T, P.grid.lanes, P.grid.columns, P.grid.rows, P.grid.parameters>;
+  static constexpr int lanes = P.grid.lanes, shared_rows = P.shared_rows;
+  static constexpr int Rows = Grid::own_rows, Held = Grid::held_rows;
+  static constexpr int D = Grid::own_columns, Columns = Grid::held_columns;
   static constexpr bool describes = true;
-  SimtGroup<Lanes> g;
+  Grid g;
   const Batch<T>& batch;  // in constant memory: what is rarely used costs no register
-  std::int64_t instance;
+  std::int64_t instance = 0;
   int n = 0;
-  T a[Rows][D], b[Rows], z[Rows], u[Rows];
+  T a[Held - shared_rows][Columns], b[Rows], z[Rows], u[Rows];
   T x[D], point[D], grad[D], lagged_shift;
 
-  SR_DEVICE RegisterPlacement(SimtGroup<Lanes> group, const Batch<T>& of, std::int64_t i)
-      : g(group), batch(of), instance(i) {}
+  // shared: of the group, grid_shared_bytes<T>(P)
+  SR_DEVICE RegisterPlacement(const Batch<T>& of, void* shared)
+      : g(shared),
+        batch(of),
+        slab_(reinterpret_cast<Line*>(static_cast<unsigned char*>(shared) +
+                                      2 * exchange_bytes<T>(P.grid))) {}
 
-  SR_DEVICE int row(int r) const { return g.rank() + r * Lanes; }
+  SR_DEVICE int row(int r) const { return g.rank() + r * lanes; }
+  // Whether the r-th own row is one of the instance. Asked anew wherever it matters: kept from step
+  // to step, the answers cost more instructions to unpack.
+  SR_DEVICE bool has(int r) const {
+    return (r + 1) * lanes <= P.least_rows || row(r) < simt::opaque(n);
+  }
+  SR_DEVICE bool has_column(int p) const {
+    return P.least_parameters == P.grid.parameters || column(p) < parameters();
+  }
+  SR_DEVICE int column(int p) const { return Grid::grid().column(g.rank(), p); }
 
   // Padding adds nothing, not even to the sign of a zero: columns are -0 (times x = +0 is -0), rows
   // have a = +0 and are multiplied by -0 in transpose().
@@ -34,27 +59,29 @@ struct RegisterPlacement {
     const int d = parameters();
     n = from.rows;
     SR_UNROLL
-    for (int r = 0; r < Rows; ++r) {
-      const bool owned = row(r) < n;
-      b[r] = owned ? target[row(r)] : T(0);
+    for (int r = 0; r < Rows; ++r) b[r] = row(r) < n ? target[row(r)] : T(0);
+    SR_UNROLL
+    for (int k = 0; k < Held; ++k) {
+      const int i = Grid::grid().row(g.rank(), k);
+      T held[Columns];
       SR_UNROLL
-      for (int j = 0; j < D; ++j) {
-        if (j < d)
-          a[r][j] = owned ? from(row(r), j) : T(0);
-        else
-          a[r][j] = owned ? -T(0) : T(0);
+      for (int p = 0; p < Columns; ++p) {
+        const int j = column(p);
+        held[p] = i >= n ? T(0) : j < d ? from(i, j) : -T(0);
       }
+      put_row(k, held);
     }
     SR_UNROLL
-    for (int j = 0; j < D; ++j) {
-      x[j] = start && j < d ? start[j] : T(0);
-      point[j] = x[j];
-      grad[j] = T(0);
+    for (int p = 0; p < D; ++p) {
+      x[p] = start && column(p) < d ? start[column(p)] : T(0);
+      point[p] = x[p];
+      grad[p] = T(0);
     }
   }
 
   SR_DEVICE int row_count() const { return n; }
-  SR_DEVICE Extent extent(const Layout&, std::int64_t) const { return {n, 1, D, 0, n}; }
+  SR_DEVICE static constexpr int lane_count() { return lanes; }
+  SR_DEVICE Extent extent(const Layout&, std::int64_t) const { return {n, 1, parameters(), 0, n}; }
   SR_DEVICE int parameters() const { return batch.parameters(); }
   SR_DEVICE static T step_size(const Batch<T>& batch, std::int64_t instance) {
     return batch.step_size[instance];
@@ -69,8 +96,14 @@ struct RegisterPlacement {
     return batch.bounds[instance];
   }
   SR_DEVICE bool weighted() const { return batch.weighted(); }
-  SR_DEVICE LogitWeights<T> weights(const Segment&) const {
-    return {batch.weights_of(instance), batch.weight};
+  // Padding may be asked for its weight.
+  struct Weights {
+    LogitWeights<T> of;
+    int n;
+    SR_DEVICE T operator()(int i) const { return i < n ? of(i) : T(0); }
+  };
+  SR_DEVICE Weights weights(const Segment&) const {
+    return {{batch.weights_of(instance), batch.weight}, n};
   }
   SR_DEVICE T shift(const Segment&) const { return lagged_shift; }
   SR_DEVICE void set_shift(const Segment&, T value) { lagged_shift = value; }
@@ -96,27 +129,28 @@ struct RegisterPlacement {
     S mine{};
     SR_UNROLL
     for (int r = 0; r < Rows; ++r)
-      if (row(r) < n) mine = f(row(r), z[r], u[r], b[r], mine);
+      if (has(r)) mine = f(row(r), z[r], u[r], b[r], mine);
     return g.total(mine);
   }
   SR_DEVICE T max_rows(const Segment&) const {
     T most = -infinity<T>();
+    simt::here();
     SR_UNROLL
     for (int r = 0; r < Rows; ++r)
-      if (row(r) < n) most = max_(most, z[r]);
+      if (has(r)) most = max_(most, z[r]);
     return g.largest(most);
   }
+  // Padding too: what it becomes counts nowhere.
   template <class F>
   SR_DEVICE void rows(const Segment&, F f) {
     SR_UNROLL
-    for (int r = 0; r < Rows; ++r)
-      if (row(r) < n) f(row(r), z[r], u[r], b[r]);
+    for (int r = 0; r < Rows; ++r) f(row(r), z[r], u[r], b[r]);
   }
 
   SR_DEVICE void store(const Segment&, T* to) const {
     SR_UNROLL
     for (int r = 0; r < Rows; ++r)
-      if (row(r) < n) to[row(r)] = z[r];
+      if (has(r)) to[row(r)] = z[r];
   }
   // After a pass that left f in place of dL/dz, the gradient is A^T f.
   SR_DEVICE void attended(T* to) const {
@@ -127,25 +161,24 @@ struct RegisterPlacement {
   SR_DEVICE S serial(F f) const {
     S s{};
     SR_UNROLL
-    for (int j = 0; j < D; ++j)
-      if (j < parameters()) s = f(j, point[j], grad[j], s);
-    return s;
+    for (int p = 0; p < D; ++p)
+      if (has_column(p)) s = f(column(p), point[p], grad[p], s);
+    return g.total_of_columns(s);
   }
-  // Returns whether f said of any coordinate that it moved; says yes unless asked. Every lane has
-  // them all: nobody asks around.
+  // Returns whether f said of any coordinate that it moved; says yes unless asked.
   template <class F>
   SR_DEVICE bool update(F f, bool ask = false) {
     bool moved = !ask;
     SR_UNROLL
-    for (int j = 0; j < D; ++j)
-      if (j < parameters()) moved = f(x[j], point[j], grad[j]) || moved;
-    return moved;
+    for (int p = 0; p < D; ++p)
+      if (has_column(p)) moved = f(x[p], point[p], grad[p]) || moved;
+    return ask ? g.total_of_columns(moved ? 1 : 0) > 0 : moved;
   }
   template <class F>
   SR_DEVICE void add_to_gradient(F f) {
     SR_UNROLL
-    for (int j = 0; j < D; ++j)
-      if (j < parameters()) grad[j] = grad[j] + f(point[j]);
+    for (int p = 0; p < D; ++p)
+      if (has_column(p)) grad[p] = grad[p] + f(point[p]);
   }
 
   // Memory outside the lanes: each coordinate is handled by one lane, after all have read what it
@@ -153,16 +186,12 @@ struct RegisterPlacement {
   template <class F>
   SR_DEVICE void visit(F f) const {
     g.sync();
-    SR_UNROLL
-    for (int j = 0; j < D; ++j)
-      if (j < parameters() && g.rank() == j % Lanes) f(j, point[j]);
+    visit_each(point, f);
     g.sync();
   }
   template <class F>
   SR_DEVICE void visit_gradient(F f) const {
-    SR_UNROLL
-    for (int j = 0; j < D; ++j)
-      if (j < parameters() && g.rank() == j % Lanes) f(j, grad[j]);
+    visit_each(grad, f);
     g.sync();
   }
   SR_DEVICE void keep() const {
@@ -175,26 +204,80 @@ struct RegisterPlacement {
   }
 
  private:
-  SR_DEVICE void logits() {
+  // A row in shared memory: lines of 16 bytes, those of a warp side by side.
+  struct alignas(16) Line {
+    static constexpr int size = 16 / static_cast<int>(sizeof(T));
+    T v[size];
+  };
+  Line* slab_;
+  static_assert(shared_rows == 0 || Columns % Line::size == 0);
+
+  SR_DEVICE Line& line(int k, int l) const {
+    return slab_[((k - (Held - shared_rows)) * (Columns / Line::size) + l) * lanes + g.rank()];
+  }
+  SR_DEVICE void put_row(int k, const T (&held)[Columns]) {
     SR_UNROLL
-    for (int r = 0; r < Rows; ++r) z[r] = T(0);
-    SR_UNROLL
-    for (int j = 0; j < D; ++j) {
-      const T at = point[j];
+    for (int p = 0; p < Columns; ++p) {
+      if (k < Held - shared_rows)
+        a[k % (Held - shared_rows)][p] = held[p];
+      else
+        line(k, p / Line::size).v[p % Line::size] = held[p];
+    }
+  }
+  // f(p, the number in held column p) for the k-th held row
+  template <class F>
+  SR_DEVICE void each_of_row(int k, F f) const {
+    if (k < Held - shared_rows) {
       SR_UNROLL
-      for (int r = 0; r < Rows; ++r) z[r] = fma_(a[r][j], at, z[r]);
+      for (int p = 0; p < Columns; ++p) f(p, a[k % (Held - shared_rows)][p]);
+    } else {
+      SR_UNROLL
+      for (int l = 0; l < Columns / Line::size; ++l) {
+        const Line now = line(k, l);
+        SR_UNROLL
+        for (int p = 0; p < Line::size; ++p) f(l * Line::size + p, now.v[p]);
+      }
+    }
+  }
+  template <class F>
+  SR_DEVICE void visit_each(const T (&of)[D], F f) const {
+    if (!Grid::grid().is_first_replica(g.rank())) return;
+    SR_UNROLL
+    for (int p = 0; p < D; ++p)
+      if (has_column(p)) f(column(p), of[p]);
+  }
+
+  SR_DEVICE void logits() {
+    T at[Columns];
+    g.gather_columns(point, at);
+    SR_UNROLL
+    for (int r = 0; r < Rows; ++r) {
+      T partial[Grid::columns];
+      SR_UNROLL
+      for (int k = 0; k < Grid::columns; ++k) {
+        T s = T(0);
+        each_of_row(r * Grid::columns + k, [&](int p, T value) { s = fma_(value, at[p], s); });
+        partial[k] = s;
+      }
+      z[r] = g.scatter_rows(partial);
     }
   }
   SR_DEVICE void transpose() {
+    T sum[Columns];
     SR_UNROLL
-    for (int r = 0; r < Rows; ++r) z[r] = row(r) < n ? z[r] : -T(0);
+    for (int p = 0; p < Columns; ++p) sum[p] = T(0);
     SR_UNROLL
-    for (int j = 0; j < D; ++j) {
-      T mine = T(0);
+    for (int r = 0; r < Rows; ++r) {
+      T y[Grid::columns];
+      g.gather_rows(has(r) ? z[r] : -T(0), y);
       SR_UNROLL
-      for (int r = 0; r < Rows; ++r) mine = fma_(a[r][j], z[r], mine);
-      grad[j] = g.total(mine);
+      for (int k = 0; k < Grid::columns; ++k)
+        each_of_row(r * Grid::columns + k,
+                    [&](int p, T value) { sum[p] = fma_(value, y[k], sum[p]); });
     }
+    g.scatter_columns(sum);
+    SR_UNROLL
+    for (int p = 0; p < D; ++p) grad[p] = sum[p];
   }
 };
 

@@ -1,4 +1,4 @@
-// The seam: eight primitives are all a kernel knows of the machine it runs on. nvcc compiles them
+// The seam: nine primitives are all a kernel knows of the machine it runs on. nvcc compiles them
 // to CUDA intrinsics; any other compiler links tests/kernels/emulator.cpp behind the same names.
 // Indexes are int and blocks one-dimensional. Only the lanes named in a member mask take part in a
 // warp collective, and every one of them passes the same mask.
@@ -8,12 +8,14 @@
 #if defined(__CUDACC__)
 #define SR_DEVICE __device__
 #define SR_KERNEL __global__
+#define SR_OCCUPANCY(threads, blocks) __launch_bounds__(threads, blocks)
 #else
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
 #define SR_DEVICE
 #define SR_KERNEL
+#define SR_OCCUPANCY(threads, blocks)
 #endif
 
 namespace softreg::simt {
@@ -47,8 +49,19 @@ SR_DEVICE T shuffle_xor(T value, int lane_mask, unsigned member_mask) {
   return value;
 }
 
+// The same number, of which the compiler knows nothing.
+SR_DEVICE inline int opaque(int value) {
+  asm volatile("" : "+r"(value));
+  return value;
+}
+// What follows is not done before it is known to be wanted.
+SR_DEVICE inline void here() { asm volatile(""); }
+
 // A flag that the host or another thread may set meanwhile.
 SR_DEVICE inline int poll(const int* flag) { return *static_cast<const volatile int*>(flag); }
+
+// Adds to a counter of all blocks and returns what it was.
+SR_DEVICE inline int add(int* counter, int value) { return atomicAdd(counter, value); }
 
 // Start of the block's dynamic shared memory, aligned to 16 bytes.
 SR_DEVICE inline void* dynamic_shared() {
@@ -63,7 +76,10 @@ int block_index();
 int grid_size();
 void sync_warp(unsigned member_mask);
 void sync_block();
+inline int opaque(int value) { return value; }
+inline void here() {}
 int poll(const int* flag);
+int add(int* counter, int value);
 void* dynamic_shared();
 std::uint64_t exchange_bits(std::uint64_t bits, int bytes, int lane_mask, unsigned member_mask);
 

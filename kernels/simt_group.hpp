@@ -67,6 +67,11 @@ struct SimtGroup {
     for (int i = rank(); i < n; i += Lanes) mine = max_(mine, f(i));
     return largest(mine);
   }
+  // The same of column j, for groups that go through rows in another order there.
+  template <class S, class F>
+  SR_DEVICE S sum_down(int n, int, F f) const {
+    return sum<S>(n, f);
+  }
   // done(i, s) for every row i, where s starts at zero and becomes f(i, j, s) for j = 0, 1, ... in
   // order.
   template <class T, class F, class Done>
@@ -97,9 +102,8 @@ struct SimtGroup {
     return combine(mine, Larger{});
   }
 
- private:
+ protected:
   static constexpr int width = Lanes < simt::warp_size ? Lanes : simt::warp_size;
-  static constexpr int warps = Lanes / width;
 
   struct Add {
     static constexpr bool commutes = true;
@@ -135,6 +139,9 @@ struct SimtGroup {
     for (int k = 0; k < K; ++k) value.v[k] = across(value.v[k], offset);
     return value;
   }
+
+ private:
+  static constexpr int warps = Lanes / width;
 
   // Partials w, w + Offset, w + 2 Offset, ...: what offsets warps / 2, ..., Offset leave in place
   // w.

@@ -36,6 +36,7 @@ constexpr std::int64_t kernel_shared_bytes(const KernelPolicy& p, const Extent& 
   const std::int64_t tile = MemoryWorkspace<T>::tile_size(e);
   switch (p.placement) {
     case Placement::registers:
+      return grid_shared_bytes<T>(p) * p.groups_per_block();
     case Placement::stream:
       break;
     case Placement::resident: {
@@ -45,41 +46,107 @@ constexpr std::int64_t kernel_shared_bytes(const KernelPolicy& p, const Extent& 
     case Placement::tiles:
       return matrix_shared_bytes<T>(fits_shared<T>(tile) ? tile : 0);
   }
-  return std::int64_t{scratch_bytes_of(p.lanes)} * p.groups_per_block();
+  return std::int64_t{scratch_bytes_of(p.lanes())};
 }
 
-template <class PolicyT, class T>
-using Registers = RegisterPlacement<PolicyT::policy.lanes, PolicyT::policy.rows_per_lane(),
-                                    PolicyT::policy.max_parameters, T>;
+// The instances of a launch, each taken once: a group begins with the one of its own number, and
+// when it has finished takes the next that nobody has.
+template <class G>
+struct Queue {
+  const G& g;
+  int group, groups;
+  int* taken;  // beyond the first of each group
 
-// workspace: stride numbers for each group of the grid. Of matrix problems alone: shared_values,
-// numbers of T that a block's shared memory has; resident, whether they are all of an instance.
-// (These as one struct cost the fullest class its last registers: nvcc 13.0 spilled.)
+  SR_DEVICE std::int64_t first() const { return group; }
+  SR_DEVICE std::int64_t next() const {
+    return std::int64_t{groups} + g.total(g.rank() == 0 ? simt::add(taken, 1) : 0);
+  }
+};
+
+// Instances whose A stays with their lanes. Groups that share a warp go on side by side, and one
+// that has finished takes its next instance where the others test, so that all test in the same
+// turns.
 template <class PolicyT, class LossT, class T>
-SR_KERNEL void solve_kernel(Batch<T> batch, T* workspace, std::int64_t stride,
-                            std::int64_t shared_values, bool resident) {
+SR_DEVICE void solve_in_registers(const Batch<T>& batch, int group, int groups, int* taken,
+                                  void* shared, T* workspace) {
+  using InRegisters = RegisterPlacement<PolicyT, T>;
+  Evaluator<InRegisters, LossT, T> e{{{batch, shared}, batch, 0, {}}};
+  const Queue<typename InRegisters::Grid> queue{e.p.g, group, groups, taken};
+  const auto begin = [&](std::int64_t i) {
+    e.instance = e.p.instance = i;
+    e.before = {workspace, batch.rows_of(i)};
+    e.p.load();
+    e.init();
+  };
+  if constexpr (PolicyT::policy.lanes() >= simt::warp_size) {
+    for (std::int64_t i = queue.first(); i < batch.count; i = queue.next()) {
+      begin(i);
+      Trajectory turns;
+      while (turns.advance(e, batch.stop)) {
+      }
+    }
+  } else {
+    Trajectory turns;
+    bool running = false, begun = false;
+    for (int turn = 0;; turn = turn + 1 == batch.stop.check_every ? 0 : turn + 1) {
+      if (!running && turn == 0) {
+        const std::int64_t i = begun ? queue.next() : queue.first();
+        if (i >= batch.count) return;
+        begin(i);
+        turns = {};
+        running = begun = true;
+      }
+      if (running) running = turns.advance(e, batch.stop);
+    }
+  }
+}
+
+// What the batch of a plain policy has nothing of, as constants.
+template <class T>
+SR_DEVICE Batch<T> without_extras(Batch<T> batch) {
+  batch.weights = nullptr;
+  batch.weight = batch.ridge = batch.ball = T(0);
+  batch.shifts = nullptr;
+  batch.bounds = nullptr;
+  batch.output = nullptr;
+  return batch;
+}
+
+// workspace: stride numbers for each group of the grid. taken: 0 before the launch. Of matrix
+// problems alone: shared_values, numbers of T that a block's shared memory has; resident, whether
+// they are all of an instance. (These as one struct cost the fullest class its last registers: nvcc
+// 13.0 spilled.)
+template <class PolicyT, class LossT, class T>
+SR_KERNEL void SR_OCCUPANCY(PolicyT::policy.occupancy.threads, PolicyT::policy.occupancy.blocks)
+    solve_kernel(Batch<T> batch, int* taken, T* workspace, std::int64_t stride,
+                 std::int64_t shared_values, bool resident) {
   constexpr KernelPolicy P = PolicyT::policy;
-  using Group = SimtGroup<P.lanes>;
-  constexpr int per_block = P.groups_per_block(), scratch = Group::scratch_bytes();
-  const int group_in_block = simt::thread_index() / P.lanes;
+  constexpr int lanes = P.lanes(), per_block = P.groups_per_block();
+  const int group_in_block = simt::thread_index() / lanes;
   const int group = simt::block_index() * per_block + group_in_block;
   const int groups = simt::grid_size() * per_block;
   unsigned char* const shared = static_cast<unsigned char*>(simt::dynamic_shared());
-  const Group g{shared + std::int64_t{group_in_block} * scratch};
   T* const own = workspace + group * stride;
 
-  for (std::int64_t i = group; i < batch.count; i += groups) {
-    if constexpr (P.placement == Placement::registers) {
-      Evaluator<Registers<PolicyT, T>, LossT, T> e{
-          {{g, batch, i}, batch, i, {own, batch.rows_of(i)}}};
-      e.p.load();
-      trajectory(e, batch.stop);
-    } else if constexpr (P.placement == Placement::tiles) {
-      solve_matrix<LossT, P.watches_bounds>(g, batch, i, resident, shared + scratch, shared_values,
-                                            own);
-    } else {
-      static_assert(P.placement == Placement::stream);
-      solve_in_memory<DenseMatrix<T>, LossT, P.watches_bounds>(g, batch, i, own);
+  if constexpr (P.placement == Placement::registers) {
+    void* const of_group = shared + group_in_block * grid_shared_bytes<T>(P);
+    const auto solve = [=](const Batch<T>& of) {
+      solve_in_registers<PolicyT, LossT>(of, group, groups, taken, of_group, own);
+    };
+    if constexpr (P.plain)
+      solve(without_extras(batch));
+    else
+      solve(batch);
+  } else {
+    using Group = SimtGroup<lanes>;
+    const Group g{shared};
+    const Queue<Group> queue{g, group, groups, taken};
+    for (std::int64_t i = queue.first(); i < batch.count; i = queue.next()) {
+      if constexpr (P.placement == Placement::tiles)
+        solve_matrix<LossT, P.watches_bounds>(g, batch, i, resident,
+                                              shared + Group::scratch_bytes(), shared_values, own);
+      else
+        solve_in_memory<DenseMatrix<T>, LossT, P.watches_bounds>(g, batch, i, own);
     }
   }
 }

@@ -63,13 +63,14 @@ class Transfer {
 
   void solve() {
     Batch<T> batch = stage();
-    T* const workspace = device_.template take<T>(std::int64_t(chunk_.blocks) *
-                                                  policies[chunk_.policy].groups_per_block() *
-                                                  chunk_.workspace_values);
+    T* const workspace = device_.template take<T>(chunk_.groups * chunk_.workspace_values);
     Launch launch;
     launch.policy = chunk_.policy;
     launch.blocks = chunk_.blocks;
     launch.shared_bytes = chunk_.shared_bytes;
+    int* const none = host_.template take<int>(1);
+    *none = 0;
+    launch.taken = to_device(none, 1);
     launch.workspace = workspace;
     launch.workspace_stride = chunk_.workspace_values;
     gpu_.launch(run_.loss, launch, batch);
@@ -307,9 +308,11 @@ void summarise(const Run<T>& run, const CudaPlan& p, PlanSummary& summary) {
     last = c.policy;
     if (!summary.size_class.empty()) summary.size_class += ",";
     summary.size_class += policies[last].name;
-    summary.lanes = std::max(summary.lanes, policies[last].lanes);
+    summary.lanes = std::max(summary.lanes, policies[last].lanes());
   }
   summary.padding = p.padding;
+  summary.occupancy = p.occupancy;
+  summary.waves = p.waves;
   summary.chunks = std::int64_t(p.chunks.size());
   summary.workspace_bytes = p.bytes;
   summary.threads = worker_slots(run.threads);

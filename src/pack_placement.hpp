@@ -43,7 +43,8 @@ struct PackArrays {
 template <class T, int Lanes, bool Unrolled>
 struct PackPlacement {
   using P = Pack<T, pack_width<T>>;
-  static constexpr int lanes = cpu_lanes;            // whose bits
+  static constexpr int lanes = cpu_lanes;  // whose bits
+  SR_HD static constexpr int lane_count() { return lanes; }
   static constexpr int places = P::width / Lanes;    // instances
   static constexpr int classes = cpu_lanes / Lanes;  // registers that hold the 32 lanes of each
   static constexpr bool describes = false;

@@ -51,6 +51,7 @@ struct Chunk {
   std::int64_t first, last;
   Amount amount;
   int blocks;                     // of the grid
+  std::int64_t groups;            // that have an instance at once
   std::int64_t workspace_values;  // per group
   int shared_bytes;               // per block
   std::int64_t bytes;             // of device memory, everything
@@ -60,7 +61,9 @@ struct CudaPlan {
   std::vector<std::int64_t> order;  // instances that run, grouped by policy, each group ascending
   std::vector<Chunk> chunks;
   std::int64_t bytes = 0;  // of the largest chunk
-  double padding = 0;      // share of occupied rows that are padding
+  double padding = 0;      // share of the numbers that hold A on the device
+  double occupancy = 0;    // share of a multiprocessor's threads that run; of classes, the least
+  double waves = 0;        // instances per group of lanes; of chunks, the most
 };
 
 // runs: the instances that are fit to run, ascending. Throws Error out_of_memory, with both

@@ -47,11 +47,17 @@ std::int64_t array_bytes(const BatchShape& s, const Amount& has) {
   if (l.begin2) bytes += aligned((n + 1) * 8) + 3 * aligned((has.blocks + 1) * 8);
   if (s.watched != Watched::nothing)
     bytes += aligned(n * v) + aligned(n * watched_bytes(s)) + alignment;
-  bytes += 3 * alignment + n * s.trace_values * v;
+  bytes += 4 * alignment + n * s.trace_values * v;  // one more: what has been taken
   if (s.describes)
     bytes += 2 * aligned(has.rows * v) + aligned(n * d * v) + aligned(has.rows1 * l.d2 * v) +
              aligned(has.rows1 * v);
   return bytes;
+}
+
+// Of a multiprocessor. shared_memory: of a block.
+std::int64_t blocks_at_once(const KernelPolicy& p, std::int64_t shared_memory) {
+  const std::int64_t fit = max_shared_bytes / std::max<std::int64_t>(shared_memory, 1);
+  return std::max<std::int64_t>(1, std::min<std::int64_t>(p.occupancy.blocks, fit));
 }
 
 // shared: shared_bytes(s).
@@ -64,22 +70,19 @@ Chunk size_chunk(const BatchShape& s, std::int64_t shared, const DeviceInfo& dev
     return std::pair{kernel_workspace<T>(p, e, s.watched),
                      kernel_shared_bytes<T>(p, e, s.layout, s.weighted)};
   });
-  const std::int64_t groups = last - first, per_block = p.groups_per_block();
-  std::int64_t blocks = (groups + per_block - 1) / per_block;
-  // Without a workspace every group has its own instance and the hardware's block queue retires
-  // them; with one, the groups that run at once share what there is.
-  const std::int64_t side_by_side =
-      std::min<std::int64_t>(device.threads_per_multiprocessor / p.threads,
-                             max_shared_bytes / std::max<std::int64_t>(shared_memory, 1));
-  const std::int64_t at_once = device.multiprocessors * std::max<std::int64_t>(1, side_by_side);
-  blocks = std::min(blocks, values > 0 ? at_once : std::int64_t(std::numeric_limits<int>::max()));
+  // Blocks stay until nobody has an instance left, so there are no more of them than run at once.
+  const std::int64_t instances = last - first, per_block = p.groups_per_block();
+  const std::int64_t blocks = std::min((instances + per_block - 1) / per_block,
+                                       device.multiprocessors * blocks_at_once(p, shared_memory));
+  const std::int64_t groups = std::min(blocks * per_block, instances);
   const std::int64_t bytes =
-      shared + array_bytes(s, amount) + aligned(blocks * per_block * values * s.value_bytes);
+      shared + array_bytes(s, amount) + aligned(groups * values * s.value_bytes);
   return {policy,
           first,
           last,
           amount,
           static_cast<int>(blocks),
+          groups,
           values,
           static_cast<int>(shared_memory),
           bytes};
@@ -96,8 +99,8 @@ Chunk size_chunk(const BatchShape& s, std::int64_t shared, const DeviceInfo& dev
 [[noreturn]] void refuse_shape(const BatchShape& s, std::int64_t instance) {
   throw Error(ErrorKind::invalid_input,
               fmt::format("{} is too large: at most {} rows and {} parameters are supported",
-                          describe(s, instance), policies[policy_count - 1].max_rows,
-                          policies[policy_count - 1].max_parameters));
+                          describe(s, instance), policies[policy_count - 1].grid.rows,
+                          policies[policy_count - 1].grid.parameters));
 }
 
 // Shared memory that would hold instance i, if it is of one block.
@@ -182,14 +185,24 @@ CudaPlan plan_cuda(const BatchShape& s, std::span<const std::int64_t> runs,
   const std::int64_t shared = shared_bytes(s);
   for (int policy = 0; policy < policy_count; ++policy) {
     cut(s, shared, device, policy, begins[policy], begins[policy + 1], plan);
-    const std::int64_t lanes = policies[policy].lanes;
+    const LaneGrid& grid = policies[policy].grid;
+    const bool whole = policies[policy].placement == Placement::registers;
     for (std::int64_t k = begins[policy]; k < begins[policy + 1]; ++k) {
       const std::int64_t n = s.layout.all_rows_of(plan.order[static_cast<std::size_t>(k)]);
-      used += n;
-      occupied += (n + lanes - 1) / lanes * lanes;
+      const std::int64_t d = s.layout.parameters();
+      used += n * d;
+      occupied += whole ? std::int64_t{grid.rows} * grid.parameters
+                        : (n + grid.lanes - 1) / grid.lanes * grid.lanes * d;
     }
   }
-  for (const Chunk& c : plan.chunks) plan.bytes = std::max(plan.bytes, c.bytes);
+  for (const Chunk& c : plan.chunks) {
+    const KernelPolicy& p = policies[c.policy];
+    const double threads = double(p.threads() * blocks_at_once(p, c.shared_bytes));
+    const double share = threads / device.threads_per_multiprocessor;
+    plan.bytes = std::max(plan.bytes, c.bytes);
+    plan.waves = std::max(plan.waves, double(c.last - c.first) / double(c.groups));
+    plan.occupancy = plan.occupancy > 0 ? std::min(plan.occupancy, share) : share;
+  }
   plan.padding = occupied > 0 ? 1.0 - double(used) / double(occupied) : 0;
   return plan;
 }

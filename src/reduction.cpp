@@ -11,15 +11,8 @@
 namespace softreg {
 namespace {
 
-// No warp kernel has more parameters: where CPU and CUDA give the same bits, they do without a
-// reduction.
-constexpr int most_of_warps = [] {
-  int most = 0;
-  for (const KernelPolicy& p : policies)
-    if (p.placement == Placement::registers && p.lanes == cpu_lanes)
-      most = std::max(most, p.max_parameters);
-  return most;
-}();
+// So short a step does not repay the decomposition soon.
+constexpr int few_parameters = 32;
 
 bool shortens(std::int64_t rows, std::int64_t columns) { return 4 * rows <= 3 * columns; }
 
@@ -95,7 +88,7 @@ bool reduces(const BatchShape& s, std::int64_t i) {
   const Layout& l = s.layout;
   const std::int64_t k = l.first_block(i);
   return l.first_block(i + 1) - k == 1 && !s.describes && !s.anchored() &&
-         (l.matrix || l.d2 > most_of_warps) &&
+         (l.matrix || l.d2 > few_parameters) &&
          (shortens(l.rows1(k), l.d1) || shortens(l.rows2(k), l.d2));
 }
 

@@ -26,6 +26,7 @@ struct TileSource {
 template <class T>
 struct Tile {
   static constexpr int lanes = tile_lanes;
+  SR_HD static constexpr int lane_count() { return lanes; }
   static constexpr bool describes = true;
   static constexpr LaneGroup<tile_lanes, true> g{};
   const TileSource<T>& p;
@@ -130,6 +131,7 @@ struct TilePlacement : Coordinates<LaneGroup<tile_lanes, true>, T>, TileSource<T
   using TileSource<T>::instance;
   using TileSource<T>::w;
   static constexpr int lanes = tile_lanes;
+  SR_HD static constexpr int lane_count() { return lanes; }
   Team team;
 
   TilePlacement(const Batch<T>& of, std::int64_t i, const TileExtent& e,

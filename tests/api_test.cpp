@@ -234,8 +234,8 @@ TEST(Api, PlanSummaryIsFilled) {
   options.device = Device::cuda;
   s = solve(p.view(), options).plan;
   EXPECT_EQ(s.road, "cuda");
-  EXPECT_EQ(s.size_class, "warp_registers_64x16");
-  EXPECT_EQ(s.lanes, 32);
+  EXPECT_EQ(s.size_class, "lanes8_64x16");
+  EXPECT_EQ(s.lanes, 8);
   EXPECT_EQ(s.chunks, 1);
   const std::int64_t whole = s.workspace_bytes;
   EXPECT_GT(whole, 10 * 40 * 9 * 4);

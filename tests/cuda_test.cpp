@@ -10,7 +10,7 @@
 #include <thread>
 
 #include "kernels/emulated_cases.hpp"
-#include "kernels/emulated_gpu.hpp"
+#include "kernels/lane_gpu.hpp"
 #include "philox.hpp"
 #include "sanitized.hpp"
 #include "solve.hpp"
@@ -137,26 +137,26 @@ void for_each_loss(F f) {
   }
 }
 
-TYPED_TEST(CudaBits, AreTheCpusForEveryLossAndWarpClass) {
+TYPED_TEST(CudaBits, AreTheLanesForEveryLossAndClass) {
   std::int64_t compared = 0;
   for_each_loss([&](AnyLoss loss) {
-    for (const auto& [n, d] : {std::pair<std::ptrdiff_t, std::ptrdiff_t>{20, 5},
+    for (const auto& [n, d] : {std::pair<std::ptrdiff_t, std::ptrdiff_t>{10, 3},
+                               {20, 5},
                                {64, 16},
-                               {100, 8},
+                               {100, 32},
                                {256, 3},
-                               {50, 32}}) {
-      if (sizeof(TypeParam) == 8 && (n == 256 || d == 32)) continue;  // streamed in f64
+                               {50, 60}}) {
       const Numbers<TypeParam> numbers(uniform(5, n), d, std::uint64_t(n + d));
       for (const AnyOptimizer& optimizer :
            {AnyOptimizer(GradientDescent{}), AnyOptimizer(Nesterov{})}) {
-        Options cpu = on(Device::cpu), cuda = on(Device::cuda);
-        cpu.loss = cuda.loss = loss;
-        cpu.optimizer = cuda.optimizer = optimizer;
-        cpu.ridge = cuda.ridge = 0.01;
-        cpu.trace = cuda.trace = TraceKind::loss;
-        const Result<TypeParam> r = solve(numbers.problem, cuda);
-        ASSERT_EQ(difference(r, solve(numbers.problem, cpu)), "") << n << " x " << d;
-        ASSERT_EQ(r.plan.lanes, 32);
+        Options cuda = on(Device::cuda);
+        cuda.loss = loss;
+        cuda.optimizer = optimizer;
+        cuda.ridge = 0.01;
+        cuda.trace = TraceKind::loss;
+        const auto run = [&] { return solve(numbers.problem, cuda); };
+        const Result<TypeParam> r = run();
+        ASSERT_EQ(difference(r, on_lanes(run)), "") << n << " x " << d;
         for (std::ptrdiff_t i = 0; i < 5; ++i)  // else nothing was compared
           EXPECT_FALSE(std::equal(numbers.x0.begin() + i * d, numbers.x0.begin() + (i + 1) * d,
                                   r.x.begin() + i * d))
@@ -164,18 +164,19 @@ TYPED_TEST(CudaBits, AreTheCpusForEveryLossAndWarpClass) {
               << " never moved";
         compared += r.count;
       }
-      Options cpu = on(Device::cpu), cuda = on(Device::cuda);
-      cpu.loss = cuda.loss = loss;
-      cpu.logit_weight = cuda.logit_weight = 0.3;
-      ASSERT_EQ(difference(evaluate(numbers.problem, cuda), evaluate(numbers.problem, cpu)), "");
+      Options cuda = on(Device::cuda);
+      cuda.loss = loss;
+      cuda.logit_weight = 0.3;
+      const auto describe = [&] { return evaluate(numbers.problem, cuda); };
+      ASSERT_EQ(difference(describe(), on_lanes(describe)), "");
       compared += numbers.problem.count;
     }
   });
-  std::printf("[count] CUDA results equal to the CPU's bit for bit: %lld (%d bytes)\n",
+  std::printf("[count] CUDA results equal to the lanes' bit for bit: %lld (%d bytes)\n",
               static_cast<long long>(compared), int(sizeof(TypeParam)));
 }
 
-TYPED_TEST(CudaBits, AreTheCpusWhateverIsSharedOrTraced) {
+TYPED_TEST(CudaBits, AreTheLanesWhateverIsSharedOrTraced) {
   for (int shares = 0; shares < 16; ++shares) {
     Numbers<TypeParam> numbers(uniform(6, 30), 4, 3);
     VectorProblem<TypeParam>& p = numbers.problem;
@@ -183,17 +184,19 @@ TYPED_TEST(CudaBits, AreTheCpusWhateverIsSharedOrTraced) {
     if (shares & 2) p.b = p.b.first(30);
     p.w = shares & 4 ? std::span<const TypeParam>(numbers.w).first(30) : numbers.w;
     p.x0 = shares & 8 ? p.x0.first(4) : shares & 1 ? std::span<const TypeParam>{} : p.x0;
-    Options cpu = on(Device::cpu), cuda = on(Device::cuda);
-    cpu.trace = cuda.trace = TraceKind::shifts;
-    cpu.trace_full = cuda.trace_full = true;
-    cpu.ball = cuda.ball = 0.9;
-    ASSERT_EQ(difference(solve(p, cuda), solve(p, cpu)), "") << shares;
-    ASSERT_EQ(difference(evaluate(p, cuda), evaluate(p, cpu)), "") << shares;
+    Options cuda = on(Device::cuda);
+    cuda.trace = TraceKind::shifts;
+    cuda.trace_full = true;
+    cuda.ball = 0.9;
+    const auto run = [&] { return solve(p, cuda); };
+    const auto describe = [&] { return evaluate(p, cuda); };
+    ASSERT_EQ(difference(run(), on_lanes(run)), "") << shares;
+    ASSERT_EQ(difference(describe(), on_lanes(describe)), "") << shares;
   }
 }
 
 TYPED_TEST(CudaBits, OfARaggedBatchAreThoseOfItsInstancesAlone) {
-  const std::vector<std::int64_t> rows = {5, 300, 64, 1, 33, 600, 200, 32, 128, 40, 7, 301};
+  const std::vector<std::int64_t> rows = {5, 300, 64, 1, 33, 1100, 200, 32, 128, 40, 7, 301};
   Numbers<TypeParam> numbers(rows, 7, 5);
   numbers.a[size(numbers.offsets[4] * 7 + 3)] = quiet_nan<TypeParam>();  // instance 4 is unfit
   numbers.problem.w = numbers.w;
@@ -202,7 +205,7 @@ TYPED_TEST(CudaBits, OfARaggedBatchAreThoseOfItsInstancesAlone) {
   options.trace = TraceKind::shifts;
   options.trace_full = true;
   const Result<TypeParam> all = solve(numbers.problem, options);
-  EXPECT_THAT(all.plan.size_class, testing::HasSubstr("warp_registers_32x8"));
+  EXPECT_THAT(all.plan.size_class, testing::HasSubstr("32x8"));
   EXPECT_THAT(all.plan.size_class, testing::HasSubstr(",block_stream"));
   EXPECT_EQ(all.status[4], Status::bad_input);
   Options cpu = options;
@@ -223,11 +226,11 @@ TYPED_TEST(CudaBits, OfARaggedBatchAreThoseOfItsInstancesAlone) {
     alone.step_size = alone.step_size.subspan(size(i), 1);
     const Result<TypeParam> one = solve(alone, options);
     ASSERT_EQ(written(all, i, 1).difference(written(one, 0, 1)), "") << "instance " << i;
-    if (one.plan.lanes == 32 || i == 4) {
-      ASSERT_EQ(written(all, i, 1).difference(written(on_cpu, i, 1)), "") << "instance " << i;
-    } else {  // A block has its own tree of sums; a wrong one, or the CPU's, would show here.
+    if (i != 4) {  // each class has its own order of sums; that of the CPU would show here
       const Written<TypeParam> a = written(all, i, 1), b = written(on_cpu, i, 1);
-      ASSERT_NE(a.difference(b), "") << "instance " << i;
+      if (rows[size(i)] > 1) {
+        ASSERT_NE(a.difference(b), "") << "instance " << i;
+      }
       for (std::size_t j = 0; j < a.x.size(); ++j)
         ASSERT_NEAR(a.x[j], b.x[j], sizeof(TypeParam) == 4 ? 1e-4 : 1e-12) << "instance " << i;
     }
@@ -337,7 +340,7 @@ TEST_F(CudaMemory, ThatCannotHoldOneInstanceIsAnErrorWithBothNumbers) {
     EXPECT_THAT(
         e.what(),
         testing::MatchesRegex(
-            "instance 0 \\(1000 x 10, 4 bytes a number\\) needs [5-9][0-9][0-9][0-9][0-9] bytes "
+            "instance 0 \\(1000 x 10, 4 bytes a number\\) needs [4-9][0-9][0-9][0-9][0-9] bytes "
             "of device memory but 28125 are available"));
     EXPECT_NE(e.hint(), "");
   }
@@ -461,7 +464,7 @@ TEST_F(CudaCalls, PlanWithoutTouchingTheDevicesMemory) {
   const LiveSolve<float> live(numbers.problem, on(Device::cuda));
   EXPECT_EQ(gpu.log, std::vector<std::string>{"info"});
   EXPECT_EQ(live.plan().road, "cuda");
-  EXPECT_EQ(live.plan().size_class, "warp_registers_32x8");
+  EXPECT_EQ(live.plan().size_class, "lanes2_32x8");
 }
 
 TEST_F(CudaCalls, AreNoneWhenNoInstanceIsFit) {

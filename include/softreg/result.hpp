@@ -22,9 +22,11 @@ inline bool has_begun(Status status) {
 struct PlanSummary {
   std::string road;        // "reference", "cpu", "cuda"
   std::string isa;         // of the CPU lanes: "x86-64", "x86-64-v3", "x86-64-v4"; else ""
-  std::string size_class;  // "lanes32", "packs4", "warp_registers_64x16", ..., with commas
+  std::string size_class;  // "lanes32", "packs4", "lanes8_64x16", ..., with commas
   int lanes = 1;           // lanes that share one instance (the most, if classes differ)
-  double padding = 0;      // share of the occupied rows that are padding
+  double padding = 0;    // share of the occupied rows (CUDA: of the places for A) that are padding
+  double occupancy = 0;  // CUDA: share of a multiprocessor's threads that run
+  double waves = 0;      // CUDA: instances that a group of lanes solves one after the other
   std::int64_t chunks = 1;
   std::int64_t workspace_bytes = 0;
   std::int64_t result_bytes = 0;  // of host memory, for what is returned

@@ -54,9 +54,15 @@ void describe_rows(Json& document, const ProblemArrays<T>& problem) {
 }
 
 Json plan_json(const PlanSummary& plan) {
-  return {{"road", plan.road},       {"class", plan.size_class}, {"lanes", plan.lanes},
-          {"padding", plan.padding}, {"chunks", plan.chunks},    {"bytes", plan.workspace_bytes},
-          {"threads", plan.threads}, {"sequence", plan.sequence}};
+  Json json = {{"road", plan.road},       {"class", plan.size_class},
+               {"lanes", plan.lanes},     {"padding", plan.padding},
+               {"chunks", plan.chunks},   {"bytes", plan.workspace_bytes},
+               {"threads", plan.threads}, {"sequence", plan.sequence}};
+  if (plan.waves > 0) {  // of a GPU
+    json["occupancy"] = plan.occupancy;
+    json["waves"] = plan.waves;
+  }
+  return json;
 }
 
 Json messages_json(const std::vector<Message>& messages) {

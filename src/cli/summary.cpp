@@ -105,6 +105,9 @@ std::string plan_table(const Json& document, const PlanSummary& plan) {
          labelled("class", plan.size_class) +
          labelled("lanes", fmt::format("{} per instance", plan.lanes)) +
          labelled("padding", fmt::format("{:.1f} % of the rows", 100 * plan.padding)) +
+         (plan.waves > 0 ? labelled("waves", fmt::format("{:.1f}, of {:.1f} % of the GPU's threads",
+                                                         plan.waves, 100 * plan.occupancy))
+                         : "") +
          labelled("chunks", count_text(plan.chunks)) +
          labelled("workspace", fmt::format("{} bytes", count_text(plan.workspace_bytes))) +
          labelled("results", fmt::format("{} bytes", count_text(plan.result_bytes)));

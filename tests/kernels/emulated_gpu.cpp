@@ -154,6 +154,7 @@ class EmulatedGpu final : public Gpu {
       expect_on_device(batch.gradient, count * d, "gradient");
       expect_on_device(batch.attended, segments * batch.d2, "attended");
       expect_on_device(batch.log_mass, segments, "log mass");
+      expect_on_device(launch.taken, 1, "what has been taken");
       if (!state_.misuse.empty()) return;
       emulate_launch(loss, launch, batch, state_.order, state_.seed);
       ++state_.launches;

@@ -61,5 +61,8 @@ void emulate_launch(int loss, const Launch& launch, const Batch<double>& batch, 
 // another. lanes: 32 or 256.
 void solve_on_lanes(int loss, int lanes, const Batch<float>& batch);
 void solve_on_lanes(int loss, int lanes, const Batch<double>& batch);
+// On lanes that add in the order of the policy's kernel.
+void solve_like(const KernelPolicy& policy, int loss, const Batch<float>& batch);
+void solve_like(const KernelPolicy& policy, int loss, const Batch<double>& batch);
 
 }  // namespace softreg

@@ -13,16 +13,16 @@ namespace softreg {
 
 SR_EMULATED_LANES_PARTS(extern)
 
-template <int Lanes, class LossT, class T>
-void solve_batch(const Batch<T>& batch) {
-  const LaneGroup<Lanes> lanes;
+template <class LossT, class G, class T>
+void solve_batch(const G& group, const Batch<T>& batch) {
   for (std::int64_t i = 0; i < batch.count; ++i) {
     const std::int64_t values = memory_solve_values<T>(extent_of(batch, i), batch.watched());
     std::vector<T> memory(static_cast<std::size_t>(values), quiet_nan<T>());
     if (!batch.matrix)
-      solve_in_memory<DenseMatrix<T>, LossT, true>(lanes, batch, i, memory.data());
-    else if constexpr (Lanes == 256)  // no kernel has a matrix problem on fewer
-      solve_in_memory<Kronecker<T>, LossT, true>(lanes, batch, i, memory.data());
+      solve_in_memory<DenseMatrix<T>, LossT, true>(group, batch, i, memory.data());
+    else if constexpr (std::is_same_v<G,
+                                      LaneGroup<256>>)  // no kernel has a matrix problem on others
+      solve_in_memory<Kronecker<T>, LossT, true>(group, batch, i, memory.data());
     else
       throw std::logic_error("no yardstick for matrix problems on these lanes");
   }
@@ -31,9 +31,9 @@ void solve_batch(const Batch<T>& batch) {
 template <class LossT, class T>
 void solve_batch_on(int lanes, const Batch<T>& batch) {
   if (lanes == 32)
-    solve_batch<32, LossT>(batch);
+    solve_batch<LossT>(LaneGroup<32>{}, batch);
   else if (lanes == 256)
-    solve_batch<256, LossT>(batch);
+    solve_batch<LossT>(LaneGroup<256>{}, batch);
   else
     throw std::logic_error("no yardstick of " + std::to_string(lanes) + " lanes");
 }
@@ -45,6 +45,14 @@ void EmulatedLanes<LossT>::solve(int lanes, const Batch<float>& batch) {
 template <class LossT>
 void EmulatedLanes<LossT>::solve(int lanes, const Batch<double>& batch) {
   solve_batch_on<LossT>(lanes, batch);
+}
+template <class LossT>
+void EmulatedLanes<LossT>::solve(const LaneGrid& grid, const Batch<float>& batch) {
+  solve_batch<LossT>(GridGroup{grid}, batch);
+}
+template <class LossT>
+void EmulatedLanes<LossT>::solve(const LaneGrid& grid, const Batch<double>& batch) {
+  solve_batch<LossT>(GridGroup{grid}, batch);
 }
 
 }  // namespace softreg

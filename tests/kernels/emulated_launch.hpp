@@ -27,11 +27,11 @@ void emulate_kernel(const Launch& launch, const Batch<T>& batch, simt::Order ord
   bool ran = false;
   visit_kernel<LossT, T>(launch, [&]<class PolicyT>(bool resident) {
     constexpr KernelPolicy p = PolicyT::policy;
-    stain_stacks(p.threads);
+    stain_stacks(p.threads());
     simt::emulate(
-        {launch.blocks, p.threads, static_cast<std::size_t>(launch.shared_bytes), order, seed},
+        {launch.blocks, p.threads(), static_cast<std::size_t>(launch.shared_bytes), order, seed},
         [&] {
-          solve_kernel<PolicyT, LossT, T>(batch, static_cast<T*>(launch.workspace),
+          solve_kernel<PolicyT, LossT, T>(batch, launch.taken, static_cast<T*>(launch.workspace),
                                           launch.workspace_stride, shared_values<T>(launch),
                                           resident);
         });

@@ -35,4 +35,18 @@ void solve_on_lanes(int loss, int lanes, const Batch<double>& batch) {
   visit_loss(loss, [&]<class LossT>() { EmulatedLanes<LossT>::solve(lanes, batch); });
 }
 
+namespace {
+template <class T>
+void solve_with_order_of(const KernelPolicy& p, int loss, const Batch<T>& batch) {
+  if (p.placement != Placement::registers) return solve_on_lanes(loss, p.lanes(), batch);
+  visit_loss(loss, [&]<class LossT>() { EmulatedLanes<LossT>::solve(p.grid, batch); });
+}
+}  // namespace
+void solve_like(const KernelPolicy& policy, int loss, const Batch<float>& batch) {
+  solve_with_order_of(policy, loss, batch);
+}
+void solve_like(const KernelPolicy& policy, int loss, const Batch<double>& batch) {
+  solve_with_order_of(policy, loss, batch);
+}
+
 }  // namespace softreg

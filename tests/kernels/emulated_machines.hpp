@@ -18,6 +18,8 @@ template <class LossT>
 struct EmulatedLanes {
   static void solve(int lanes, const Batch<float>& batch);
   static void solve(int lanes, const Batch<double>& batch);
+  static void solve(const LaneGrid& grid, const Batch<float>& batch);
+  static void solve(const LaneGrid& grid, const Batch<double>& batch);
 };
 
 }  // namespace softreg

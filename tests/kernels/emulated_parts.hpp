@@ -1,5 +1,6 @@
 // What the emulated machines of all losses share is compiled once (emulated_parts.cpp).
 #pragma once
+#include "kernels/grid_group.hpp"
 #include "solve_kernel.hpp"
 
 namespace softreg {
@@ -9,25 +10,33 @@ namespace softreg {
 #define SR_EMULATED_LANES_PARTS(kind)                \
   SR_MEMORY_PARTS(kind, LaneGroup<32>, DenseMatrix)  \
   SR_MEMORY_PARTS(kind, LaneGroup<256>, DenseMatrix) \
-  SR_MEMORY_PARTS(kind, LaneGroup<256>, Kronecker)
+  SR_MEMORY_PARTS(kind, LaneGroup<256>, Kronecker)   \
+  SR_MEMORY_PARTS(kind, GridGroup, DenseMatrix)
 
-#define SR_EMULATED_LAUNCHER_PARTS(kind)              \
-  SR_MEMORY_PARTS(kind, SimtGroup<256>, DenseMatrix)  \
-  SR_MEMORY_PARTS(kind, SimtGroup<256>, Kronecker)    \
-  SR_REGISTER_PARTS(kind, WarpRegisters32x8, float)   \
-  SR_REGISTER_PARTS(kind, WarpRegisters32x8, double)  \
-  SR_REGISTER_PARTS(kind, WarpRegisters64x16, float)  \
-  SR_REGISTER_PARTS(kind, WarpRegisters64x16, double) \
-  SR_REGISTER_PARTS(kind, WarpRegisters128x8, float)  \
-  SR_REGISTER_PARTS(kind, WarpRegisters128x8, double) \
-  SR_REGISTER_PARTS(kind, WarpRegisters256x8, float)  \
-  SR_REGISTER_PARTS(kind, WarpRegisters64x32, float)
+#define SR_EMULATED_LAUNCHER_PARTS(kind)             \
+  SR_MEMORY_PARTS(kind, SimtGroup<256>, DenseMatrix) \
+  SR_MEMORY_PARTS(kind, SimtGroup<256>, Kronecker)   \
+  SR_REGISTER_PARTS(kind, Float16x4, float)          \
+  SR_REGISTER_PARTS(kind, Float32x8, float)          \
+  SR_REGISTER_PARTS(kind, Float64x16, float)         \
+  SR_REGISTER_PARTS(kind, Float128x32, float)        \
+  SR_REGISTER_PARTS(kind, Float256x16, float)        \
+  SR_REGISTER_PARTS(kind, Float256x64, float)        \
+  SR_REGISTER_PARTS(kind, Float512x32, float)        \
+  SR_REGISTER_PARTS(kind, Float1024x64, float)       \
+  SR_REGISTER_PARTS(kind, Double16x4, double)        \
+  SR_REGISTER_PARTS(kind, Double32x8, double)        \
+  SR_REGISTER_PARTS(kind, Double64x16, double)       \
+  SR_REGISTER_PARTS(kind, Double128x32, double)      \
+  SR_REGISTER_PARTS(kind, Double256x8, double)       \
+  SR_REGISTER_PARTS(kind, Double256x64, double)
 // Not of the whole class: it could judge bounds, which no kernel with registers does.
-#define SR_REGISTER_PARTS(kind, Policy, T)                                         \
-  kind template Measurement<T> Descent<Registers<Policy, T>, T>::measure() const;  \
-  kind template bool Descent<Registers<Policy, T>, T>::update(int, bool);          \
-  kind template Shift<T> Descent<Registers<Policy, T>, T>::take_shift(T, T) const; \
-  kind template void Descent<Registers<Policy, T>, T>::record(const Shift<T>&, bool, int) const;
+#define SR_REGISTER_PARTS(kind, Policy, T)                                                        \
+  kind template Measurement<T> Descent<RegisterPlacement<Policy, T>, T>::measure() const;         \
+  kind template bool Descent<RegisterPlacement<Policy, T>, T>::update(int, bool);                 \
+  kind template Shift<T> Descent<RegisterPlacement<Policy, T>, T>::take_shift(T, T) const;        \
+  kind template void Descent<RegisterPlacement<Policy, T>, T>::record(const Shift<T>&, bool, int) \
+      const;
 // NOLINTEND(bugprone-macro-parentheses)
 
 }  // namespace softreg

@@ -312,6 +312,7 @@ int grid_size() { return machine().grid(); }
 void sync_block() { machine().sync_block(); }
 void sync_warp(unsigned member_mask) { machine().collective(Place::sync_warp, member_mask, 0, 0); }
 int poll(const int* flag) { return __atomic_load_n(flag, __ATOMIC_RELAXED); }
+int add(int* counter, int value) { return __atomic_fetch_add(counter, value, __ATOMIC_RELAXED); }
 void* dynamic_shared() { return machine().shared(); }
 std::uint64_t exchange_bits(std::uint64_t bits, int bytes, int lane_mask, unsigned member_mask) {
   const Place place = bytes == 4 ? Place::shuffle_4 : Place::shuffle_8;

@@ -93,6 +93,8 @@ Written<T> emulated(const Instances<T>& instances, int policy, int loss, int opt
   Launch launch;
   launch.policy = policy;
   launch.blocks = blocks;
+  int taken = 0;
+  launch.taken = &taken;
   launch.workspace_stride = kernel_workspace<T>(p, most, batch.watched());
   launch.shared_bytes =
       static_cast<int>(kernel_shared_bytes<T>(p, most, batch, batch.weights != nullptr));
@@ -111,21 +113,27 @@ Written<T> emulated(const Instances<T>& instances, int policy, int loss, int opt
   return w;
 }
 
+// Whose order of sums is right: that of a policy's kernel, or (null) of the CPU lanes.
+using Yardstick = const KernelPolicy*;
+
 template <class T>
-Written<T> expected(const Instances<T>& instances, int lanes, int loss, int optimizer) {
+Written<T> expected(const Instances<T>& instances, Yardstick like, int loss, int optimizer) {
   Written<T> w;
   Batch<T> batch = instances.batch(w);
   batch.optimizer = optimizer;
-  solve_on_lanes(loss, lanes, batch);
+  if (like)
+    solve_like(*like, loss, batch);
+  else
+    solve_on_lanes(loss, cpu_lanes, batch);
   return w;
 }
 
 // With a tolerance that about half of the instances reach before the last step.
 template <class T>
-Instances<T> make(const Case& c, int lanes, const LossChoice& loss, int optimizer) {
+Instances<T> make(const Case& c, Yardstick like, const LossChoice& loss, int optimizer) {
   Instances<T> instances(c, loss.grows, loss.distribution);
   if (!instances.has(has_tolerance)) return instances;
-  const Written<T> w = expected(instances, lanes, loss.index, optimizer);
+  const Written<T> w = expected(instances, like, loss.index, optimizer);
   std::vector<double> norms;
   for (const Outcome<T>& o : w.outcome)
     if (o.status == Status::max_steps) norms.push_back(static_cast<double>(o.gradient_norm));
@@ -140,7 +148,8 @@ std::vector<Case> edge_cases(int R, int D, int lanes, int max_steps) {
   const auto uniform = [=](int n, int d, unsigned features) {
     return Case{std::vector<int>(5, n), d, features, max_steps, 4, 0};
   };
-  const int half = std::min(lanes, R - 1);  // a row of every lane, if the policy has more
+  // A row of every lane, if the policy has more.
+  const int half = std::max(2, std::min(lanes, R - 1));
   std::vector<Case> all = {
       uniform(1, 1, has_tolerance),
       uniform(1, D, traces_loss | has_ball),
@@ -195,11 +204,11 @@ void compare_kernels(const LossChoice& loss, int max_steps, int runs, Tally& tal
   unsigned turn = 0;
   for (int policy = 0; policy < policy_count; ++policy) {
     const KernelPolicy& p = policies[policy];
-    if (p.max_value_bytes < int(sizeof(T)) || is_of_matrices(p)) continue;
+    if (!is_of_numbers<T>(p) || is_of_matrices(p)) continue;
     if (p.watches_bounds && !loss.distribution) continue;
     const bool stream = p.placement == Placement::stream;
-    for (Case c :
-         edge_cases(stream ? 300 : p.max_rows, stream ? 6 : p.max_parameters, p.lanes, max_steps)) {
+    for (Case c : edge_cases(stream ? 300 : p.grid.rows, stream ? 6 : p.grid.parameters, p.lanes(),
+                             max_steps)) {
       if (p.watches_bounds)
         c.features |= traces_shifts | traces_bounds;
       else
@@ -208,8 +217,8 @@ void compare_kernels(const LossChoice& loss, int max_steps, int runs, Tally& tal
         if (loss.stationary_at_zero && (c.features & starts_at_zero)) continue;
         // In turn where one kernel has both, or where all is slow.
         if ((stream || sanitized) && c.seed % 2 != unsigned(optimizer)) continue;
-        const Instances<T> instances = make<T>(c, p.lanes, loss, optimizer);
-        const Written<T> right = expected(instances, p.lanes, loss.index, optimizer);
+        const Instances<T> instances = make<T>(c, &p, loss, optimizer);
+        const Written<T> right = expected(instances, &p, loss.index, optimizer);
         count(instances, right, tally);
         tally.instances += std::int64_t(c.rows.size()) * (runs - 1);
         for (int run = 0; run < runs; ++run, ++turn) {
@@ -243,6 +252,39 @@ void expect_every_end(const Tally& tally) {
   for (const Status s : {Status::converged, Status::stalled, Status::max_steps, Status::diverged,
                          Status::overflow, Status::not_run})
     EXPECT_GT(ends(s), 0) << "no instance ended with status " << int(s);
+}
+
+// More instances than groups, which end at different steps: whoever is free takes the next, and
+// groups that share a warp go on while one of them begins.
+template <class T>
+void compare_queues(const LossChoice& loss, Tally& tally) {
+  for (int policy = 0; policy < policy_count; ++policy) {
+    const KernelPolicy& p = policies[policy];
+    if (!is_of_numbers<T>(p) || p.placement != Placement::registers) continue;
+    if (sanitized && p.lanes() > 32) continue;  // slow, and they only take turns
+    const std::size_t many = static_cast<std::size_t>(2 * p.groups_per_block()) * 3 / 2;
+    Case c{std::vector<int>(many, std::min(p.grid.rows, 7)),
+           std::min(p.grid.parameters, 3),
+           has_tolerance | has_bad_neighbours,
+           13,
+           4,
+           11};
+    for (std::size_t k = 0; k < many; k += 3) c.rows[k] = 5;
+    const Instances<T> instances = make<T>(c, &p, loss, 1);
+    const Written<T> right = expected(instances, &p, loss.index, 1);
+    count(instances, right, tally);
+    for (const auto& [order, name] : orders)
+      ASSERT_EQ(emulated(instances, policy, loss.index, 1, 2, order, 3).difference(right), "")
+          << loss.name << ", " << p.name << ", threads " << name;
+  }
+}
+
+TYPED_TEST(Kernels, TakeInstancesFromAQueue) {
+  Tally tally;
+  compare_queues<float>(choice<TypeParam>(), tally);
+  compare_queues<double>(choice<TypeParam>(), tally);
+  std::printf("[count] emulated instances of queues, equal bit for bit: %lld (%s)\n",
+              static_cast<long long>(tally.instances), choice<TypeParam>().name.c_str());
 }
 
 TYPED_TEST(Kernels, GiveTheBitsOfTheirLanes) {
@@ -375,8 +417,8 @@ void compare_cpu(const LossChoice& loss, Tally& tally) {
     for (const Case& c : edge_cases(R, D, cpu_lanes, sanitized ? 9 : 41))
       for (int optimizer = 0; optimizer < 2; ++optimizer) {
         if (loss.stationary_at_zero && (c.features & starts_at_zero)) continue;
-        const Instances<T> instances = make<T>(c, cpu_lanes, loss, optimizer);
-        const Written<T> right = expected(instances, cpu_lanes, loss.index, optimizer);
+        const Instances<T> instances = make<T>(c, nullptr, loss, optimizer);
+        const Written<T> right = expected(instances, nullptr, loss.index, optimizer);
         for (const CpuIsa& isa : cpu_isas()) {
           if (!isa.usable) continue;
           count(instances, right, tally);

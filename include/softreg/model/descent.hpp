@@ -148,7 +148,7 @@ struct Descent {
             static_cast<int>(e.segments),
             static_cast<int>(e.longest),
             p.parameters(),
-            p.lanes,
+            p.lane_count(),
             p.operator_norm(batch, instance),
             before.sizes()};
   }

@@ -6,10 +6,10 @@
 // segment is in segment_pass.hpp.
 //
 //   Placement  describes (can take part in evaluate()), step_size, operator_norm, shifts and bounds
-//              (summaries), load, tiles(f(tile, sums)), attended, set_shifts, row_count, lanes; of
-//              coordinates (coordinates.hpp has them all): parameters, serial, update, visit,
-//              visit_gradient, add_to_gradient, keep, once, stops, extent; each where it Watches.
-//              sums: to be added to
+//              (summaries), load, tiles(f(tile, sums)), attended, set_shifts, row_count,
+//              lane_count; of coordinates (coordinates.hpp has them all): parameters, serial,
+//              update, visit, visit_gradient, add_to_gradient, keep, once, stops, extent; each
+//              where it Watches. sums: to be added to
 //   tile       describes, each_segment, sum_rows, max_rows, rows, store, weighted, weights, shift,
 //              set_shift, once
 // T may be a pack of numbers, one for each of several instances (src/pack_placement.hpp): decisions

@@ -131,6 +131,11 @@ struct LaneGroup {
       for (int l = 0; l < o; ++l) lane[l] = max_(lane[l], lane[l + o]);
     return lane[0];
   }
+  // The same of column j, for groups that go through rows in another order there.
+  template <class S, class F>
+  SR_HD S sum_down(int n, int, F f) const {
+    return sum<S>(n, f);
+  }
   // done(i, s) for every row i, where s starts at zero and becomes f(i, j, s) for j = 0, 1, ... in
   // order.
   template <class T, class F, class Done>

@@ -42,7 +42,6 @@ template <class G, class Op, class T>
 struct MemoryPlacement : Coordinates<G, T> {
   using Base = Coordinates<G, T>;
   using Base::g;
-  static constexpr int lanes = G::lanes;
   Op op;
   const T* target;       // b, like the logits
   const T* each_weight;  // w, likewise, or null:
@@ -62,8 +61,10 @@ struct MemoryPlacement : Coordinates<G, T> {
 
   // Rows that an array must have: what the group touches beyond the last row never counts.
   static SR_HD constexpr int padded_rows(int n) {
-    return G::padded ? (n + lanes - 1) / lanes * lanes : n;
+    if constexpr (G::padded) return (n + G::lanes - 1) / G::lanes * G::lanes;
+    return n;
   }
+  SR_HD int lane_count() const { return g.lanes; }
 
   SR_HD int row_count() const { return op.rows(); }
   SR_HD bool weighted() const { return each_weight != nullptr || constant_weight != T(0); }

@@ -85,9 +85,10 @@ struct Dense {
   template <class G>
   SR_HD void transpose_rows(G g, const Segment& seg, const T* y, T* out) const {
     for (int j = 0; j < a.cols; ++j) {
-      const T s = g.template sum<T>(seg.rows, [m = a, y, j, first = seg.first](int i, T sum) {
+      const auto add = [m = a, y, j, first = seg.first](int i, T sum) {
         return fma_(m(first + i, j), y[first + i], sum);
-      });
+      };
+      const T s = g.template sum_down<T>(seg.rows, j, add);
       g.once([=] { out[j] = s; });
     }
   }

@@ -33,7 +33,7 @@ struct SegmentPass {
       const auto moved = [&] {
         if constexpr (LossT::normalized && Watches)
           if (batch.bounds)
-            return BoundPass<LossT, T>{before, Tile::lanes}(tile, s, h, log_mass, first, t);
+            return BoundPass<LossT, T>{before, tile.lane_count()}(tile, s, h, log_mass, first, t);
         return watch(tile, s, h);
       }();
       t.v[total_df] = t[total_df] + moved[0];

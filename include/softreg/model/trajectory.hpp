@@ -38,7 +38,7 @@ struct Stop {
     return step % check_every == 0 || step == max_steps;
   }
   // The first after `step`, which is -1 before the start.
-  constexpr int next_test(int step) const {
+  SR_HD constexpr int next_test(int step) const {
     const int next = step < 0 ? 0 : step - step % check_every + check_every;
     return next < max_steps ? next : max_steps;
   }
@@ -77,26 +77,32 @@ SR_HD Verdict judge(const Measurement<T>& now, int step, const Stop& stop) {
   return {converged ? Status::converged : Status::max_steps, kept};
 }
 
-// Ends as not_run if the batch is cancelled meanwhile. On non-finite values the last x that passed
-// a test is the result, with that test's numbers; if not even the start passed, x0 with the start's
-// numbers.
-template <class Evaluator>
-SR_HD void trajectory(Evaluator& e, const Stop& stop) {
+// One solve, turn by turn, after e.init(). Ends as not_run if the batch is cancelled meanwhile. On
+// non-finite values the last x that passed a test is the result, with that test's numbers; if not
+// even the start passed, x0 with the start's numbers.
+struct Trajectory {
+  int step = 0, next_test = 0;
   Status status = Status::max_steps;
   bool describing = false;  // one more evaluation, of the point that is returned
-  e.init();
-  for (int step = 0;;) {
+
+  // An evaluation, and the test and the update that follow it; returns whether there is more.
+  template <class Evaluator>
+  SR_HD bool advance(Evaluator& e, const Stop& stop) {
     e.evaluate(step, describing);
-    if (describing) return e.end(status);
+    if (describing) return ended(e);
     bool done = false;
-    const bool test = stop.tests_at(step);
+    const bool test = step == next_test;
     if (test) {
-      if (e.cancelled()) return e.end(Status::not_run);
+      if (e.cancelled()) {
+        status = Status::not_run;
+        return ended(e);
+      }
       const auto now = e.measure();
       const Verdict verdict = judge(now, step, stop);
       if (verdict.kept) e.keep(step, now);
       status = verdict.status;
       done = status != Status::max_steps || step == stop.max_steps;
+      next_test = stop.next_test(step);
     }
     if (!done && !e.update(step, test) && stop.gradient_norm > 0) {
       status = Status::stalled;
@@ -107,7 +113,23 @@ SR_HD void trajectory(Evaluator& e, const Stop& stop) {
     else if (e.describes())
       describing = true;
     else
-      return e.end(status);
+      return ended(e);
+    return true;
+  }
+
+ private:
+  template <class Evaluator>
+  SR_HD bool ended(Evaluator& e) const {
+    e.end(status);
+    return false;
+  }
+};
+
+template <class Evaluator>
+SR_HD void trajectory(Evaluator& e, const Stop& stop) {
+  Trajectory turns;
+  e.init();
+  while (turns.advance(e, stop)) {
   }
 }
 
