@@ -133,8 +133,7 @@ struct RegisterPlacement {
     return g.total(mine);
   }
   SR_DEVICE T max_rows(const Segment&) const {
-    T most = -infinity<T>();
-    simt::here();
+    T most = simt::opaque(-infinity<T>());  // for the guard alone
     SR_UNROLL
     for (int r = 0; r < Rows; ++r)
       if (has(r)) most = max_(most, z[r]);

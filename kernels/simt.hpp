@@ -1,8 +1,11 @@
-// The seam: nine primitives are all a kernel knows of the machine it runs on. nvcc compiles them
+// The seam: these primitives are all a kernel knows of the machine it runs on. nvcc compiles them
 // to CUDA intrinsics; any other compiler links tests/kernels/emulator.cpp behind the same names.
 // Indexes are int and blocks one-dimensional. Only the lanes named in a member mask take part in a
 // warp collective, and every one of them passes the same mask.
 #pragma once
+#include <cstdint>
+#include <type_traits>
+
 #include "softreg/model/math.hpp"
 
 #if defined(__CUDACC__)
@@ -10,9 +13,7 @@
 #define SR_KERNEL __global__
 #define SR_OCCUPANCY(threads, blocks) __launch_bounds__(threads, blocks)
 #else
-#include <cstdint>
 #include <cstring>
-#include <type_traits>
 #define SR_DEVICE
 #define SR_KERNEL
 #define SR_OCCUPANCY(threads, blocks)
@@ -24,38 +25,61 @@ inline constexpr int warp_size = 32;
 
 #if defined(__CUDACC__)
 
+template <class T, class F>
+SR_DEVICE T as_bits(T value, F f) {
+  static_assert(__is_trivially_copyable(T) && (sizeof(T) == 4 || sizeof(T) == 8));
+  std::conditional_t<sizeof(T) == 4, int, long long> bits;
+  memcpy(&bits, &value, sizeof bits);
+  bits = f(bits);
+  memcpy(&value, &bits, sizeof bits);
+  return value;
+}
+
 SR_DEVICE inline int thread_index() { return static_cast<int>(threadIdx.x); }
 SR_DEVICE inline int block_index() { return static_cast<int>(blockIdx.x); }
 SR_DEVICE inline int grid_size() { return static_cast<int>(gridDim.x); }
 SR_DEVICE inline void sync_warp(unsigned member_mask) { __syncwarp(member_mask); }
 SR_DEVICE inline void sync_block() { __syncthreads(); }
 
-// The value of lane (own lane ^ lane_mask), for trivially copyable values of 4 or 8 bytes.
-// It orders no memory: only sync_warp and sync_block do.
+// The value of another lane of the warp, for trivially copyable values of 4 or 8 bytes: of lane
+// (own lane ^ lane_mask), or of lane `source`. It orders no memory: only sync_warp and sync_block
+// do.
 template <class T>
 SR_DEVICE T shuffle_xor(T value, int lane_mask, unsigned member_mask) {
-  static_assert(__is_trivially_copyable(T) && (sizeof(T) == 4 || sizeof(T) == 8));
-  if constexpr (sizeof(T) == 4) {
-    int bits;
-    memcpy(&bits, &value, sizeof bits);
-    bits = __shfl_xor_sync(member_mask, bits, lane_mask);
-    memcpy(&value, &bits, sizeof bits);
-  } else {
-    long long bits;
-    memcpy(&bits, &value, sizeof bits);
-    bits = __shfl_xor_sync(member_mask, bits, lane_mask);
-    memcpy(&value, &bits, sizeof bits);
-  }
-  return value;
+  return as_bits(value, [=](auto bits) { return __shfl_xor_sync(member_mask, bits, lane_mask); });
+}
+template <class T>
+SR_DEVICE T shuffle(T value, int source, unsigned member_mask) {
+  return as_bits(value, [=](auto bits) { return __shfl_sync(member_mask, bits, source); });
 }
 
-// The same number, of which the compiler knows nothing.
+// The same number, of which the compiler knows nothing and which it does not ask for early.
 SR_DEVICE inline int opaque(int value) {
   asm volatile("" : "+r"(value));
   return value;
 }
-// What follows is not done before it is known to be wanted.
-SR_DEVICE inline void here() { asm volatile(""); }
+SR_DEVICE inline float opaque(float value) {
+  asm volatile("" : "+f"(value));
+  return value;
+}
+SR_DEVICE inline double opaque(double value) {
+  asm volatile("" : "+d"(value));
+  return value;
+}
+
+// Within about 2 units in the last place (log2 near 1: within 2^-22); subnormal numbers are zero.
+SR_DEVICE inline float approximate_exp2(float x) {
+  asm("ex2.approx.ftz.f32 %0, %0;" : "+f"(x));
+  return x;
+}
+SR_DEVICE inline float approximate_log2(float x) {
+  asm("lg2.approx.ftz.f32 %0, %0;" : "+f"(x));
+  return x;
+}
+SR_DEVICE inline float approximate_inverse(float x) {
+  asm("rcp.approx.ftz.f32 %0, %0;" : "+f"(x));
+  return x;
+}
 
 // A flag that the host or another thread may set meanwhile.
 SR_DEVICE inline int poll(const int* flag) { return *static_cast<const volatile int*>(flag); }
@@ -76,21 +100,30 @@ int block_index();
 int grid_size();
 void sync_warp(unsigned member_mask);
 void sync_block();
-inline int opaque(int value) { return value; }
-inline void here() {}
+inline float approximate_exp2(float x) { return __builtin_exp2f(x); }
+inline float approximate_log2(float x) { return __builtin_log2f(x); }
+inline float approximate_inverse(float x) { return 1 / x; }
+template <class T>
+T opaque(T value) {
+  return value;
+}
 int poll(const int* flag);
 int add(int* counter, int value);
 void* dynamic_shared();
-std::uint64_t exchange_bits(std::uint64_t bits, int bytes, int lane_mask, unsigned member_mask);
+std::uint64_t exchange_bits(std::uint64_t bits, int bytes, int source, unsigned member_mask);
 
 template <class T>
-T shuffle_xor(T value, int lane_mask, unsigned member_mask) {
+T shuffle(T value, int source, unsigned member_mask) {
   static_assert(std::is_trivially_copyable_v<T> && (sizeof(T) == 4 || sizeof(T) == 8));
   std::uint64_t bits = 0;
   std::memcpy(&bits, &value, sizeof value);
-  bits = exchange_bits(bits, static_cast<int>(sizeof value), lane_mask, member_mask);
+  bits = exchange_bits(bits, static_cast<int>(sizeof value), source, member_mask);
   std::memcpy(&value, &bits, sizeof value);
   return value;
+}
+template <class T>
+T shuffle_xor(T value, int lane_mask, unsigned member_mask) {
+  return shuffle(value, thread_index() % warp_size ^ lane_mask, member_mask);
 }
 
 #endif

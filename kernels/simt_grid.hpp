@@ -20,6 +20,7 @@ template <class T, int Lanes, int Columns, int Rows, int Parameters>
 class SimtGrid : public SimtGroup<Lanes> {
   using Base = SimtGroup<Lanes>;
   using Base::across;
+  using Base::first_lane;
   using Base::member_mask;
   using Base::width;
 
@@ -87,6 +88,35 @@ class SimtGrid : public SimtGroup<Lanes> {
   SR_DEVICE S total(S mine) const {
     return over_warps(within_warp<width / 2, 1>(mine, Add{}), Add{});
   }
+  // Of several numbers each lane keeps one, which then goes to all.
+  template <class V, int K>
+  SR_DEVICE Sums<V, K> total(Sums<V, K> mine) const {
+    static_assert(K <= 4);
+    if constexpr (K == 1 || width < 16) {  // then a butterfly takes no more instructions
+      return over_warps(within_warp<width / 2, 1>(mine, Add{}), Add{});
+    } else {
+      halve<K, width / 2>(mine.v);
+      constexpr auto keeper = [](int k) {
+        return K == 2 ? k * (width / 2) : (k / 2) * (width / 2) + k % 2 * (width / 4);
+      };
+      Sums<V, K> sums;
+      if constexpr (warps == 1) {
+        SR_UNROLL
+        for (int k = 0; k < K; ++k)
+          sums.v[k] = simt::shuffle(mine.v[0], first_lane() + keeper(k), member_mask());
+      } else {
+        V* const partial = next_half<V>();
+        SR_UNROLL
+        for (int k = 0; k < K; ++k)
+          if (rank() % width == keeper(k)) partial[rank() / width * K + k] = mine.v[0];
+        sync();
+        SR_UNROLL
+        for (int k = 0; k < K; ++k)
+          sums.v[k] = tree<1>([&](int w) { return partial[w * K + k]; }, 0, Add{});
+      }
+      return sums;
+    }
+  }
   SR_DEVICE T largest(T mine) const {
     return over_warps(within_warp<width / 2, 1>(mine, Larger{}), Larger{});
   }
@@ -107,6 +137,23 @@ class SimtGrid : public SimtGroup<Lanes> {
   using typename Base::Larger;
   static constexpr int warps = grid().warps(), shares = grid().shares();
   static constexpr int replicas = grid().replicas(), stride = Columns * replicas;
+
+  // Of M numbers a lane sends one half to the lane `Offset` away and takes the other from there,
+  // until one is left.
+  template <int M, int Offset, class V, int K>
+  SR_DEVICE void halve(V (&v)[K]) const {
+    if constexpr (Offset > 0) {
+      constexpr int half = (M + 1) / 2;
+      const bool upper = (rank() & Offset) != 0;
+      SR_UNROLL
+      for (int k = 0; k < half; ++k) {
+        const V other = k + half < M ? v[(k + half) % K] : V(0);
+        const V kept = M > 1 && upper ? other : v[k], sent = M > 1 && !upper ? other : v[k];
+        v[k] = kept + across(sent, Offset);
+      }
+      halve<half, Offset / 2>(v);
+    }
+  }
 
   // Block m of `held` comes from the lane whose place differs by m.
   template <int Own, int Held>

@@ -121,12 +121,11 @@ struct SimtGroup {
   };
 
   // The lanes of this group inside its warp.
+  SR_DEVICE static int first_lane() {
+    return width == simt::warp_size ? 0 : simt::thread_index() & (simt::warp_size - width);
+  }
   SR_DEVICE static unsigned member_mask() {
-    constexpr unsigned members = 0xffffffffu >> (simt::warp_size - width);
-    if constexpr (width == simt::warp_size)
-      return members;
-    else
-      return members << (simt::thread_index() & (simt::warp_size - width));
+    return 0xffffffffu >> (simt::warp_size - width) << first_lane();
   }
 
   template <class T>

@@ -66,11 +66,11 @@ struct Queue {
 // Instances whose A stays with their lanes. Groups that share a warp go on side by side, and one
 // that has finished takes its next instance where the others test, so that all test in the same
 // turns.
-template <class PolicyT, class LossT, class T>
+template <class PolicyT, class LossT, class A, class T>
 SR_DEVICE void solve_in_registers(const Batch<T>& batch, int group, int groups, int* taken,
                                   void* shared, T* workspace) {
   using InRegisters = RegisterPlacement<PolicyT, T>;
-  Evaluator<InRegisters, LossT, T> e{{{batch, shared}, batch, 0, {}}};
+  Evaluator<InRegisters, LossT, T, false, A> e{{{batch, shared}, batch, 0, {}}};
   const Queue<typename InRegisters::Grid> queue{e.p.g, group, groups, taken};
   const auto begin = [&](std::int64_t i) {
     e.instance = e.p.instance = i;
@@ -112,11 +112,13 @@ SR_DEVICE Batch<T> without_extras(Batch<T> batch) {
   return batch;
 }
 
+// A: the numbers that the loss is computed with, T or Fast<T>, of which only kernels with A in
+// registers know.
 // workspace: stride numbers for each group of the grid. taken: 0 before the launch. Of matrix
 // problems alone: shared_values, numbers of T that a block's shared memory has; resident, whether
 // they are all of an instance. (These as one struct cost the fullest class its last registers: nvcc
 // 13.0 spilled.)
-template <class PolicyT, class LossT, class T>
+template <class PolicyT, class LossT, class T, class A = T>
 SR_KERNEL void SR_OCCUPANCY(PolicyT::policy.occupancy.threads, PolicyT::policy.occupancy.blocks)
     solve_kernel(Batch<T> batch, int* taken, T* workspace, std::int64_t stride,
                  std::int64_t shared_values, bool resident) {
@@ -131,7 +133,7 @@ SR_KERNEL void SR_OCCUPANCY(PolicyT::policy.occupancy.threads, PolicyT::policy.o
   if constexpr (P.placement == Placement::registers) {
     void* const of_group = shared + group_in_block * grid_shared_bytes<T>(P);
     const auto solve = [=](const Batch<T>& of) {
-      solve_in_registers<PolicyT, LossT>(of, group, groups, taken, of_group, own);
+      solve_in_registers<PolicyT, LossT, A>(of, group, groups, taken, of_group, own);
     };
     if constexpr (P.plain)
       solve(without_extras(batch));

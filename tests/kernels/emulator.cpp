@@ -56,7 +56,7 @@ class Machine {
 
   void run(const Emulation& emulation, const std::function<void()>& kernel);
   void sync_block();
-  std::uint64_t collective(Place place, unsigned mask, int lane_mask, std::uint64_t bits);
+  std::uint64_t collective(Place place, unsigned mask, int source, std::uint64_t bits);
   int thread() const { return thread_; }
   int block() const { return block_; }
   int grid() const { return emulation_.grid; }
@@ -187,9 +187,9 @@ void Machine::sync_block() {
   suspend();
 }
 
-std::uint64_t Machine::collective(Place place, unsigned mask, int lane_mask, std::uint64_t bits) {
+std::uint64_t Machine::collective(Place place, unsigned mask, int source, std::uint64_t bits) {
   Warp& warp = warps_[thread_ / warp_size];
-  const int lane = thread_ % warp_size, source = lane ^ lane_mask;
+  const int lane = thread_ % warp_size;
   const bool own = (mask >> lane & 1u) != 0;
   if (!own || source < 0 || source >= warp_size || (mask >> source & 1u) == 0) {
     std::ostringstream text;
@@ -310,13 +310,15 @@ int thread_index() { return machine().thread(); }
 int block_index() { return machine().block(); }
 int grid_size() { return machine().grid(); }
 void sync_block() { machine().sync_block(); }
-void sync_warp(unsigned member_mask) { machine().collective(Place::sync_warp, member_mask, 0, 0); }
+void sync_warp(unsigned member_mask) {
+  machine().collective(Place::sync_warp, member_mask, thread_index() % warp_size, 0);
+}
 int poll(const int* flag) { return __atomic_load_n(flag, __ATOMIC_RELAXED); }
 int add(int* counter, int value) { return __atomic_fetch_add(counter, value, __ATOMIC_RELAXED); }
 void* dynamic_shared() { return machine().shared(); }
-std::uint64_t exchange_bits(std::uint64_t bits, int bytes, int lane_mask, unsigned member_mask) {
+std::uint64_t exchange_bits(std::uint64_t bits, int bytes, int source, unsigned member_mask) {
   const Place place = bytes == 4 ? Place::shuffle_4 : Place::shuffle_8;
-  return machine().collective(place, member_mask, lane_mask, bits);
+  return machine().collective(place, member_mask, source, bits);
 }
 
 void emulate(const Emulation& emulation, const std::function<void()>& kernel) {

@@ -20,8 +20,8 @@
 
 namespace softreg {
 
-// Watches: can trace bounds, as a placement with Coordinates can.
-template <class Placement, class LossT, class T, bool Watches = false>
+// Watches: can trace bounds, as a placement with Coordinates can. A: as of SegmentPass.
+template <class Placement, class LossT, class T, bool Watches = false, class A = T>
 struct Evaluator : Descent<Placement, T> {
   using Descent<Placement, T>::p;
   using Descent<Placement, T>::batch;
@@ -34,7 +34,7 @@ struct Evaluator : Descent<Placement, T> {
   SR_HD void evaluate(Count<T> step, bool describing) {
     if constexpr (Placement::describes)
       if (describing) write_gradient();
-    const SegmentPass<LossT, Watches, T> pass{batch, instance, before, describing, step == 0};
+    const SegmentPass<LossT, Watches, T, A> pass{batch, instance, before, describing, step == 0};
     const Totals sum = p.template tiles<Totals>([&pass](auto& tile, Totals& t) {
       tile.each_segment([&](const Segment& s) { pass(tile, s, t); });
     });

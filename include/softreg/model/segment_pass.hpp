@@ -6,13 +6,15 @@
 
 namespace softreg {
 
-// Watches: can trace bounds.
-template <class LossT, bool Watches, class T>
+// Watches: can trace bounds. A: the numbers that the formula of the loss computes with, T or one
+// that converts to and from T (kernels/fast.hpp).
+template <class LossT, bool Watches, class T, class A>
 struct SegmentPass {
+  static_assert(!Watches || std::is_same_v<A, T>, "bounds allow for the rounding of T");
   using Totals = PassTotals<T, Watches>;
   using F = Formula<LossT>;
-  using Head = typename F::template Head<T>;
-  using Terms = typename F::template Terms<T>;
+  using Head = typename F::template Head<A>;
+  using Terms = typename F::template Terms<A>;
 
   const Batch<Real<T>>& batch;
   std::int64_t instance;
@@ -26,8 +28,8 @@ struct SegmentPass {
     T shift = LossT::normalized ? tile.shift(s) : T(0);
     const Head h = open(tile, s, shift);
     T log_mass = T(0);
-    if constexpr (LossT::normalized) log_mass = shift + log_(h.mass);
-    t.v[total_loss] = t[total_loss] + h.loss;
+    if constexpr (LossT::normalized) log_mass = shift + T(log_(h.mass));
+    t.v[total_loss] = t[total_loss] + T(h.loss);
     if (tile.weighted()) t.v[total_penalty] = t[total_penalty] + weigh(tile, s);
     if (batch.shifts && !describing) {
       const auto moved = [&] {
@@ -41,15 +43,15 @@ struct SegmentPass {
     }
     // Three loops, so that each vectorises: nothing is decided row by row.
     if (describing) {
-      tile.rows(s, [h](int, T& z, T u, T) { z = F::output(u, h); });
+      tile.rows(s, [h](int, T& z, T u, T) { z = T(F::output(A(u), h)); });
     } else if (tile.weighted()) {
       const auto weight = tile.weights(s);
       tile.rows(s, [=](int i, T& z, T u, T b) {
         const T w = weight(i);
-        z = fma_(w * w, z, F::dlogit(z - shift, u, b, h));
+        z = fma_(w * w, z, T(F::dlogit(A(z - shift), A(u), A(b), h)));
       });
     } else {
-      tile.rows(s, [=](int, T& z, T u, T b) { z = F::dlogit(z - shift, u, b, h); });
+      tile.rows(s, [=](int, T& z, T u, T b) { z = T(F::dlogit(A(z - shift), A(u), A(b), h)); });
     }
     if constexpr (LossT::normalized) tile.set_shift(s, log_mass);
     if constexpr (Tile::describes)
@@ -69,18 +71,20 @@ struct SegmentPass {
   SR_HD Head open(Tile& tile, const Segment& s, T& shift) const {
     for (int attempt = 0;; ++attempt) {
       const T at = shift;
-      tile.rows(s, [at](int, T z, T& u, T) { u = F::activate(z - at); });
-      const Head h = F::finish(
-          tile.template sum_rows<Terms>(
-              s,
-              [at](int, T z, T u, T b, const Terms& sum) { return F::terms(z - at, u, b, sum); }),
-          at);
+      tile.rows(s, [at](int, T z, T& u, T) { u = T(F::activate(A(z - at))); });
+      const Head h =
+          F::finish(tile.template sum_rows<Terms>(s,
+                                                  [at](int, T z, T u, T b, const Terms& sum) {
+                                                    return F::terms(A(z - at), A(u), A(b), sum);
+                                                  }),
+                    A(at));
       if constexpr (!LossT::normalized) {
         return h;
       } else {
-        const auto good = h.mass > T(0.5) && h.mass < T(2);
+        const T mass = T(h.mass);
+        const auto good = mass > T(0.5) && mass < T(2);
         if (attempt == 2 || all(good)) return h;
-        shift = select(good, shift, attempt == 0 ? tile.max_rows(s) : shift + log_(h.mass));
+        shift = select(good, shift, attempt == 0 ? tile.max_rows(s) : shift + T(log_(h.mass)));
       }
     }
   }
@@ -99,7 +103,7 @@ struct SegmentPass {
   SR_HD Sums<T, 2> watch(Tile& tile, const Segment& s, const Head& h) const {
     const ShiftWorkspace<T> w = before;
     return tile.template sum_rows<Sums<T, 2>>(s, [=](int i, T z, T& u, T, const Sums<T, 2>& sum) {
-      const T f = F::output(u, h), df = f - w.f(i), dz = z - w.z(i);
+      const T f = T(F::output(A(u), h)), df = f - w.f(i), dz = z - w.z(i);
       w.f(i) = f;
       w.z(i) = z;
       return Sums<T, 2>{{fma_(df, df, sum[0]), fma_(dz, dz, sum[1])}};
