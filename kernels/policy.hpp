@@ -71,7 +71,7 @@ struct Double16x4 {
   static constexpr auto policy = in_registers("lanes2_16x4", 8, {2, 1, 16, 4}, {128, 2});
 };
 struct Double32x8 {
-  static constexpr auto policy = in_registers("lanes4_32x8", 8, {4, 1, 32, 8}, {128, 2});
+  static constexpr auto policy = in_registers("lanes8_32x8", 8, {8, 1, 32, 8}, {128, 2});
 };
 struct Double64x16 {
   static constexpr auto policy = in_registers("lanes16_64x16", 8, {16, 1, 64, 16}, {128, 2});
@@ -80,7 +80,7 @@ struct Double128x32 {
   static constexpr auto policy = in_registers("lanes64_128x32", 8, {64, 4, 128, 32}, {64, 4});
 };
 struct Double256x8 {
-  static constexpr auto policy = in_registers("lanes32_256x8", 8, {32, 1, 256, 8}, {128, 2});
+  static constexpr auto policy = in_registers("lanes64_256x8", 8, {64, 1, 256, 8}, {64, 4});
 };
 struct Double256x64 {
   static constexpr auto policy = in_registers("lanes256_256x64", 8, {256, 8, 256, 64}, {256, 1});

@@ -17,7 +17,9 @@ SR_HD constexpr std::int64_t grid_shared_bytes(const KernelPolicy& p) {
   return 2 * exchange_bytes<T>(p.grid) + rows * p.lanes() * std::int64_t{sizeof(T)};
 }
 
-template <class PolicyT, class T>
+// RowByRow: what is done to one row is long, and done to several at once would take more registers
+// than there are.
+template <class PolicyT, class T, bool RowByRow>
 struct RegisterPlacement {
   static constexpr KernelPolicy P = PolicyT::policy;
   using Grid = SimtGrid<T, P.grid.lanes, P.grid.columns, P.grid.rows, P.grid.parameters>;
@@ -143,7 +145,8 @@ struct RegisterPlacement {
   template <class F>
   SR_DEVICE void rows(const Segment&, F f) {
     SR_UNROLL
-    for (int r = 0; r < Rows; ++r) f(row(r), z[r], u[r], b[r]);
+    for (int r = 0; r < Rows; ++r)
+      if (!RowByRow || (has(r) && simt::opaque(1) != 0)) f(row(r), z[r], u[r], b[r]);
   }
 
   SR_DEVICE void store(const Segment&, T* to) const {

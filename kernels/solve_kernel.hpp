@@ -51,14 +51,13 @@ constexpr std::int64_t kernel_shared_bytes(const KernelPolicy& p, const Extent& 
 
 // The instances of a launch, each taken once: a group begins with the one of its own number, and
 // when it has finished takes the next that nobody has.
-template <class G>
 struct Queue {
-  const G& g;
   int group, groups;
   int* taken;  // beyond the first of each group
 
   SR_DEVICE std::int64_t first() const { return group; }
-  SR_DEVICE std::int64_t next() const {
+  template <class G>
+  SR_DEVICE std::int64_t next(const G& g) const {
     return std::int64_t{groups} + g.total(g.rank() == 0 ? simt::add(taken, 1) : 0);
   }
 };
@@ -67,11 +66,13 @@ struct Queue {
 // that has finished takes its next instance where the others test, so that all test in the same
 // turns.
 template <class PolicyT, class LossT, class A, class T>
-SR_DEVICE void solve_in_registers(const Batch<T>& batch, int group, int groups, int* taken,
-                                  void* shared, T* workspace) {
-  using InRegisters = RegisterPlacement<PolicyT, T>;
+SR_DEVICE void solve_in_registers(const Batch<T>& batch, const Queue& queue, void* shared,
+                                  T* workspace) {
+  constexpr LaneGrid grid = PolicyT::policy.grid;
+  // Two exponentials to a row, or one of eight rows in double, side by side: nvcc 13.0 spills.
+  constexpr bool row_by_row = !LossT::normalized || (sizeof(T) == 8 && grid.own_rows() >= 8);
+  using InRegisters = RegisterPlacement<PolicyT, T, row_by_row>;
   Evaluator<InRegisters, LossT, T, false, A> e{{{batch, shared}, batch, 0, {}}};
-  const Queue<typename InRegisters::Grid> queue{e.p.g, group, groups, taken};
   const auto begin = [&](std::int64_t i) {
     e.instance = e.p.instance = i;
     e.before = {workspace, batch.rows_of(i)};
@@ -79,7 +80,7 @@ SR_DEVICE void solve_in_registers(const Batch<T>& batch, int group, int groups, 
     e.init();
   };
   if constexpr (PolicyT::policy.lanes() >= simt::warp_size) {
-    for (std::int64_t i = queue.first(); i < batch.count; i = queue.next()) {
+    for (std::int64_t i = queue.first(); i < batch.count; i = queue.next(e.p.g)) {
       begin(i);
       Trajectory turns;
       while (turns.advance(e, batch.stop)) {
@@ -90,7 +91,7 @@ SR_DEVICE void solve_in_registers(const Batch<T>& batch, int group, int groups, 
     bool running = false, begun = false;
     for (int turn = 0;; turn = turn + 1 == batch.stop.check_every ? 0 : turn + 1) {
       if (!running && turn == 0) {
-        const std::int64_t i = begun ? queue.next() : queue.first();
+        const std::int64_t i = begun ? queue.next(e.p.g) : queue.first();
         if (i >= batch.count) return;
         begin(i);
         turns = {};
@@ -126,14 +127,14 @@ SR_KERNEL void SR_OCCUPANCY(PolicyT::policy.occupancy.threads, PolicyT::policy.o
   constexpr int lanes = P.lanes(), per_block = P.groups_per_block();
   const int group_in_block = simt::thread_index() / lanes;
   const int group = simt::block_index() * per_block + group_in_block;
-  const int groups = simt::grid_size() * per_block;
+  const Queue queue{group, simt::grid_size() * per_block, taken};
   unsigned char* const shared = static_cast<unsigned char*>(simt::dynamic_shared());
   T* const own = workspace + group * stride;
 
   if constexpr (P.placement == Placement::registers) {
     void* const of_group = shared + group_in_block * grid_shared_bytes<T>(P);
     const auto solve = [=](const Batch<T>& of) {
-      solve_in_registers<PolicyT, LossT, A>(of, group, groups, taken, of_group, own);
+      solve_in_registers<PolicyT, LossT, A>(of, queue, of_group, own);
     };
     if constexpr (P.plain)
       solve(without_extras(batch));
@@ -142,8 +143,7 @@ SR_KERNEL void SR_OCCUPANCY(PolicyT::policy.occupancy.threads, PolicyT::policy.o
   } else {
     using Group = SimtGroup<lanes>;
     const Group g{shared};
-    const Queue<Group> queue{g, group, groups, taken};
-    for (std::int64_t i = queue.first(); i < batch.count; i = queue.next()) {
+    for (std::int64_t i = queue.first(); i < batch.count; i = queue.next(g)) {
       if constexpr (P.placement == Placement::tiles)
         solve_matrix<LossT, P.watches_bounds>(g, batch, i, resident,
                                               shared + Group::scratch_bytes(), shared_values, own);

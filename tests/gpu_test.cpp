@@ -54,9 +54,9 @@ constexpr ClassShape class_shapes[] = {
     {"lanes32_256x16", 129, 2},    {"lanes128_256x64", 256, 64}, {"lanes128_256x64", 100, 33},
     {"lanes128_512x32", 512, 32},  {"lanes128_512x32", 257, 5},  {"lanes256_1024x64", 1024, 64},
     {"lanes256_1024x64", 600, 40}, {"lanes2_16x4", 16, 4},       {"lanes2_16x4", 11, 3},
-    {"lanes4_32x8", 32, 8},        {"lanes4_32x8", 17, 5},       {"lanes16_64x16", 64, 16},
+    {"lanes8_32x8", 32, 8},        {"lanes8_32x8", 17, 5},       {"lanes16_64x16", 64, 16},
     {"lanes16_64x16", 33, 9},      {"lanes64_128x32", 128, 32},  {"lanes64_128x32", 65, 17},
-    {"lanes32_256x8", 256, 8},     {"lanes32_256x8", 129, 2},    {"lanes256_256x64", 256, 64},
+    {"lanes64_256x8", 256, 8},     {"lanes64_256x8", 129, 2},    {"lanes256_256x64", 256, 64},
     {"lanes256_256x64", 100, 33},  {"block_stream", 300, 70},    {"block_stream", 70, 133}};
 
 Options options_of(std::size_t k, const AnyLoss& loss, const AnyOptimizer& optimizer,

@@ -41,10 +41,10 @@ std::string_view restated(std::int64_t rows, std::int64_t parameters, int value_
     if (within(1024, 64)) return "lanes256_1024x64";
   } else {
     if (within(16, 4)) return "lanes2_16x4";
-    if (within(32, 8)) return "lanes4_32x8";
+    if (within(32, 8)) return "lanes8_32x8";
     if (within(64, 16)) return "lanes16_64x16";
     if (within(128, 32)) return "lanes64_128x32";
-    if (within(256, 8)) return "lanes32_256x8";
+    if (within(256, 8)) return "lanes64_256x8";
     if (within(256, 64)) return "lanes256_256x64";
   }
   return "block_stream";

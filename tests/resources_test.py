@@ -1,5 +1,5 @@
 """What ptxas gave every CUDA kernel in the built objects: no stack frame and no local memory (so no
-spill), but for two traces; and no more registers than the policy's block can have. Prints one line per policy and
+spill), but for two traces; and no more registers than the policy's occupancy leaves. Prints one line per policy and
 number type. Needs no GPU."""
 import collections
 import os
@@ -11,7 +11,7 @@ import sysconfig
 
 BUILD = pathlib.Path(os.environ["SOFTREG_BUILD_DIR"])
 POLICIES = pathlib.Path(os.environ["SOFTREG_SOURCE_DIR"]) / "kernels/policy.hpp"
-REGISTER_FILE = 65536  # per multiprocessor; a block must fit, and ptxas hands out eights
+REGISTER_FILE = 65536  # per multiprocessor; ptxas hands out eights
 REGISTER_LIMIT = 255  # per thread: the instruction set names no more
 # Bytes of a thread's stack frame. The kernels of the trace `bounds` keep some thirty sums, which in
 # float64 are sixty registers; they spill a few of them once a step.
@@ -19,10 +19,16 @@ STACK_LIMIT = {("BlockStreamBounds", "double"): 96, ("BlockTilesBounds", "double
 
 
 def register_ceilings():
-    """Policy -> registers per thread with which one block of it still fits a multiprocessor."""
-    found = re.findall(r'struct (\w+) \{\s*static constexpr KernelPolicy policy\{\s*"\w+",\s*Placement::\w+,'
-                       r'\s*\d+,\s*(\d+),', POLICIES.read_text())
-    return {name: min(REGISTER_LIMIT, REGISTER_FILE // int(threads) // 8 * 8) for name, threads in found}
+    """Policy -> registers per thread with which its blocks fit a multiprocessor, as many as it plans for."""
+    text = POLICIES.read_text()
+    occupancy = dict(re.findall(r'struct (\w+) \{\s*static constexpr auto policy =\s*in_registers\("\w+", \d, \{[^}]*\},'
+                                r'\s*\{(\d+, \d+)\}', text))
+    occupancy |= {name: "256, 1" for name in re.findall(r"struct (\w+) \{\s*static constexpr auto policy = in_memory", text)}
+    ceilings = {}
+    for name, numbers in occupancy.items():
+        threads, blocks = map(int, numbers.split(","))
+        ceilings[name] = min(REGISTER_LIMIT, REGISTER_FILE // (threads * blocks) // 8 * 8)
+    return ceilings
 
 
 def cuobjdump():

@@ -102,12 +102,12 @@ document() { if [ -s "$1" ] && [ "$(head -c 1 "$1")" = "{" ]; then cat "$1"; els
 timing() {
   class=$1 dtype=$2 count=$3 steps=$4
   shift 4
-  say "timing_${class}_$dtype (at most 16 s)"
+  say "timing_${class}_$dtype (at most 10 s)"
   code=0
-  within 8 "$here/bin/softreg" gen "$work/problem.npz" "$@" --count "$count" --radius 2 \
+  within 5 "$here/bin/softreg" gen "$work/problem.npz" "$@" --count "$count" --radius 2 \
     --dtype "$dtype" --seed 1 --force >> "$out/timings.log" 2>&1 || code=$?
   if [ "$code" -eq 0 ]; then
-    within 8 "$here/bin/softreg" solve "$work/problem.npz" --device cuda --optimizer nesterov \
+    within 5 "$here/bin/softreg" solve "$work/problem.npz" --device cuda --optimizer nesterov \
       --max-steps "$steps" --tol 0 --json > "$work/solve.json" 2>> "$out/timings.log" || code=$?
   fi
   [ "$code" -eq 0 ] || failures=$((failures + 1))
@@ -118,7 +118,7 @@ timing() {
 }
 
 within 60 "$here/bin/softreg" doctor --json > "$out/doctor.json" 2> "$out/doctor.log" || true
-"$here/bin/gpu_test" --gtest_filter=GpuSmall.StatusesAreThoseOfTheCpu > "$out/device.log" 2>&1 || true
+"$here/bin/gpu_test" --gtest_filter=GpuSmall.StatusesAreThoseOfTheLanes > "$out/device.log" 2>&1 || true
 reason=$(sed -n '/Skipped$/{n;p;q;}' "$out/device.log")
 if grep -q '^\[  SKIPPED \]' "$out/device.log"; then
   : "${reason:=the GPU tests were skipped}"
@@ -132,16 +132,22 @@ say "device: ${device:=unknown}"
 stage gpu_test 120 "$here/bin/gpu_test" '--gtest_filter=Gpu*-GpuLarge*' "--gtest_output=json:$out/gpu_test.json"
 stage gpu_large 80 "$here/bin/gpu_test" '--gtest_filter=GpuLarge*'
 [ ! -x "$here/bin/backends_test" ] || stage backends_test 40 "$here/bin/backends_test" '--gtest_filter=Gpu*'
-timing warp_registers_32x8 f32 200000 2000 --n 32 --d 8
-timing warp_registers_32x8 f64 200000 2000 --n 32 --d 8
-timing warp_registers_64x16 f32 100000 2000 --n 64 --d 16
-timing warp_registers_64x16 f64 50000 2000 --n 64 --d 16
-timing warp_registers_128x8 f32 100000 2000 --n 128 --d 8
-timing warp_registers_128x8 f64 50000 2000 --n 128 --d 8
-timing warp_registers_256x8 f32 50000 2000 --n 256 --d 8
-timing warp_registers_64x32 f32 50000 2000 --n 64 --d 32
-timing block_stream f32 2000 2000 --n 512 --d 64
-timing block_stream f64 2000 2000 --n 512 --d 64
+timing lanes1_16x4 f32 400000 2000 --n 16 --d 4
+timing lanes2_32x8 f32 200000 2000 --n 32 --d 8
+timing lanes8_64x16 f32 100000 2000 --n 64 --d 16
+timing lanes32_128x32 f32 10000 2000 --n 128 --d 32
+timing lanes32_256x16 f32 10000 2000 --n 256 --d 16
+timing lanes128_256x64 f32 4000 2000 --n 256 --d 64
+timing lanes128_512x32 f32 4000 2000 --n 512 --d 32
+timing lanes256_1024x64 f32 1000 2000 --n 1024 --d 64
+timing lanes2_16x4 f64 200000 2000 --n 16 --d 4
+timing lanes8_32x8 f64 100000 2000 --n 32 --d 8
+timing lanes16_64x16 f64 50000 2000 --n 64 --d 16
+timing lanes64_128x32 f64 4000 2000 --n 128 --d 32
+timing lanes64_256x8 f64 20000 2000 --n 256 --d 8
+timing lanes256_256x64 f64 1000 2000 --n 256 --d 64
+timing block_stream f32 1000 1000 --n 2048 --d 64
+timing block_stream f64 1000 1000 --n 1024 --d 64
 timing block_resident f32 2000 200 --problem matrix --n 64 --d 16
 timing block_resident f64 2000 200 --problem matrix --n 64 --d 16
 timing block_tiles f32 132 20 --problem matrix --n 512 --d 64

@@ -31,12 +31,15 @@ namespace softreg {
   SR_REGISTER_PARTS(kind, Double256x8, double)       \
   SR_REGISTER_PARTS(kind, Double256x64, double)
 // Not of the whole class: it could judge bounds, which no kernel with registers does.
-#define SR_REGISTER_PARTS(kind, Policy, T)                                                        \
-  kind template Measurement<T> Descent<RegisterPlacement<Policy, T>, T>::measure() const;         \
-  kind template bool Descent<RegisterPlacement<Policy, T>, T>::update(int, bool);                 \
-  kind template Shift<T> Descent<RegisterPlacement<Policy, T>, T>::take_shift(T, T) const;        \
-  kind template void Descent<RegisterPlacement<Policy, T>, T>::record(const Shift<T>&, bool, int) \
-      const;
+#define SR_REGISTER_PARTS(kind, Policy, T)                                         \
+  SR_REGISTER_PARTS_OF(kind, SR_ARGUMENTS(RegisterPlacement<Policy, T, false>), T) \
+  SR_REGISTER_PARTS_OF(kind, SR_ARGUMENTS(RegisterPlacement<Policy, T, true>), T)
+#define SR_ARGUMENTS(...) __VA_ARGS__
+#define SR_REGISTER_PARTS_OF(kind, Placement, T)                        \
+  kind template Measurement<T> Descent<Placement, T>::measure() const;  \
+  kind template bool Descent<Placement, T>::update(int, bool);          \
+  kind template Shift<T> Descent<Placement, T>::take_shift(T, T) const; \
+  kind template void Descent<Placement, T>::record(const Shift<T>&, bool, int) const;
 // NOLINTEND(bugprone-macro-parentheses)
 
 }  // namespace softreg

@@ -60,6 +60,7 @@ SR_MATH double sqrt_(double x) { return __builtin_sqrt(x); }
 SR_MATH float abs_(float x) { return __builtin_fabsf(x); }
 SR_MATH double abs_(double x) { return __builtin_fabs(x); }
 
+#if !defined(__CUDACC_RTC__)  // which knows no long double
 inline long double fma_(long double a, long double b, long double c) {
   return __builtin_fmal(a, b, c);
 }
@@ -70,6 +71,7 @@ inline long double log_(long double x) { return __builtin_logl(x); }
 inline long double sinh_(long double x) { return __builtin_sinhl(x); }
 inline long double cosh_(long double x) { return __builtin_coshl(x); }
 inline bool is_finite(long double x) { return __builtin_isfinite(x); }
+#endif
 
 template <class T>
 SR_MATH T select(bool c, T a, T b) {
@@ -386,8 +388,10 @@ SR_MATH T scale_by_exp(T value, T s) {
   return value * math_detail::power_of_two(k - k1 - k2 + origin) *
          math_detail::power_of_two(k2 + origin) * last;
 }
+#if !defined(__CUDACC_RTC__)
 inline long double scale_by_exp(long double value, long double s) {
   return value == 0 ? value : value * exp_(s);
 }
+#endif
 
 }  // namespace softreg
