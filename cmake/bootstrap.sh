@@ -87,7 +87,7 @@ install_cuda() {
     done
     say "CUDA compiler: from PyPI, in build/venv"
   fi
-  install_python cuobjdump 'nvidia-cuda-cuobjdump==13.2.*'
+  install_python cuobjdump 'nvidia-cuda-cuobjdump==13.2.*' 'nvidia-cuda-nvdisasm==13.2.*'
 }
 
 # build PRESET TESTS(ON|OFF) TARGET

@@ -5,9 +5,9 @@ import collections
 import os
 import pathlib
 import re
-import shutil
 import subprocess
-import sysconfig
+
+from machine_code import tool
 
 BUILD = pathlib.Path(os.environ["SOFTREG_BUILD_DIR"])
 POLICIES = pathlib.Path(os.environ["SOFTREG_SOURCE_DIR"]) / "kernels/policy.hpp"
@@ -31,16 +31,9 @@ def register_ceilings():
     return ceilings
 
 
-def cuobjdump():
-    in_venv = sorted(pathlib.Path(sysconfig.get_path("purelib")).glob("nvidia/cu*/bin/cuobjdump"))
-    path = shutil.which("cuobjdump") or (in_venv and str(in_venv[-1]))
-    assert path, "no cuobjdump on PATH or in this Python's packages (sh cmake/bootstrap.sh test installs it)"
-    return path
-
-
 def kernels(path):
     """(name, registers, stack, local) of every kernel in an object or library."""
-    dump = subprocess.run([cuobjdump(), "--dump-resource-usage", path],
+    dump = subprocess.run([tool("cuobjdump"), "--dump-resource-usage", path],
                           capture_output=True, text=True, check=True).stdout
     dump = subprocess.run(["c++filt"], input=dump, capture_output=True, text=True, check=True).stdout
     return [(name, int(registers), int(stack), int(local)) for name, registers, stack, local in

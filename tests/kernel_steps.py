@@ -1,0 +1,58 @@
+"""The steps of the kernels that hold an instance in registers: which there are is read from the objects, how large
+their instances are from kernels/policy.hpp."""
+import collections
+import os
+import pathlib
+import re
+import subprocess
+
+from machine_code import kernels
+from step_path import COLUMNS, Step
+
+SOURCE = pathlib.Path(os.environ.get("SOFTREG_SOURCE_DIR", pathlib.Path(__file__).parents[1]))
+OBJECTS = "CMakeFiles/softreg_cuda.dir/losses/Launcher"
+CHECK_EVERY = 8  # steps from test to test, by default
+
+Policy = collections.namedtuple("Policy", "lanes rows parameters")
+# A policy written out, and one that in_registers() makes of a lane grid.
+FORMS = (r'struct (?P<name>\w+) \{\s*static constexpr KernelPolicy policy\{\s*"\w+",\s*Placement::registers,'
+         r'\s*(?P<lanes>\d+),\s*\d+,\s*(?P<rows>\d+),\s*(?P<parameters>\d+),',
+         r'struct (?P<name>\w+) \{\s*static constexpr auto policy =\s*in_registers\(\s*"\w+",\s*\d+,'
+         r'\s*\{(?P<lanes>\d+), \d+, (?P<rows>\d+), (?P<parameters>\d+)\}')
+
+
+def policies():
+    text = (SOURCE / "kernels/policy.hpp").read_text()
+    found = {match["name"]: Policy(*(int(match[field]) for field in Policy._fields))
+             for form in FORMS for match in re.finditer(form, text)}
+    assert found, "no policy in kernels/policy.hpp that keeps A in registers"
+    return found
+
+
+def nvcc(build):
+    """Path and version of the compiler of a build."""
+    cache = (build / "CMakeCache.txt").read_text()
+    path = re.search(r"^CMAKE_CUDA_COMPILER:\w+=(.+)$", cache, flags=re.M).group(1)
+    told = subprocess.run([path, "--version"], capture_output=True, text=True, check=True).stdout
+    return path, re.search(r"V(\d+\.\d+\.\d+)", told).group(1)
+
+
+class KernelStep(Step):
+    """One step of one warp, averaged over tests: the unchecked one and its share of a test."""
+
+    def __init__(self, policy, text):
+        self.policy, needed = policy, 2 * policy.rows * policy.parameters // policy.lanes
+        super().__init__(text, needed)
+        unchecked, checked = self.counts(self.unchecked), self.counts(self.checked)
+        self.columns = {column: unchecked[column] for column in COLUMNS}
+        self.totals = sum(unchecked.values()), sum(checked.values())
+        self.instructions_per_step = self.totals[0] + (self.totals[1] - self.totals[0]) / CHECK_EVERY
+
+
+def steps(path):
+    """(name of the policy, KernelStep) of every kernel in an object that keeps A in registers."""
+    known = policies()
+    for name, text in kernels(path):
+        policy = re.search(r"solve_kernel<softreg::(\w+), ", name).group(1)
+        if policy in known:
+            yield policy, KernelStep(known[policy], text)
