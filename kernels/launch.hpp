@@ -13,7 +13,6 @@ struct Launch {
   int policy = 0;  // index into policies
   int blocks = 1;
   int shared_bytes = 0;  // of each block
-  int* taken = nullptr;  // 0 before the launch
   void* workspace = nullptr;
   std::int64_t workspace_stride = 0;  // in numbers of T
   void* stream = nullptr;

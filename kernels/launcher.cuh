@@ -17,9 +17,9 @@ cudaError_t Launcher<LossT, T>::run(const Launch& launch, const Batch<T>& batch)
     }
     kernel<<<static_cast<unsigned>(launch.blocks), PolicyT::policy.threads(),
              static_cast<std::size_t>(launch.shared_bytes),
-             static_cast<cudaStream_t>(launch.stream)>>>(
-        batch, launch.taken, static_cast<T*>(launch.workspace), launch.workspace_stride,
-        shared_values<T>(launch), resident);
+             static_cast<cudaStream_t>(launch.stream)>>>(batch, static_cast<T*>(launch.workspace),
+                                                         launch.workspace_stride,
+                                                         shared_values<T>(launch), resident);
   });
   const cudaError_t launched = cudaGetLastError();
   return allowed != cudaSuccess ? allowed : launched;

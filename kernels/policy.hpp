@@ -65,7 +65,7 @@ struct Float512x32 {
 };
 struct Float1024x64 {
   static constexpr auto policy =
-      in_registers("lanes256_1024x64", 4, {256, 8, 1024, 64}, {256, 1}, 16);
+      in_registers("lanes256_1024x64", 4, {256, 8, 1024, 64}, {256, 1}, 18);
 };
 struct Double16x4 {
   static constexpr auto policy = in_registers("lanes2_16x4", 8, {2, 1, 16, 4}, {128, 2});

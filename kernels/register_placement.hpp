@@ -162,25 +162,23 @@ struct RegisterPlacement {
   template <class S, class F>
   SR_DEVICE S serial(F f) const {
     S s{};
-    SR_UNROLL
-    for (int p = 0; p < D; ++p)
-      if (has_column(p)) s = f(column(p), point[p], grad[p], s);
+    each_column([&](int p) { s = f(column(p), point[p], grad[p], s); });
     return g.total_of_columns(s);
   }
   // Returns whether f said of any coordinate that it moved; says yes unless asked.
   template <class F>
   SR_DEVICE bool update(F f, bool ask = false) {
-    bool moved = !ask;
-    SR_UNROLL
-    for (int p = 0; p < D; ++p)
-      if (has_column(p)) moved = f(x[p], point[p], grad[p]) || moved;
-    return ask ? g.total_of_columns(moved ? 1 : 0) > 0 : moved;
+    int moved = 0;
+    if (ask) {
+      each_column([&](int p) { moved |= f(x[p], point[p], grad[p]) ? 1 : 0; });
+      return g.total_of_columns(moved) > 0;
+    }
+    each_column([&](int p) { f(x[p], point[p], grad[p]); });
+    return true;
   }
   template <class F>
   SR_DEVICE void add_to_gradient(F f) {
-    SR_UNROLL
-    for (int p = 0; p < D; ++p)
-      if (has_column(p)) grad[p] = grad[p] + f(point[p]);
+    each_column([&](int p) { grad[p] = grad[p] + f(point[p]); });
   }
 
   // Memory outside the lanes: each coordinate is handled by one lane, after all have read what it
@@ -242,11 +240,15 @@ struct RegisterPlacement {
     }
   }
   template <class F>
-  SR_DEVICE void visit_each(const T (&of)[D], F f) const {
-    if (!Grid::grid().is_first_replica(g.rank())) return;
+  SR_DEVICE void each_column(F f) const {
     SR_UNROLL
     for (int p = 0; p < D; ++p)
-      if (has_column(p)) f(column(p), of[p]);
+      if (has_column(p)) f(p);
+  }
+  template <class F>
+  SR_DEVICE void visit_each(const T (&of)[D], F f) const {
+    if (!Grid::grid().is_first_replica(g.rank())) return;
+    each_column([&](int p) { f(column(p), of[p]); });
   }
 
   SR_DEVICE void logits() {

@@ -115,19 +115,18 @@ SR_DEVICE Batch<T> without_extras(Batch<T> batch) {
 
 // A: the numbers that the loss is computed with, T or Fast<T>, of which only kernels with A in
 // registers know.
-// workspace: stride numbers for each group of the grid. taken: 0 before the launch. Of matrix
-// problems alone: shared_values, numbers of T that a block's shared memory has; resident, whether
-// they are all of an instance. (These as one struct cost the fullest class its last registers: nvcc
-// 13.0 spilled.)
+// workspace: stride numbers for each group of the grid. Of matrix problems alone: shared_values,
+// numbers of T that a block's shared memory has; resident, whether they are all of an instance.
+// (These as one struct cost the fullest class its last registers: nvcc 13.0 spilled.)
 template <class PolicyT, class LossT, class T, class A = T>
 SR_KERNEL void SR_OCCUPANCY(PolicyT::policy.occupancy.threads, PolicyT::policy.occupancy.blocks)
-    solve_kernel(Batch<T> batch, int* taken, T* workspace, std::int64_t stride,
-                 std::int64_t shared_values, bool resident) {
+    solve_kernel(Batch<T> batch, T* workspace, std::int64_t stride, std::int64_t shared_values,
+                 bool resident) {
   constexpr KernelPolicy P = PolicyT::policy;
   constexpr int lanes = P.lanes(), per_block = P.groups_per_block();
   const int group_in_block = simt::thread_index() / lanes;
   const int group = simt::block_index() * per_block + group_in_block;
-  const Queue queue{group, simt::grid_size() * per_block, taken};
+  const Queue queue{group, simt::grid_size() * per_block, batch.taken};
   unsigned char* const shared = static_cast<unsigned char*>(simt::dynamic_shared());
   T* const own = workspace + group * stride;
 

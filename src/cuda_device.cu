@@ -26,14 +26,21 @@ std::string version(int v) {
   return std::to_string(v / 1000) + "." + std::to_string(v % 1000 / 10);
 }
 
+struct Stream {
+  ~Stream() {
+    if (handle) (void)cudaStreamDestroy(handle);
+  }
+  cudaStream_t handle = nullptr;
+};
+
 class CudaGpu final : public Gpu {
  public:
   CudaGpu() {
     check(cudaSetDevice(0));
     check(cudaGetDeviceProperties(&properties_, 0));
-    check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
+    for (Stream& stream : streams_)
+      check(cudaStreamCreateWithFlags(&stream.handle, cudaStreamNonBlocking));
   }
-  ~CudaGpu() override { (void)cudaStreamDestroy(stream_); }
 
   std::string name() const override { return properties_.name; }
   DeviceInfo info() override {
@@ -54,30 +61,30 @@ class CudaGpu final : public Gpu {
     return p;
   }
   void release_host(void* memory) noexcept override { (void)cudaFreeHost(memory); }
-  void copy_in(void* device, const void* host, std::size_t bytes) override {
-    check(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, stream_));
+  void copy_in(int stream, void* device, const void* host, std::size_t bytes) override {
+    check(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, streams_[stream].handle));
   }
-  void copy_out(void* host, const void* device, std::size_t bytes) override {
-    check(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, stream_));
+  void copy_out(int stream, void* host, const void* device, std::size_t bytes) override {
+    check(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, streams_[stream].handle));
   }
-  void launch(int loss, const Launch& launch, const Batch<float>& batch) override {
-    start(loss, launch, batch);
+  void launch(int stream, int loss, const Launch& launch, const Batch<float>& batch) override {
+    start(stream, loss, launch, batch);
   }
-  void launch(int loss, const Launch& launch, const Batch<double>& batch) override {
-    start(loss, launch, batch);
+  void launch(int stream, int loss, const Launch& launch, const Batch<double>& batch) override {
+    start(stream, loss, launch, batch);
   }
-  void synchronize() override { check(cudaStreamSynchronize(stream_)); }
+  void synchronize(int stream) override { check(cudaStreamSynchronize(streams_[stream].handle)); }
 
  private:
   template <class T>
-  void start(int loss, Launch launch, const Batch<T>& batch) {
-    launch.stream = stream_;
+  void start(int stream, int loss, Launch launch, const Batch<T>& batch) {
+    launch.stream = streams_[stream].handle;
     visit_alternative<AnyLoss>(
         loss, [&]<class LossT>() { check(Launcher<LossT, T>::run(launch, batch)); });
   }
 
   cudaDeviceProp properties_{};
-  cudaStream_t stream_ = nullptr;
+  Stream streams_[most_streams];
 };
 
 }  // namespace

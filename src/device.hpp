@@ -1,6 +1,6 @@
 // Gpu: the one interface to a CUDA device. The real one is cuda_device.cu; the tests put host
-// memory and the emulator behind it, and let the N-th call fail. Work is queued in order on one
-// stream.
+// memory and the emulator behind it, and let the N-th call fail. Work is queued on one of
+// most_streams streams: in order within each, in no order between them.
 #pragma once
 #include <cstddef>
 #include <memory>
@@ -25,15 +25,16 @@ class Gpu {
   virtual void* allocate_host(std::size_t bytes) = 0;
   virtual void release_host(void* memory) noexcept = 0;
 
-  virtual void copy_in(void* device, const void* host, std::size_t bytes) = 0;
-  virtual void copy_out(void* host, const void* device, std::size_t bytes) = 0;
+  // Memory of either side is left alone until the stream is synchronised.
+  virtual void copy_in(int stream, void* device, const void* host, std::size_t bytes) = 0;
+  virtual void copy_out(int stream, void* host, const void* device, std::size_t bytes) = 0;
 
   // loss: index into AnyLoss. Throws Error if the launch fails.
-  virtual void launch(int loss, const Launch& launch, const Batch<float>& batch) = 0;
-  virtual void launch(int loss, const Launch& launch, const Batch<double>& batch) = 0;
+  virtual void launch(int stream, int loss, const Launch& launch, const Batch<float>& batch) = 0;
+  virtual void launch(int stream, int loss, const Launch& launch, const Batch<double>& batch) = 0;
 
-  // Until everything queued is done; throws Error device_lost if something of it failed.
-  virtual void synchronize() = 0;
+  // Until everything queued on the stream is done; throws Error device_lost if some of it failed.
+  virtual void synchronize(int stream) = 0;
 };
 
 // Why no CUDA device can be used, in one sentence; empty: one can.

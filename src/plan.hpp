@@ -54,17 +54,32 @@ struct Chunk {
   std::int64_t groups;            // that have an instance at once
   std::int64_t workspace_values;  // per group
   int shared_bytes;               // per block
-  std::int64_t bytes;             // of device memory, everything
+  std::int64_t staged_bytes;      // of arrays, on the device and as much in host memory
+  std::int64_t bytes;             // of device memory: these and the workspace
+};
+
+// Chunks in flight: while one is solved, the next is packed and copied in and the last copied out.
+inline constexpr int most_streams = 3;
+
+// Memory that a stream keeps for its chunks, one after the other: as much as the largest takes.
+struct StreamMemory {
+  std::int64_t bytes = 0, staged_bytes = 0;
 };
 
 struct CudaPlan {
   std::vector<std::int64_t> order;  // instances that run, grouped by policy, each group ascending
-  std::vector<Chunk> chunks;
-  std::int64_t bytes = 0;  // of the largest chunk
-  double padding = 0;      // share of the numbers that hold A on the device
-  double occupancy = 0;    // share of a multiprocessor's threads that run; of classes, the least
-  double waves = 0;        // instances per group of lanes; of chunks, the most
+  std::vector<Chunk> chunks;        // chunk k is solved on stream k modulo their number
+  std::vector<StreamMemory> streams;
+  std::int64_t shared_bytes = 0;  // of device memory, for arrays that all instances share
+  std::int64_t bytes = 0;         // of device memory, everything
+  double padding = 0;             // share of the numbers that hold A on the device
+  double occupancy = 0;           // share of a multiprocessor's threads; of classes, the least
+  double waves = 0;               // instances per group of lanes; of chunks, the most
 };
+
+// Bytes of a chunk of a class whose instances take `bytes` together, where memory does not want it
+// smaller. filling: of a part of them that keeps the device busy.
+std::int64_t chunk_goal(std::int64_t bytes, std::int64_t filling);
 
 // runs: the instances that are fit to run, ascending. Throws Error out_of_memory, with both
 // numbers, if one instance alone does not fit.
@@ -72,7 +87,7 @@ CudaPlan plan_cuda(const BatchShape& shape, std::span<const std::int64_t> runs,
                    const DeviceInfo& device);
 
 // The chunk cut in two halves, for a device that had less memory than it said. Throws Error
-// out_of_memory if it holds one instance only.
+// out_of_memory, with both numbers, if it holds one instance only.
 std::vector<Chunk> halve(const Chunk& chunk, const BatchShape& shape,
                          std::span<const std::int64_t> order, const DeviceInfo& device);
 

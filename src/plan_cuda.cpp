@@ -11,10 +11,7 @@
 namespace softreg {
 namespace {
 
-// Chunks stay below this where several instances share one: enough to fill any GPU many times over,
-// little enough that staging memory stays small, progress shows and an interruption loses little
-// (and that a kernel counts its instances in int). What all instances share is not counted.
-constexpr std::int64_t chunk_target = std::int64_t(1) << 30;
+constexpr std::int64_t MiB = std::int64_t{1} << 20;
 
 std::int64_t outcome_bytes(int value_bytes) {
   return with_type(value_bytes, [](auto t) { return std::int64_t(sizeof(Outcome<decltype(t)>)); });
@@ -60,9 +57,8 @@ std::int64_t blocks_at_once(const KernelPolicy& p, std::int64_t shared_memory) {
   return std::max<std::int64_t>(1, std::min<std::int64_t>(p.occupancy.blocks, fit));
 }
 
-// shared: shared_bytes(s).
-Chunk size_chunk(const BatchShape& s, std::int64_t shared, const DeviceInfo& device, int policy,
-                 std::int64_t first, std::int64_t last, const Amount& amount) {
+Chunk size_chunk(const BatchShape& s, const DeviceInfo& device, int policy, std::int64_t first,
+                 std::int64_t last, const Amount& amount) {
   const KernelPolicy& p = policies[policy];
   const auto [values, shared_memory] = with_type(s.value_bytes, [&](auto t) {
     using T = decltype(t);
@@ -75,8 +71,7 @@ Chunk size_chunk(const BatchShape& s, std::int64_t shared, const DeviceInfo& dev
   const std::int64_t blocks = std::min((instances + per_block - 1) / per_block,
                                        device.multiprocessors * blocks_at_once(p, shared_memory));
   const std::int64_t groups = std::min(blocks * per_block, instances);
-  const std::int64_t bytes =
-      shared + array_bytes(s, amount) + aligned(groups * values * s.value_bytes);
+  const std::int64_t staged = aligned(array_bytes(s, amount));
   return {policy,
           first,
           last,
@@ -85,7 +80,23 @@ Chunk size_chunk(const BatchShape& s, std::int64_t shared, const DeviceInfo& dev
           groups,
           values,
           static_cast<int>(shared_memory),
-          bytes};
+          staged,
+          staged + aligned(groups * values * s.value_bytes)};
+}
+
+// The goal for chunks of this class. The chunks in flight fill the device together, so that each
+// has its part of the groups that run at once.
+std::int64_t goal_of_class(const BatchShape& s, const DeviceInfo& device, int policy,
+                           std::span<const std::int64_t> instances) {
+  Amount all;
+  for (const std::int64_t i : instances) all.add(s.layout, i);
+  const Chunk whole = size_chunk(s, device, policy, 0, all.instances, all);
+  const KernelPolicy& p = policies[policy];
+  const std::int64_t at_once = device.multiprocessors * blocks_at_once(p, whole.shared_bytes) *
+                               p.groups_per_block() / most_streams;
+  const std::int64_t each =
+      whole.staged_bytes / all.instances + whole.workspace_values * s.value_bytes;
+  return chunk_goal(whole.bytes, at_once * std::min(each, 1024 * MiB));
 }
 
 [[noreturn]] void refuse_instance(const BatchShape& s, std::int64_t instance, std::int64_t need,
@@ -138,20 +149,23 @@ std::vector<std::int64_t> sorted_by_policy(const BatchShape& s, std::span<const 
   return order;
 }
 
-// Cuts order[begin] ... order[end - 1], all of one policy, into chunks that fit.
-void cut(const BatchShape& s, std::int64_t shared, const DeviceInfo& device, int policy,
+// Cuts order[begin] ... order[end - 1], all of one policy, into chunks of at most `limit` bytes, or
+// of one instance.
+void cut(const BatchShape& s, const DeviceInfo& device, std::int64_t limit, int policy,
          std::int64_t begin, std::int64_t end, CudaPlan& plan) {
-  const auto size = [&](std::int64_t first, std::int64_t last, const Amount& amount) {
-    return size_chunk(s, shared, device, policy, first, last, amount);
-  };
+  if (begin == end) return;
+  const std::span order(plan.order);
+  const std::int64_t goal = goal_of_class(
+      s, device, policy,
+      order.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin)));
   Chunk chunk{};
   for (std::int64_t k = begin; k < end; ++k) {
-    const std::int64_t i = plan.order[static_cast<std::size_t>(k)];
+    const std::int64_t i = order[static_cast<std::size_t>(k)];
     if (chunk.last > chunk.first) {
       Amount more = chunk.amount;
       more.add(s.layout, i);
-      const Chunk grown = size(chunk.first, k + 1, more);
-      if (grown.bytes <= device.memory_bytes && grown.bytes - shared <= chunk_target) {
+      const Chunk grown = size_chunk(s, device, policy, chunk.first, k + 1, more);
+      if (grown.bytes <= std::min(goal, limit)) {
         chunk = grown;
         continue;
       }
@@ -159,10 +173,22 @@ void cut(const BatchShape& s, std::int64_t shared, const DeviceInfo& device, int
     }
     Amount alone;
     alone.add(s.layout, i);
-    chunk = size(k, k + 1, alone);
-    if (chunk.bytes > device.memory_bytes) refuse_instance(s, i, chunk.bytes, device.memory_bytes);
+    chunk = size_chunk(s, device, policy, k, k + 1, alone);
+    if (const std::int64_t need = plan.shared_bytes + chunk.bytes; need > device.memory_bytes)
+      refuse_instance(s, i, need, device.memory_bytes);
   }
-  if (chunk.last > chunk.first) plan.chunks.push_back(chunk);
+  plan.chunks.push_back(chunk);
+}
+
+void share_out(std::size_t streams, CudaPlan& plan) {
+  plan.streams.assign(std::min(streams, plan.chunks.size()), {});
+  for (std::size_t k = 0; k < plan.chunks.size(); ++k) {
+    StreamMemory& stream = plan.streams[k % plan.streams.size()];
+    stream.bytes = std::max(stream.bytes, plan.chunks[k].bytes);
+    stream.staged_bytes = std::max(stream.staged_bytes, plan.chunks[k].staged_bytes);
+  }
+  plan.bytes = plan.chunks.empty() ? 0 : plan.shared_bytes;
+  for (const StreamMemory& stream : plan.streams) plan.bytes += stream.bytes;
 }
 
 }  // namespace
@@ -177,14 +203,32 @@ void Amount::add(const Layout& layout, std::int64_t i) {
   largest.cover(extent_of(layout, i));
 }
 
+// A copy of a few milliseconds and more needs no larger chunk, one of far less is not worth a
+// launch; in between the first copy in and the last one out, which nothing hides, are a small part
+// of the whole. The last bound is for staging memory (and a kernel counts its instances in int).
+std::int64_t chunk_goal(std::int64_t bytes, std::int64_t filling) {
+  const std::int64_t overlapping = std::clamp(bytes / 16, 32 * MiB, 256 * MiB);
+  return std::min(std::max(overlapping, filling), 1024 * MiB);
+}
+
 CudaPlan plan_cuda(const BatchShape& s, std::span<const std::int64_t> runs,
                    const DeviceInfo& device) {
   CudaPlan plan;
   std::int64_t begins[policy_count + 1], occupied = 0, used = 0;
   plan.order = sorted_by_policy(s, runs, begins);
-  const std::int64_t shared = shared_bytes(s);
+  plan.shared_bytes = shared_bytes(s);
+  const std::int64_t have = device.memory_bytes - plan.shared_bytes;
+  const auto fits = [&](int streams, std::int64_t limit) {
+    plan.chunks.clear();
+    for (int policy = 0; policy < policy_count; ++policy)
+      cut(s, device, limit, policy, begins[policy], begins[policy + 1], plan);
+    share_out(static_cast<std::size_t>(streams), plan);
+    return plan.bytes <= device.memory_bytes;
+  };
+  // Chunks give way before streams do; what fits only alone is solved alone.
+  if (!fits(most_streams, have))
+    for (int streams = most_streams; !fits(streams, have / streams);) --streams;
   for (int policy = 0; policy < policy_count; ++policy) {
-    cut(s, shared, device, policy, begins[policy], begins[policy + 1], plan);
     const LaneGrid& grid = policies[policy].grid;
     const bool whole = policies[policy].placement == Placement::registers;
     for (std::int64_t k = begins[policy]; k < begins[policy + 1]; ++k) {
@@ -199,7 +243,6 @@ CudaPlan plan_cuda(const BatchShape& s, std::span<const std::int64_t> runs,
     const KernelPolicy& p = policies[c.policy];
     const double threads = double(p.threads() * blocks_at_once(p, c.shared_bytes));
     const double share = threads / device.threads_per_multiprocessor;
-    plan.bytes = std::max(plan.bytes, c.bytes);
     plan.waves = std::max(plan.waves, double(c.last - c.first) / double(c.groups));
     plan.occupancy = plan.occupancy > 0 ? std::min(plan.occupancy, share) : share;
   }
@@ -216,16 +259,15 @@ std::vector<Chunk> halve(const Chunk& chunk, const BatchShape& s,
         fmt::format(
             "{} needs {} bytes of device memory and the device ran out of it, though {} were "
             "available when the batch was planned",
-            describe(s, alone), chunk.bytes, device.memory_bytes),
+            describe(s, alone), shared_bytes(s) + chunk.bytes, device.memory_bytes),
         "free device memory or use --device cpu");
-  const std::int64_t middle = chunk.first + (chunk.last - chunk.first) / 2,
-                     shared = shared_bytes(s);
+  const std::int64_t middle = chunk.first + (chunk.last - chunk.first) / 2;
   std::vector<Chunk> halves;
   for (const auto& [first, last] : {std::pair{chunk.first, middle}, {middle, chunk.last}}) {
     Amount amount;
     for (std::int64_t k = first; k < last; ++k)
       amount.add(s.layout, order[static_cast<std::size_t>(k)]);
-    halves.push_back(size_chunk(s, shared, device, chunk.policy, first, last, amount));
+    halves.push_back(size_chunk(s, device, chunk.policy, first, last, amount));
   }
   return halves;
 }

@@ -241,7 +241,7 @@ TEST(Api, PlanSummaryIsFilled) {
   EXPECT_GT(whole, 10 * 40 * 9 * 4);
   options.memory_limit = whole - 1;
   s = solve(p.view(), options).plan;
-  EXPECT_EQ(s.chunks, 2);
+  EXPECT_GT(s.chunks, 1);
   EXPECT_LT(s.workspace_bytes, whole);
 }
 

@@ -139,7 +139,8 @@ void check_plan(const CudaPlan& plan, const BatchShape& s, std::span<const std::
   std::vector<std::int64_t> sorted = plan.order;
   std::sort(sorted.begin(), sorted.end());
   RC_ASSERT(std::equal(sorted.begin(), sorted.end(), runs.begin(), runs.end()));
-  std::int64_t next = 0, most = 0;
+  std::int64_t next = 0;
+  std::size_t number = 0;
   int policy = -1;
   for (const Chunk& c : plan.chunks) {
     RC_ASSERT(c.first == next);
@@ -166,20 +167,31 @@ void check_plan(const CudaPlan& plan, const BatchShape& s, std::span<const std::
     RC_ASSERT(groups - policies[c.policy].groups_per_block() < c.last - c.first);
     RC_ASSERT(c.groups == std::min(groups, c.last - c.first));
     RC_ASSERT(c.blocks <= device.multiprocessors * policies[c.policy].occupancy.blocks);
-    RC_ASSERT(c.bytes <= device.memory_bytes);
+    RC_ASSERT(c.staged_bytes <= c.bytes && c.staged_bytes % 256 == 0);
     // Never less than the bare numbers.
     const std::int64_t bare = (s.a2_shared ? 0 : rows * s.layout.d2) +
                               (s.target_shared ? 0 : rows) + c.groups * workspace +
                               (c.last - c.first) * (s.layout.d2 + 1 + s.trace_values);
     const std::int64_t begins = s.layout.begin2 ? 4 * (c.last - c.first + 1) * 8 : 0;
     RC_ASSERT(c.bytes >= bare * s.value_bytes + begins);
-    RC_ASSERT(c.bytes <= plan.bytes);
-    most = std::max(most, c.bytes);
+    const StreamMemory& stream = plan.streams[number % plan.streams.size()];
+    RC_ASSERT(c.bytes <= stream.bytes && c.staged_bytes <= stream.staged_bytes);
+    ++number;
     next = c.last;
     policy = c.policy;
   }
   RC_ASSERT(next == std::int64_t(runs.size()));
-  RC_ASSERT(most == plan.bytes);
+  RC_ASSERT(plan.streams.size() <= std::min<std::size_t>(plan.chunks.size(), most_streams));
+  std::int64_t bytes = plan.chunks.empty() ? 0 : plan.shared_bytes;
+  for (std::size_t k = 0; k < plan.streams.size(); ++k) {
+    std::int64_t most = 0;
+    for (std::size_t c = k; c < plan.chunks.size(); c += plan.streams.size())
+      most = std::max(most, plan.chunks[c].bytes);
+    RC_ASSERT(plan.streams[k].bytes == most);
+    bytes += most;
+  }
+  RC_ASSERT(bytes == plan.bytes);
+  RC_ASSERT(plan.bytes <= device.memory_bytes);
   RC_ASSERT(plan.padding >= 0 && plan.padding < 1);
 }
 
@@ -197,7 +209,8 @@ bool same(const CudaPlan& a, const CudaPlan& b) {
                     [](const Chunk& x, const Chunk& y) {
                       return x.policy == y.policy && x.first == y.first && x.last == y.last &&
                              same(x.amount, y.amount) && x.blocks == y.blocks &&
-                             x.workspace_values == y.workspace_values && x.bytes == y.bytes;
+                             x.workspace_values == y.workspace_values && x.bytes == y.bytes &&
+                             x.staged_bytes == y.staged_bytes;
                     });
 }
 
@@ -268,9 +281,13 @@ TEST(CudaPlan, CoversEveryInstanceOnceWithinMemory) {
       RC_ASSERT(largest <= device.memory_bytes);
       RC_ASSERT(plan.chunks.size() >= whole.chunks.size());
       cut += plan.chunks.size() > whole.chunks.size();
-      // With a little more memory, not more chunks.
-      const DeviceInfo more{multiprocessors, 2048, device.memory_bytes + 300};
-      RC_ASSERT(plan_cuda(s, d.runs, more).chunks.size() <= plan.chunks.size());
+      // With a little more memory, not more chunks, unless more of them are in flight.
+      const DeviceInfo more{multiprocessors, 2048, device.memory_bytes + 900};
+      const CudaPlan wider = plan_cuda(s, d.runs, more);
+      RC_ASSERT((wider.chunks.size() <= plan.chunks.size() ||
+                 wider.streams.size() > plan.streams.size()));
+      // What a plan takes is enough for it.
+      RC_ASSERT(same(whole, plan_cuda(s, d.runs, {multiprocessors, 2048, whole.bytes})));
     } catch (const Error& e) {
       RC_ASSERT(e.kind() == ErrorKind::out_of_memory);
       RC_ASSERT(largest > device.memory_bytes);
@@ -302,7 +319,8 @@ TEST(CudaPlan, HalvesCoverTheirChunk) {
           RC_FAIL("one instance was halved");
         } catch (const Error& e) {
           RC_ASSERT(e.kind() == ErrorKind::out_of_memory);
-          RC_ASSERT(std::string(e.what()).find(std::to_string(c.bytes)) != std::string::npos);
+          RC_ASSERT(std::string(e.what()).find(std::to_string(plan.shared_bytes + c.bytes)) !=
+                    std::string::npos);
         }
         continue;
       }
@@ -340,7 +358,32 @@ CudaPlan plan_uniform(std::int64_t count, std::int64_t n, std::int64_t d, const 
   return plan_cuda(s, first_instances(count), device);
 }
 
-TEST(CudaPlan, OfBatchesBeyond32BitsIsCutIntoChunksOfOneGigabyte) {
+constexpr std::int64_t MiB = 1 << 20;
+
+TEST(CudaPlan, HasChunksThatOverlapAndFillTheDevice) {
+  // A sixteenth of the batch, neither less than is worth a launch nor more than a copy needs.
+  EXPECT_EQ(chunk_goal(1, 1), 32 * MiB);
+  EXPECT_EQ(chunk_goal(512 * MiB, 1), 32 * MiB);
+  EXPECT_EQ(chunk_goal(1024 * MiB, 1), 64 * MiB);
+  EXPECT_EQ(chunk_goal(std::int64_t{1} << 40, 1), 256 * MiB);
+  // More if it takes more to keep the device busy, up to what is staged at a time.
+  EXPECT_EQ(chunk_goal(1024 * MiB, 100 * MiB), 100 * MiB);
+  EXPECT_EQ(chunk_goal(1024 * MiB, 1024 * MiB - 1), 1024 * MiB - 1);
+  EXPECT_EQ(chunk_goal(std::int64_t{1} << 40, std::int64_t{1} << 50), 1024 * MiB);
+
+  EXPECT_EQ(plan_uniform(50'000, 16, 4, h100).chunks.size(), 1u);  // of 18 MB
+  const CudaPlan small = plan_uniform(1'000'000, 16, 4, h100);     // of 380 MB
+  EXPECT_EQ(small.chunks.size(), 11u);
+  EXPECT_EQ(small.streams.size(), 3u);
+  // A third of the 1,056 blocks of the stream that run at once, of 270 KB.
+  const CudaPlan large = plan_uniform(10'000, 1024, 64, h100);
+  EXPECT_GE(large.chunks[0].amount.instances, 352);
+  EXPECT_LE(large.chunks[0].amount.instances, 1056);
+  // Of 10 MB: as many as a gigabyte holds.
+  EXPECT_EQ(plan_uniform(10'000, 10'000, 256, h100).chunks[0].amount.instances, 103);
+}
+
+TEST(CudaPlan, OfBatchesBeyond32BitsIsCutIntoChunks) {
   const struct {
     std::int64_t count, n, d, elements;  // of A
   } batches[] = {{1 << 21, 64, 16, std::int64_t{1} << 31},
@@ -351,11 +394,11 @@ TEST(CudaPlan, OfBatchesBeyond32BitsIsCutIntoChunksOfOneGigabyte) {
     for (const DeviceInfo& device : sanitized ? std::vector{h200} : std::vector{h100, h200}) {
       const CudaPlan plan = plan_uniform(count, n, d, device);
       const std::int64_t per_instance = (n * d + n + d + 1) * 4 + 20;  // A, b, x, step; outcome
-      const std::int64_t fit = ((std::int64_t{1} << 30) - 10 * 256) / per_instance;
+      const std::int64_t fit = (256 * MiB - 11 * 256) / per_instance;
       EXPECT_EQ(std::int64_t(plan.chunks.size()), (count + fit - 1) / fit);
       EXPECT_EQ(plan.chunks.back().last, count);
-      EXPECT_LE(plan.bytes, std::int64_t{1} << 30);
-      EXPECT_GT(plan.bytes, (std::int64_t{1} << 30) - 2 * per_instance);
+      EXPECT_LE(plan.bytes, 3 * 256 * MiB);
+      EXPECT_GT(plan.bytes, 3 * (256 * MiB - 2 * per_instance));
       std::int64_t rows = 0;
       for (const Chunk& c : plan.chunks) rows += c.amount.rows;
       EXPECT_EQ(rows * d, elements);
@@ -375,7 +418,7 @@ TEST(CudaPlan, OfOneGiantOrALargeSharedMatrixGoesBeyondAChunk) {
   s.layout.m = 10000;
   s.layout.d2 = 100000;
   s.a2_shared = true;
-  EXPECT_LE(plan_cuda(s, first_instances(1000), h100).chunks.size(), 2u);
+  EXPECT_EQ(plan_cuda(s, first_instances(1000), h100).chunks.size(), 3u);
 }
 
 TEST(CudaPlan, OfAStreamSharesItsWorkspaceAmongResidentBlocks) {

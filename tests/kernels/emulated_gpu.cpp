@@ -1,10 +1,13 @@
 #include "kernels/emulated_gpu.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <cstring>
-#include <map>
+#include <deque>
 #include <utility>
+
+#include "kernels/device_arrays.hpp"
 
 namespace softreg {
 
@@ -17,9 +20,14 @@ namespace {
 
 class EmulatedGpu final : public Gpu {
  public:
-  EmulatedGpu() { ++state_.opened; }
+  EmulatedGpu() {
+    ++state_.opened;
+    state_.in_flight = 0;
+  }
   ~EmulatedGpu() override {
     if (!device_.empty() || !host_.empty()) misuse("memory was left when the device was closed");
+    for (const Queue& q : queues_)
+      if (!q.empty()) misuse("a stream was never synchronized");
   }
   std::string name() const override { return "emulated GPU"; }
   DeviceInfo info() override {
@@ -35,135 +43,143 @@ class EmulatedGpu final : public Gpu {
       throw Error(ErrorKind::out_of_memory,
                   "emulated GPU: " + std::to_string(bytes) + " bytes asked for, " +
                       std::to_string(state_.memory - state_.in_use) + " free");
-    void* const p = std::malloc(bytes);
-    std::memset(p, 0xff, bytes);  // NaN: what a kernel reads without anybody having written it
-    device_[p] = bytes;
     state_.in_use += taken;
     state_.peak = std::max(state_.peak, state_.in_use);
-    return p;
+    return take(device_, bytes);
   }
   void release(void* memory) noexcept override {
-    state_.in_use -= (device_.at(memory) + 255) / 256 * 256;
-    free_memory(device_, memory);
+    state_.in_use -= (give_back(device_, memory) + 255) / 256 * 256;
   }
   void* allocate_host(std::size_t bytes) override {
     call("allocate_host");
-    void* const p = std::malloc(bytes);
-    std::memset(p, 0xff, bytes);
-    host_[p] = bytes;
     state_.host_in_use += bytes;
-    return p;
+    return take(host_, bytes);
   }
   void release_host(void* memory) noexcept override {
-    state_.host_in_use -= host_.at(memory);
-    free_memory(host_, memory);
+    state_.host_in_use -= give_back(host_, memory);
   }
 
-  void copy_in(void* device, const void* host, std::size_t bytes) override {
+  void copy_in(int stream, void* device, const void* host, std::size_t bytes) override {
     call("in");
     expect_inside(device_, device, bytes, "the target of a copy to the device");
-    queue_.push_back([=] { std::memcpy(device, host, bytes); });
+    const char* const from = static_cast<const char*>(host);
+    queue(stream, {device, host}, [=, this, then = std::vector<char>(from, from + bytes)] {
+      if (std::memcmp(then.data(), from, bytes) != 0)
+        misuse("host memory changed before it was copied");
+      std::memcpy(device, from, bytes);
+    });
   }
-  void copy_out(void* host, const void* device, std::size_t bytes) override {
+  void copy_out(int stream, void* host, const void* device, std::size_t bytes) override {
     call("out");
     expect_inside(device_, device, bytes, "the source of a copy from the device");
     expect_inside(host_, host, bytes, "the target of a copy from the device");
-    queue_.push_back([=] { std::memcpy(host, device, bytes); });
+    std::memset(host, 0xff, bytes);  // who reads it too early does not find the chunk before
+    queue(stream, {device, host}, [=] { std::memcpy(host, device, bytes); });
   }
-  void launch(int loss, const Launch& launch, const Batch<float>& batch) override {
-    start(loss, launch, batch);
+  void launch(int stream, int loss, const Launch& launch, const Batch<float>& batch) override {
+    start(stream, loss, launch, batch);
   }
-  void launch(int loss, const Launch& launch, const Batch<double>& batch) override {
-    start(loss, launch, batch);
+  void launch(int stream, int loss, const Launch& launch, const Batch<double>& batch) override {
+    start(stream, loss, launch, batch);
   }
-  void synchronize() override {
+  void synchronize(int stream) override {
     call("sync");
-    for (const auto& work : std::exchange(queue_, {})) work();
+    Queue& wanted = queues_.at(static_cast<std::size_t>(stream));
+    if (state_.schedule == Schedule::reversed)
+      for (auto q = queues_.rbegin(); q != queues_.rend(); ++q)
+        if (&*q != &wanted) work(*q, q->size());
+    while (state_.schedule == Schedule::interleaved && !wanted.empty())
+      for (Queue& q : queues_) work(q, 1);
+    work(wanted, wanted.size());
+    state_.in_flight -= std::exchange(launched_.at(static_cast<std::size_t>(stream)), 0);
     if (state_.synchronized) state_.synchronized(state_.launches);
   }
 
  private:
-  using Memory = std::map<const void*, std::size_t>;
+  struct Work {
+    std::vector<const void*> uses;
+    std::function<void()> run;
+  };
+  using Queue = std::deque<Work>;
 
   void call(const char* what) {
     state_.log.push_back(what);
-    if (++state_.calls == state_.fail_call)
+    const bool fails = ++state_.calls == state_.fail_call;
+    lost_ |= fails && state_.stays_lost;
+    if (lost_)
+      for (Queue& q : queues_) q.clear();
+    if (fails || lost_)
       throw Error(state_.failure,
                   std::string("emulated GPU: the call '") + what + "' was made to fail");
   }
   void misuse(const std::string& what) {
     if (state_.misuse.empty()) state_.misuse = what;
   }
-  // Waits for the device first, as CUDA does; what is queued after a failure never runs.
-  void free_memory(Memory& memory, void* p) {
-    queue_.clear();
-    memory.erase(p);
-    std::free(p);
-  }
 
-  void expect_inside(const Memory& memory, const void* p, std::size_t bytes,
+  static void* take(MemoryMap& memory, std::size_t bytes) {
+    char* const p = static_cast<char*>(std::malloc(bytes));
+    std::memset(p, 0xff, bytes);
+    memory[p] = bytes;
+    return p;
+  }
+  std::size_t give_back(MemoryMap& memory, void* p) {
+    const auto block = memory.find(static_cast<char*>(p));
+    const std::size_t bytes = block->second;
+    const MemoryMap gone{*block};
+    for (Queue& q : queues_)
+      if (std::erase_if(q, [&](const Work& w) {
+            return std::any_of(w.uses.begin(), w.uses.end(),
+                               [&](const void* used) { return is_inside(gone, used, 1); });
+          }) > 0)
+        misuse("memory was given back that a stream had not done with");
+    memory.erase(block);
+    std::free(p);
+    return bytes;
+  }
+  void expect_inside(const MemoryMap& memory, const void* p, std::size_t bytes,
                      const std::string& what) {
-    auto block = memory.upper_bound(p);
-    const auto address = [](const void* q) { return reinterpret_cast<std::uintptr_t>(q); };
-    if (block == memory.begin() || address(p) + bytes > address((--block)->first) + block->second)
+    if (!is_inside(memory, p, bytes))
       misuse(what + " is not " + std::to_string(bytes) + " bytes of memory from this device");
   }
-  template <class V>
-  void expect_on_device(const V* p, std::int64_t values, const char* what) {
-    if (p != nullptr) expect_inside(device_, p, static_cast<std::size_t>(values) * sizeof(V), what);
+
+  void queue(int stream, std::vector<const void*> uses, std::function<void()> f) {
+    Queue& q = queues_.at(static_cast<std::size_t>(stream));
+    q.push_back({std::move(uses), std::move(f)});
+    if (state_.schedule == Schedule::early) work(q, 1);
+  }
+  static void work(Queue& q, std::size_t most) {
+    for (; most > 0 && !q.empty(); --most) {
+      const Work w = std::move(q.front());
+      q.pop_front();
+      w.run();
+    }
   }
 
   template <class T>
-  void start(int loss, const Launch& launch, const Batch<T>& batch) {
+  void start(int stream, int loss, const Launch& launch, const Batch<T>& batch) {
     call("launch");
-    const std::int64_t count = batch.count, d = batch.parameters();
-    expect_on_device(batch.blocks, count + 1, "where blocks begin");
     if (batch.cancelled != nullptr) misuse("a kernel was given the host's flag");
     if (launch.shared_bytes > max_shared_bytes)
       misuse("a block was given " + std::to_string(launch.shared_bytes) +
              " bytes of shared memory");
-    // How many blocks and rows there are the device knows only once these arrays have arrived.
-    queue_.push_back([=, this] {
+    ++launched_.at(static_cast<std::size_t>(stream));
+    state_.most_in_flight = std::max(state_.most_in_flight, ++state_.in_flight);
+    // How many blocks and rows there are the device knows only once their arrays have arrived.
+    queue(stream, {batch.x, batch.a2, batch.target}, [=, this] {
+      DeviceArrays arrays(device_);
+      arrays.add(launch, batch);
+      if (!arrays.wrong().empty()) misuse(arrays.wrong());
       if (!state_.misuse.empty()) return;
-      const std::int64_t blocks = batch.first_block(count);
-      expect_on_device(batch.begin1, blocks + 1, "where rows of A1 begin");
-      expect_on_device(batch.begin2, blocks + 1, "where rows of A2 begin");
-      expect_on_device(batch.begin_z, blocks + 1, "where logits begin");
-      if (!state_.misuse.empty()) return;
-      const std::int64_t rows1 = batch.first1(blocks), rows2 = batch.first2(blocks);
-      const std::int64_t rows = batch.first_row(count), segments = batch.first_segment(count);
-      const std::int64_t alike = batch.n * batch.m;  // logits of every instance, if shared
-      const std::int64_t steps = batch.stop.max_steps;
-      if (batch.matrix != (batch.a1 != nullptr)) misuse("A1 is what a matrix problem has");
-      expect_on_device(batch.a1, (batch.a1_shared ? batch.n : rows1) * batch.d1, "A1");
-      expect_on_device(batch.a2, (batch.a2_shared ? batch.m : rows2) * batch.d2, "A2");
-      expect_on_device(batch.target, batch.target_shared ? alike : rows, "b");
-      expect_on_device(batch.weights, batch.weights_shared ? alike : rows, "w");
-      expect_on_device(batch.start, batch.start_shared ? d : count * d, "x0");
-      expect_on_device(batch.step_size, count, "step sizes");
-      expect_on_device(batch.x, count * d, "x");
-      expect_on_device(batch.outcome, count, "outcomes");
-      expect_on_device(batch.losses, count * batch.tests, "losses");
-      expect_on_device(batch.shifts, count, "shifts");
-      expect_on_device(batch.bounds, count, "bounds");
-      expect_on_device(batch.operator_norm, batch.shifts ? count : 1, "operator norms");
-      expect_on_device(batch.shift_f, count * steps, "shifts of f");
-      expect_on_device(batch.shift_x, count * steps, "shifts of x");
-      expect_on_device(batch.output, rows, "output");
-      expect_on_device(batch.dlogits, rows, "dlogits");
-      expect_on_device(batch.gradient, count * d, "gradient");
-      expect_on_device(batch.attended, segments * batch.d2, "attended");
-      expect_on_device(batch.log_mass, segments, "log mass");
-      expect_on_device(launch.taken, 1, "what has been taken");
-      if (!state_.misuse.empty()) return;
-      emulate_launch(loss, launch, batch, state_.order, state_.seed);
+      arrays.alone([&] { emulate_launch(loss, launch, batch, state_.order, state_.seed); });
       ++state_.launches;
     });
   }
 
   EmulatedGpuState& state_ = emulated_gpu_state();
-  Memory device_, host_;
-  std::vector<std::function<void()>> queue_;
+  MemoryMap device_, host_;
+  std::array<Queue, most_streams> queues_;
+  std::array<int, most_streams> launched_{};  // since each was synchronized
+  bool lost_ = false;
 };
 
 }  // namespace

@@ -1,7 +1,8 @@
-// EmulatedGpu: a Gpu made of host memory and the emulator. Like a real one it works when it is
-// synchronized and not before, and a kernel that is handed host memory is refused. It keeps account
-// of what is allocated, can pretend to have little memory and can fail its N-th call, so that all
-// of src/cuda.cpp runs in tests.
+// EmulatedGpu: a Gpu made of host memory and the emulator. Work that is queued on a stream is done
+// at a moment that the test chooses, and what a real device would not survive, or might, is noted:
+// memory that changes or goes before the stream has done with it, a kernel that is handed host
+// memory. It keeps account of what is allocated, can pretend to have little memory and can fail its
+// N-th call, so that all of src/cuda.cpp runs in tests.
 #pragma once
 #include <cstddef>
 #include <functional>
@@ -15,6 +16,14 @@
 
 namespace softreg {
 
+// What of the streams is done when, beside what synchronizing one of them demands.
+enum class Schedule {
+  late,         // nothing
+  interleaved,  // one work of each stream in turn
+  reversed,     // all that the other streams have, the last one first
+  early         // each work at once
+};
+
 // What all devices opened inside an EmulatedGpuScope share.
 struct EmulatedGpuState {
   std::size_t memory = std::size_t{1} << 30;  // of the device; an allocation beyond it fails
@@ -22,13 +31,16 @@ struct EmulatedGpuState {
   int multiprocessors = 2;
   simt::Order order = simt::Order::ascending;
   unsigned seed = 0;
+  Schedule schedule = Schedule::late;
   int fail_call = 0;  // the N-th call fails, counting from 1; 0: none
   ErrorKind failure = ErrorKind::device_lost;
-  std::string unavailable;                // why there is no device
-  std::string open_failure;               // if not empty, opening the device throws this
+  bool stays_lost = false;   // then every later one too, and nothing that is queued is done
+  std::string unavailable;   // why there is no device
+  std::string open_failure;  // if not empty, opening the device throws this
   std::function<void(int)> synchronized;  // called with the number of launches that are done
 
   int calls = 0, launches = 0, opened = 0;  // so far
+  int in_flight = 0, most_in_flight = 0;    // launches that nobody has waited for yet
   // Device memory in multiples of 256 bytes, as a real device gives it.
   std::size_t in_use = 0, peak = 0, host_in_use = 0;
   std::vector<std::string> log;  // name of every call, in order

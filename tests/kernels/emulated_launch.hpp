@@ -31,7 +31,7 @@ void emulate_kernel(const Launch& launch, const Batch<T>& batch, simt::Order ord
     simt::emulate(
         {launch.blocks, p.threads(), static_cast<std::size_t>(launch.shared_bytes), order, seed},
         [&] {
-          solve_kernel<PolicyT, LossT, T>(batch, launch.taken, static_cast<T*>(launch.workspace),
+          solve_kernel<PolicyT, LossT, T>(batch, static_cast<T*>(launch.workspace),
                                           launch.workspace_stride, shared_values<T>(launch),
                                           resident);
         });

@@ -94,7 +94,7 @@ Written<T> emulated(const Instances<T>& instances, int policy, int loss, int opt
   launch.policy = policy;
   launch.blocks = blocks;
   int taken = 0;
-  launch.taken = &taken;
+  batch.taken = &taken;
   launch.workspace_stride = kernel_workspace<T>(p, most, batch.watched());
   launch.shared_bytes =
       static_cast<int>(kernel_shared_bytes<T>(p, most, batch, batch.weights != nullptr));

@@ -19,19 +19,19 @@ class LaneGpu final : public Gpu {
   void release(void* memory) noexcept override { std::free(memory); }
   void* allocate_host(std::size_t bytes) override { return std::malloc(bytes); }
   void release_host(void* memory) noexcept override { std::free(memory); }
-  void copy_in(void* device, const void* host, std::size_t bytes) override {
+  void copy_in(int, void* device, const void* host, std::size_t bytes) override {
     std::memcpy(device, host, bytes);
   }
-  void copy_out(void* host, const void* device, std::size_t bytes) override {
+  void copy_out(int, void* host, const void* device, std::size_t bytes) override {
     std::memcpy(host, device, bytes);
   }
-  void launch(int loss, const Launch& launch, const Batch<float>& batch) override {
+  void launch(int, int loss, const Launch& launch, const Batch<float>& batch) override {
     solve_like(policies[launch.policy], loss, batch);
   }
-  void launch(int loss, const Launch& launch, const Batch<double>& batch) override {
+  void launch(int, int loss, const Launch& launch, const Batch<double>& batch) override {
     solve_like(policies[launch.policy], loss, batch);
   }
-  void synchronize() override {}
+  void synchronize(int) override {}
 };
 
 // Runs f with LaneGpu in place of the device.

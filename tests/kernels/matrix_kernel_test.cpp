@@ -79,7 +79,7 @@ Written<T> emulated(const Prepared<T>& prepared, Placement placement, bool bound
     ++launch.policy;
   EXPECT_EQ(policies[launch.policy].lanes(), lanes);
   int taken = 0;
-  launch.taken = &taken;
+  batch.taken = &taken;
   launch.workspace_stride = kernel_workspace<T>(policies[launch.policy], most, batch.watched());
   launch.shared_bytes = static_cast<int>(
       kernel_shared_bytes<T>(policies[launch.policy], most, batch, batch.weights != nullptr));

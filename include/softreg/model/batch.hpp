@@ -28,6 +28,8 @@ struct Batch : Layout {
   Stop stop;
   const int* cancelled = nullptr;  // set by another thread to end the solve; null: cannot
 
+  int* taken = nullptr;  // CUDA: instances taken beyond the first of each group; 0 at the start
+
   T* x = nullptr;                 // (count, parameters)
   Outcome<T>* outcome = nullptr;  // (count)
 

@@ -65,12 +65,16 @@ struct Descent {
   SR_APART Truth<T> update(Count<T> step, bool ask) {
     const T t = p.step_size(batch, instance), factor = projection(t);
     const AnyFirstOrder optimizer{batch.optimizer};
-    const auto advance = [=](T& x, T& point, T grad) {
-      const T old = x, there = point;
-      optimizer.advance(step, factor * fma_(-t, grad, there), x, point);
-      return !(x == old && point == there);
-    };
-    const auto moved = p.update(advance, ask);
+    Truth<T> moved = yes<T>();
+    optimizer.visit([&]<class One>() {
+      moved = p.update(
+          [=](T& x, T& point, T grad) {
+            const T old = x, there = point;
+            One::advance(step, factor * fma_(-t, grad, there), x, point);
+            return !(x == old && point == there);
+          },
+          ask);
+    });
     if (optimizer.looks_ahead() && batch.ball > 0) {  // y stays on the ball too: it is returned
       const T reach = point_length();
       const T back = projection_of(reach);

@@ -17,12 +17,13 @@ struct AnyFirstOrder {
   SR_HD constexpr bool looks_ahead() const {
     return index == 1 ? Nesterov::looks_ahead : GradientDescent::looks_ahead;
   }
-  template <class Step, class T>
-  SR_HD void advance(Step step, T next, T& x, T& y) const {
+  // Calls f.operator()<the optimizer>().
+  template <class F>
+  SR_HD void visit(F f) const {
     if (index == 1)
-      Nesterov::advance(step, next, x, y);
+      f.template operator()<Nesterov>();
     else
-      GradientDescent::advance(step, next, x, y);
+      f.template operator()<GradientDescent>();
   }
 };
 static_assert(std::is_same_v<AnyOptimizer, std::variant<GradientDescent, Nesterov>>,
