@@ -42,6 +42,18 @@ constexpr KernelPolicy in_registers(std::string_view name, int value_bytes, Lane
                                     Occupancy occupancy, int shared_rows = 0) {
   return {name, Placement::registers, value_bytes, grid, occupancy, shared_rows};
 }
+// The class of p, held to instances of least to most rows and d parameters that are plain. The
+// order of sums stays, and with it every bit.
+constexpr KernelPolicy narrowed(KernelPolicy p, int least, int most, int d) {
+  const int in_registers = p.grid.held_rows() - p.shared_rows;
+  p.grid.rows = (most + p.lanes() - 1) / p.lanes() * p.lanes();
+  p.shared_rows = p.grid.held_rows() > in_registers ? p.grid.held_rows() - in_registers : 0;
+  p.plain = true;
+  p.least_rows = least;
+  p.least_parameters = d;
+  return p;
+}
+
 struct Float16x4 {
   static constexpr auto policy = in_registers("lanes1_16x4", 4, {1, 1, 16, 4}, {128, 3});
 };

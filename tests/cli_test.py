@@ -985,7 +985,7 @@ def test_doctor():
     for device in doc["devices"]:
         assert device["available"] == (device["unavailable"] == "") == bool(device["description"])
     text = ok("doctor", CUDA_VISIBLE_DEVICES="")
-    assert "self-test" in text and "not used: " in text
+    assert "self-test" in text and "not used: " in text and doc["cuda_verified"] in text
 
 
 def test_help_and_version():

@@ -355,7 +355,7 @@ TEST_F(CudaMemory, ThatCannotHoldOneInstanceIsAnErrorWithBothNumbers) {
 }
 
 TEST_F(CudaMemory, OfTheHostIsHalvedToo) {
-  const Full<double> numbers(12);
+  const Full<double> numbers(40);
   const Result<double> whole = solve(numbers.problem, numbers.options());
   const auto first = std::find(gpu.log.begin(), gpu.log.end(), "allocate_host") - gpu.log.begin();
   gpu.calls = 0;

@@ -185,7 +185,7 @@ TEST(Interrupt, ASequenceBetweenContexts) {
 TEST(Interrupt, EmulatedCudaBetweenChunks) {
   const EmulatedGpuScope scope;
   const TestBatch<float> p = make_batch<float>({12, 30, 30, 4});
-  Options options{.stop = {.max_steps = 40, .gradient_norm = 0}, .device = Device::cuda};
+  Options options{.stop = {.max_steps = 4000, .gradient_norm = 0}, .device = Device::cuda};
   const Result<float> whole = solve(p.view(), options);
   const TestBatch<float> one = p.pick({0}, false);
   options.memory_limit = LiveSolve<float>(one.view(), options).plan().workspace_bytes;

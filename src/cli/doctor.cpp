@@ -27,6 +27,10 @@ Example:
 
 constexpr int self_test_failed = 1;
 
+// Until there are results of a device under bench/results/.
+constexpr std::string_view cuda_verified =
+    "in the emulator and by the compiler's report; no GPU has run this version's kernels yet";
+
 std::vector<std::string> compiled_instruction_sets() {
   std::vector<std::string> names;
   for (const CpuIsa& isa : cpu_isas()) names.insert(names.begin(), isa.name);
@@ -123,7 +127,7 @@ std::string devices_text(const std::vector<DeviceReport>& reports) {
     text += line(report.name, report.unavailable.empty() ? report.description
                                                          : "not used: " + report.unavailable);
   }
-  return text;
+  return text + line("CUDA kernels", fmt::format("verified {}", cuda_verified));
 }
 
 std::string tests_text(const std::vector<SelfTest>& tests) {
@@ -158,6 +162,7 @@ class Doctor : public Verb {
     document["instruction_sets"] = compiled_instruction_sets();
     document["machine"] = machine_json(machine);
     document["devices"] = devices_json(reports);
+    document["cuda_verified"] = cuda_verified;
     document["self_test"] = tests_json(tests);
     document["passed"] = passed;
     document["arguments"] = flags_.arguments();

@@ -1,0 +1,113 @@
+// Kernels that are compiled for what their instances have in common: held to their rows and without
+// what a plain batch has not, they give the bits of their class; with the fast arithmetic they
+// agree with it as far as that arithmetic goes.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <string>
+
+#include "fast.hpp"
+#include "kernels/emulated_cases.hpp"
+#include "kernels/emulated_gpu.hpp"
+#include "sanitized.hpp"
+#include "softreg/model/losses/cross_entropy.hpp"
+#include "softreg/model/losses/softmax_l2.hpp"
+#include "solve_kernel.hpp"
+
+namespace softreg {
+namespace {
+
+template <class Class, int Least, int Most, int D>
+struct Narrowed {
+  static constexpr KernelPolicy policy = narrowed(Class::policy, Least, Most, D);
+};
+
+template <class PolicyT, class LossT, class T, class A = T>
+Written<T> emulated(const Instances<T>& instances, int optimizer, simt::Order order) {
+  constexpr KernelPolicy p = PolicyT::policy;
+  Written<T> w;
+  Batch<T> batch = instances.batch(w);
+  batch.optimizer = optimizer;
+  int taken = 0;
+  batch.taken = &taken;
+  const std::size_t shared =
+      static_cast<std::size_t>(grid_shared_bytes<T>(p)) * std::size_t(p.groups_per_block());
+  simt::emulate({2, p.threads(), shared, order, 5},
+                [&] { solve_kernel<PolicyT, LossT, T, A>(batch, nullptr, 0, 0, false); });
+  return w;
+}
+
+// Of n rows and fewer, if the kernel allows for fewer.
+template <class T, class PolicyT>
+Instances<T> instances_of(unsigned features) {
+  constexpr KernelPolicy p = PolicyT::policy;
+  std::vector<int> rows(static_cast<std::size_t>(p.groups_per_block() + 3), p.grid.rows);
+  for (std::size_t k = 0; k < rows.size(); k += 2) rows[k] = p.least_rows;
+  const Case c{rows, p.least_parameters, features, 17, 4, 3};
+  Instances<T> instances(c, false, true);
+  instances.tolerance = 1e-3;
+  return instances;
+}
+
+template <class Class, int Least, int Most, int D, class LossT, class T>
+void expect_the_bits_of_the_class(int loss) {
+  using PolicyT = Narrowed<Class, Least, Most, D>;
+  for (const unsigned features :
+       {unsigned{has_tolerance}, traces_loss | column_major | has_bad_neighbours,
+        starts_at_zero | has_bad_neighbours}) {
+    const Instances<T> instances = instances_of<T, PolicyT>(features);
+    for (int optimizer = 0; optimizer < 2; ++optimizer) {
+      Written<T> right;
+      Batch<T> batch = instances.batch(right);
+      batch.optimizer = optimizer;
+      solve_like(Class::policy, loss, batch);
+      const simt::Order order = optimizer ? simt::Order::shuffled : simt::Order::descending;
+      EXPECT_EQ((emulated<PolicyT, LossT, T>(instances, optimizer, order).difference(right)), "")
+          << Class::policy.name << ", rows " << Least << " to " << Most << ", " << LossT::name;
+    }
+  }
+}
+
+TEST(Narrowed, GiveTheBitsOfTheirClass) {
+  expect_the_bits_of_the_class<Float16x4, 11, 11, 3, SoftmaxL2, float>(0);
+  expect_the_bits_of_the_class<Float32x8, 32, 32, 8, SoftmaxL2, float>(0);
+  expect_the_bits_of_the_class<Float64x16, 33, 40, 13, SoftmaxL2, float>(0);
+  expect_the_bits_of_the_class<Float64x16, 64, 64, 16, CrossEntropy, float>(2);
+  expect_the_bits_of_the_class<Float128x32, 96, 96, 21, SoftmaxL2, float>(0);
+  expect_the_bits_of_the_class<Float256x64, 256, 256, 64, SoftmaxL2, float>(0);
+  expect_the_bits_of_the_class<Double32x8, 17, 24, 8, SoftmaxL2, double>(0);
+  if (sanitized) return;  // slow
+  expect_the_bits_of_the_class<Float1024x64, 700, 768, 64, SoftmaxL2, float>(0);
+  expect_the_bits_of_the_class<Float1024x64, 512, 512, 33, SoftmaxL2, float>(0);
+}
+
+// The emulator's approximations are those of the C library, within one unit in the last place, so
+// that what is compared here is the source. Of f about 1: |x' - x| after a few steps, in float.
+template <class Class, class LossT>
+void expect_near_the_class(int loss) {
+  using PolicyT = Narrowed<Class, Class::policy.grid.rows, Class::policy.grid.rows,
+                           Class::policy.grid.parameters>;
+  const Instances<float> instances = instances_of<float, PolicyT>(traces_loss);
+  Written<float> exact;
+  Batch<float> batch = instances.batch(exact);
+  solve_like(Class::policy, loss, batch);
+  const Written<float> fast =
+      emulated<PolicyT, LossT, float, Fast<float>>(instances, 0, simt::Order::shuffled);
+  EXPECT_NE(fast.difference(exact), "") << "nothing was approximated";
+  for (std::size_t k = 0; k < exact.x.size(); ++k)
+    EXPECT_NEAR(fast.x[k], exact.x[k], 2e-5 * (1 + std::abs(exact.x[k]))) << k;
+  for (std::size_t i = 0; i < exact.outcome.size(); ++i) {
+    EXPECT_EQ(fast.outcome[i].steps, exact.outcome[i].steps);
+    EXPECT_NEAR(fast.outcome[i].loss, exact.outcome[i].loss,
+                1e-5 * (1 + std::abs(exact.outcome[i].loss)));
+  }
+}
+
+TEST(Fast, AgreesWithTheClass) {
+  expect_near_the_class<Float16x4, SoftmaxL2>(0);
+  expect_near_the_class<Float64x16, SoftmaxL2>(0);
+  expect_near_the_class<Float128x32, CrossEntropy>(2);
+}
+
+}  // namespace
+}  // namespace softreg
