@@ -14,6 +14,7 @@ namespace {
 
 void check(cudaError_t status, SourceLocation where = SourceLocation::current()) {
   if (status == cudaSuccess) return;
+  (void)cudaGetLastError();  // or the next launch would be told of it once more
   const ErrorKind kind =
       status == cudaErrorMemoryAllocation ? ErrorKind::out_of_memory : ErrorKind::device_lost;
   throw Error(

@@ -83,8 +83,13 @@ class EmulatedGpu final : public Gpu {
     start(stream, loss, launch, batch);
   }
   void synchronize(int stream) override {
-    call("sync");
     Queue& wanted = queues_.at(static_cast<std::size_t>(stream));
+    try {
+      call("sync");
+    } catch (const Error&) {
+      wanted.clear();  // it is what failed
+      throw;
+    }
     if (state_.schedule == Schedule::reversed)
       for (auto q = queues_.rbegin(); q != queues_.rend(); ++q)
         if (&*q != &wanted) work(*q, q->size());
