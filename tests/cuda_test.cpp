@@ -355,13 +355,13 @@ TEST_F(CudaMemory, ThatCannotHoldOneInstanceIsAnErrorWithBothNumbers) {
 }
 
 TEST_F(CudaMemory, OfTheHostIsHalvedToo) {
-  const Full<double> numbers(40);
-  const Result<double> whole = solve(numbers.problem, numbers.options());
+  const Numbers<double> numbers(uniform(12, 30), 4);
+  const Result<double> whole = solve(numbers.problem, on(Device::cuda));
   const auto first = std::find(gpu.log.begin(), gpu.log.end(), "allocate_host") - gpu.log.begin();
   gpu.calls = 0;
   gpu.failure = ErrorKind::out_of_memory;
   gpu.fail_call = static_cast<int>(first) + 1;
-  const Result<double> r = solve(numbers.problem, numbers.options());
+  const Result<double> r = solve(numbers.problem, on(Device::cuda));
   EXPECT_EQ(difference(r, whole), "");
   EXPECT_GT(r.plan.chunks, whole.plan.chunks);
 }
