@@ -8,7 +8,7 @@
 
 namespace softreg {
 
-inline constexpr int cpu_lanes = 32;  // as many as a warp: the same bits as the warp kernels
+inline constexpr int cpu_lanes = 32;
 
 // The rows of an instance of `rows` when each lane has as many.
 constexpr std::int64_t on_lanes(std::int64_t rows) {
