@@ -1,6 +1,6 @@
 // Instance steps per second of every backend, size class and type. Each configuration is checked
-// before it is timed: the CPU lanes and the warp kernels must agree bit for bit, everything else
-// with the reference within the rounding of its sums. Size classes are those of kernels/policy.hpp.
+// before it is timed: it must agree with the reference within the rounding of its sums. Size
+// classes are those of kernels/policy.hpp.
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
 

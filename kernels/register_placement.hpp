@@ -191,6 +191,7 @@ struct RegisterPlacement {
   }
   template <class F>
   SR_DEVICE void visit_gradient(F f) const {
+    g.sync();
     visit_each(grad, f);
     g.sync();
   }

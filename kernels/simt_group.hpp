@@ -1,7 +1,7 @@
 // SimtGroup: the loops of a group on real lanes, in the order of softreg/model/group.hpp, so that
 // SimtGroup<L> gives the bits of LaneGroup<L>. Up to 32 lanes are a part of one warp (several
-// groups may share a warp and go their own ways); more lanes are a whole block. The only file of
-// the kernels that synchronises.
+// groups may share a warp and go their own ways); more lanes are a whole block. Only this file
+// and simt_grid.hpp synchronise.
 #pragma once
 #include "simt.hpp"
 #include "softreg/model/group.hpp"

@@ -89,7 +89,11 @@ SR_DEVICE void solve_in_registers(const Batch<T>& batch, const Queue& queue, voi
   } else {
     Trajectory turns;
     bool running = false, begun = false;
-    for (int turn = 0;; turn = turn + 1 == batch.stop.check_every ? 0 : turn + 1) {
+    // No solve takes more turns: where tests are further apart nobody waits for the next.
+    const std::int64_t most = std::int64_t{batch.stop.max_steps} + 2;
+    const std::int64_t every =
+        batch.stop.check_every < most ? std::int64_t{batch.stop.check_every} : most;
+    for (std::int64_t turn = 0;; turn = turn + 1 == every ? 0 : turn + 1) {
       if (!running && turn == 0) {
         const std::int64_t i = begun ? queue.next(e.p.g) : queue.first();
         if (i >= batch.count) return;
@@ -141,6 +145,7 @@ SR_KERNEL void SR_OCCUPANCY(PolicyT::policy.occupancy.threads, PolicyT::policy.o
       solve(batch);
   } else {
     using Group = SimtGroup<lanes>;
+    static_assert(per_block == 1);
     const Group g{shared};
     for (std::int64_t i = queue.first(); i < batch.count; i = queue.next(g)) {
       if constexpr (P.placement == Placement::tiles)

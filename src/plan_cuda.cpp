@@ -214,7 +214,8 @@ std::int64_t chunk_goal(std::int64_t bytes, std::int64_t filling) {
 CudaPlan plan_cuda(const BatchShape& s, std::span<const std::int64_t> runs,
                    const DeviceInfo& device) {
   CudaPlan plan;
-  std::int64_t begins[policy_count + 1], occupied = 0, used = 0;
+  std::int64_t begins[policy_count + 1];
+  double occupied = 0, used = 0;  // numbers: of matrices more than 64 bits count
   plan.order = sorted_by_policy(s, runs, begins);
   plan.shared_bytes = shared_bytes(s);
   const std::int64_t have = device.memory_bytes - plan.shared_bytes;
@@ -234,9 +235,9 @@ CudaPlan plan_cuda(const BatchShape& s, std::span<const std::int64_t> runs,
     for (std::int64_t k = begins[policy]; k < begins[policy + 1]; ++k) {
       const std::int64_t n = s.layout.all_rows_of(plan.order[static_cast<std::size_t>(k)]);
       const std::int64_t d = s.layout.parameters();
-      used += n * d;
-      occupied += whole ? std::int64_t{grid.rows} * grid.parameters
-                        : (n + grid.lanes - 1) / grid.lanes * grid.lanes * d;
+      used += double(n) * double(d);
+      occupied += whole ? double(grid.rows) * grid.parameters
+                        : double((n + grid.lanes - 1) / grid.lanes * grid.lanes) * double(d);
     }
   }
   for (const Chunk& c : plan.chunks) {
@@ -246,7 +247,7 @@ CudaPlan plan_cuda(const BatchShape& s, std::span<const std::int64_t> runs,
     plan.waves = std::max(plan.waves, double(c.last - c.first) / double(c.groups));
     plan.occupancy = plan.occupancy > 0 ? std::min(plan.occupancy, share) : share;
   }
-  plan.padding = occupied > 0 ? 1.0 - double(used) / double(occupied) : 0;
+  plan.padding = occupied > 0 ? 1.0 - used / occupied : 0;
   return plan;
 }
 

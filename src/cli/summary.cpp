@@ -99,16 +99,21 @@ std::string place_text(const PlanSummary& plan) {
                      plan.threads == 1 ? "" : "s");
 }
 
+std::string device_lines(const PlanSummary& plan) {
+  if (plan.waves == 0) return "";  // not of a GPU
+  return labelled("waves", fmt::format("{:.1f} instances per group of lanes", plan.waves)) +
+         labelled("occupancy",
+                  fmt::format("{:.1f} % of a multiprocessor's threads", 100 * plan.occupancy));
+}
+
 std::string plan_table(const Json& document, const PlanSummary& plan) {
   return batch_line(document) + labelled("device", place_text(plan)) +
          (plan.sequence ? labelled("sequence", "one instance at a time") : "") +
          labelled("class", plan.size_class) +
          labelled("lanes", fmt::format("{} per instance", plan.lanes)) +
-         labelled("padding", fmt::format("{:.1f} % of the rows", 100 * plan.padding)) +
-         (plan.waves > 0 ? labelled("waves", fmt::format("{:.1f}, of {:.1f} % of the GPU's threads",
-                                                         plan.waves, 100 * plan.occupancy))
-                         : "") +
-         labelled("chunks", count_text(plan.chunks)) +
+         labelled("padding", fmt::format("{:.1f} % of the {}", 100 * plan.padding,
+                                         plan.waves > 0 ? "places for A" : "rows")) +
+         device_lines(plan) + labelled("chunks", count_text(plan.chunks)) +
          labelled("workspace", fmt::format("{} bytes", count_text(plan.workspace_bytes))) +
          labelled("results", fmt::format("{} bytes", count_text(plan.result_bytes)));
 }

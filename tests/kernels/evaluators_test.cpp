@@ -270,6 +270,11 @@ void compare_queues(const LossChoice& loss, Tally& tally) {
            4,
            11};
     for (std::size_t k = 0; k < many; k += 3) c.rows[k] = 5;
+    if (policy % 2 == 1) {  // no test between the first and the last step: nobody waits for one
+      c.check_every = 1 << 30;
+      c.max_steps = 3;
+      c.features &= ~unsigned{has_tolerance};
+    }
     const Instances<T> instances = make<T>(c, &p, loss, 1);
     const Written<T> right = expected(instances, &p, loss.index, 1);
     count(instances, right, tally);
@@ -436,7 +441,7 @@ template <class LossT>
 struct CpuLanes : testing::Test {};
 TYPED_TEST_SUITE(CpuLanes, AsTypes<AnyLoss>::type);
 
-TYPED_TEST(CpuLanes, GiveTheBitsOfAWarpOnEveryInstructionSet) {
+TYPED_TEST(CpuLanes, GiveTheBitsOf32LanesOnEveryInstructionSet) {
   Tally tally;
   compare_cpu<float>(choice<TypeParam>(), tally);
   compare_cpu<double>(choice<TypeParam>(), tally);
