@@ -233,8 +233,7 @@ TEST_F(CudaStreams, NameTheChunkWhoseLaunchFails) {
   for (const std::string& s : sentences)
     EXPECT_THAT(s, testing::MatchesRegex("emulated GPU: .*; launching lanes[0-9]+_[0-9]+x[0-9]+ "
                                          "with [0-9]+ instances, [0-9]+ to [0-9]+"));
-  EXPECT_THAT(sentences.back(),
-              testing::EndsWith(" with 1 instances, 39 to 39"));
+  EXPECT_THAT(sentences.back(), testing::EndsWith(" with 1 instances, 39 to 39"));
 }
 
 TEST_F(CudaStreams, EndWithTheChunksInFlightWhenCancelled) {

@@ -272,8 +272,7 @@ void compare_queues(const LossChoice& loss, Tally& tally) {
     for (std::size_t k = 0; k < many; k += 3) c.rows[k] = 5;
     if (policy % 2 == 1) {  // no test between the first and the last step: nobody waits for one
       c.check_every = 1 << 30;
-      c.max_steps = 3;
-      c.features &= ~unsigned{has_tolerance};
+      c.features = traces_loss;
     }
     const Instances<T> instances = make<T>(c, &p, loss, 1);
     const Written<T> right = expected(instances, &p, loss.index, 1);
