@@ -24,15 +24,15 @@ struct RegisterPlacement {
   static constexpr KernelPolicy P = PolicyT::policy;
   using Grid = SimtGrid<T, P.grid.lanes, P.grid.columns, P.grid.rows, P.grid.parameters>;
   static constexpr int lanes = P.grid.lanes, shared_rows = P.shared_rows;
-  static constexpr int Rows = Grid::own_rows, Held = Grid::held_rows;
-  static constexpr int D = Grid::own_columns, Columns = Grid::held_columns;
+  static constexpr int own_rows = Grid::own_rows, held_rows = Grid::held_rows;
+  static constexpr int own_columns = Grid::own_columns, held_columns = Grid::held_columns;
   static constexpr bool describes = true;
   Grid g;
   const Batch<T>& batch;  // in constant memory: what is rarely used costs no register
   std::int64_t instance = 0;
   int n = 0;
-  T a[Held - shared_rows][Columns], b[Rows], z[Rows], u[Rows];
-  T x[D], point[D], grad[D], lagged_shift;
+  T a[held_rows - shared_rows][held_columns], b[own_rows], z[own_rows], u[own_rows];
+  T x[own_columns], point[own_columns], grad[own_columns], lagged_shift;
 
   // shared: of the group, grid_shared_bytes<T>(P)
   SR_DEVICE RegisterPlacement(const Batch<T>& of, void* shared)
@@ -61,20 +61,20 @@ struct RegisterPlacement {
     const int d = parameters();
     n = from.rows;
     SR_UNROLL
-    for (int r = 0; r < Rows; ++r) b[r] = row(r) < n ? target[row(r)] : T(0);
+    for (int r = 0; r < own_rows; ++r) b[r] = row(r) < n ? target[row(r)] : T(0);
     SR_UNROLL
-    for (int k = 0; k < Held; ++k) {
+    for (int k = 0; k < held_rows; ++k) {
       const int i = Grid::grid().row(g.rank(), k);
-      T held[Columns];
+      T held[held_columns];
       SR_UNROLL
-      for (int p = 0; p < Columns; ++p) {
+      for (int p = 0; p < held_columns; ++p) {
         const int j = column(p);
         held[p] = i >= n ? T(0) : j < d ? from(i, j) : -T(0);
       }
       put_row(k, held);
     }
     SR_UNROLL
-    for (int p = 0; p < D; ++p) {
+    for (int p = 0; p < own_columns; ++p) {
       x[p] = start && column(p) < d ? start[column(p)] : T(0);
       point[p] = x[p];
       grad[p] = T(0);
@@ -130,14 +130,14 @@ struct RegisterPlacement {
   SR_DEVICE S sum_rows(const Segment&, F f) {
     S mine{};
     SR_UNROLL
-    for (int r = 0; r < Rows; ++r)
+    for (int r = 0; r < own_rows; ++r)
       if (has(r)) mine = f(row(r), z[r], u[r], b[r], mine);
     return g.total(mine);
   }
   SR_DEVICE T max_rows(const Segment&) const {
     T most = simt::opaque(-infinity<T>());  // for the guard alone
     SR_UNROLL
-    for (int r = 0; r < Rows; ++r)
+    for (int r = 0; r < own_rows; ++r)
       if (has(r)) most = max_(most, z[r]);
     return g.largest(most);
   }
@@ -145,13 +145,13 @@ struct RegisterPlacement {
   template <class F>
   SR_DEVICE void rows(const Segment&, F f) {
     SR_UNROLL
-    for (int r = 0; r < Rows; ++r)
+    for (int r = 0; r < own_rows; ++r)
       if (!RowByRow || (has(r) && simt::opaque(1) != 0)) f(row(r), z[r], u[r], b[r]);
   }
 
   SR_DEVICE void store(const Segment&, T* to) const {
     SR_UNROLL
-    for (int r = 0; r < Rows; ++r)
+    for (int r = 0; r < own_rows; ++r)
       if (has(r)) to[row(r)] = z[r];
   }
   // After a pass that left f in place of dL/dz, the gradient is A^T f.
@@ -211,16 +211,17 @@ struct RegisterPlacement {
     T v[size];
   };
   Line* slab_;
-  static_assert(shared_rows == 0 || Columns % Line::size == 0);
+  static_assert(shared_rows == 0 || held_columns % Line::size == 0);
 
   SR_DEVICE Line& line(int k, int l) const {
-    return slab_[((k - (Held - shared_rows)) * (Columns / Line::size) + l) * lanes + g.rank()];
+    return slab_[((k - (held_rows - shared_rows)) * (held_columns / Line::size) + l) * lanes +
+                 g.rank()];
   }
-  SR_DEVICE void put_row(int k, const T (&held)[Columns]) {
+  SR_DEVICE void put_row(int k, const T (&held)[held_columns]) {
     SR_UNROLL
-    for (int p = 0; p < Columns; ++p) {
-      if (k < Held - shared_rows)
-        a[k % (Held - shared_rows)][p] = held[p];
+    for (int p = 0; p < held_columns; ++p) {
+      if (k < held_rows - shared_rows)
+        a[k % (held_rows - shared_rows)][p] = held[p];
       else
         line(k, p / Line::size).v[p % Line::size] = held[p];
     }
@@ -228,12 +229,12 @@ struct RegisterPlacement {
   // f(p, the number in held column p) for the k-th held row
   template <class F>
   SR_DEVICE void each_of_row(int k, F f) const {
-    if (k < Held - shared_rows) {
+    if (k < held_rows - shared_rows) {
       SR_UNROLL
-      for (int p = 0; p < Columns; ++p) f(p, a[k % (Held - shared_rows)][p]);
+      for (int p = 0; p < held_columns; ++p) f(p, a[k % (held_rows - shared_rows)][p]);
     } else {
       SR_UNROLL
-      for (int l = 0; l < Columns / Line::size; ++l) {
+      for (int l = 0; l < held_columns / Line::size; ++l) {
         const Line now = line(k, l);
         SR_UNROLL
         for (int p = 0; p < Line::size; ++p) f(l * Line::size + p, now.v[p]);
@@ -243,20 +244,20 @@ struct RegisterPlacement {
   template <class F>
   SR_DEVICE void each_column(F f) const {
     SR_UNROLL
-    for (int p = 0; p < D; ++p)
+    for (int p = 0; p < own_columns; ++p)
       if (has_column(p)) f(p);
   }
   template <class F>
-  SR_DEVICE void visit_each(const T (&of)[D], F f) const {
+  SR_DEVICE void visit_each(const T (&of)[own_columns], F f) const {
     if (!Grid::grid().is_first_replica(g.rank())) return;
     each_column([&](int p) { f(column(p), of[p]); });
   }
 
   SR_DEVICE void logits() {
-    T at[Columns];
+    T at[held_columns];
     g.gather_columns(point, at);
     SR_UNROLL
-    for (int r = 0; r < Rows; ++r) {
+    for (int r = 0; r < own_rows; ++r) {
       T partial[Grid::columns];
       SR_UNROLL
       for (int k = 0; k < Grid::columns; ++k) {
@@ -268,11 +269,11 @@ struct RegisterPlacement {
     }
   }
   SR_DEVICE void transpose() {
-    T sum[Columns];
+    T sum[held_columns];
     SR_UNROLL
-    for (int p = 0; p < Columns; ++p) sum[p] = T(0);
+    for (int p = 0; p < held_columns; ++p) sum[p] = T(0);
     SR_UNROLL
-    for (int r = 0; r < Rows; ++r) {
+    for (int r = 0; r < own_rows; ++r) {
       T y[Grid::columns];
       g.gather_rows(has(r) ? z[r] : -T(0), y);
       SR_UNROLL
@@ -282,7 +283,7 @@ struct RegisterPlacement {
     }
     g.scatter_columns(sum);
     SR_UNROLL
-    for (int p = 0; p < D; ++p) grad[p] = sum[p];
+    for (int p = 0; p < own_columns; ++p) grad[p] = sum[p];
   }
 };
 

@@ -11,7 +11,7 @@
 namespace softreg {
 namespace {
 
-constexpr std::int64_t MiB = std::int64_t{1} << 20;
+constexpr std::int64_t mebibyte = std::int64_t{1} << 20;
 
 std::int64_t outcome_bytes(int value_bytes) {
   return with_type(value_bytes, [](auto t) { return std::int64_t(sizeof(Outcome<decltype(t)>)); });
@@ -96,7 +96,7 @@ std::int64_t goal_of_class(const BatchShape& s, const DeviceInfo& device, int po
                                p.groups_per_block() / most_streams;
   const std::int64_t each =
       whole.staged_bytes / all.instances + whole.workspace_values * s.value_bytes;
-  return chunk_goal(whole.bytes, at_once * std::min(each, 1024 * MiB));
+  return chunk_goal(whole.bytes, at_once * std::min(each, 1024 * mebibyte));
 }
 
 [[noreturn]] void refuse_instance(const BatchShape& s, std::int64_t instance, std::int64_t need,
@@ -207,8 +207,8 @@ void Amount::add(const Layout& layout, std::int64_t i) {
 // launch; in between the first copy in and the last one out, which nothing hides, are a small part
 // of the whole. The last bound is for staging memory (and a kernel counts its instances in int).
 std::int64_t chunk_goal(std::int64_t bytes, std::int64_t filling) {
-  const std::int64_t overlapping = std::clamp(bytes / 16, 32 * MiB, 256 * MiB);
-  return std::min(std::max(overlapping, filling), 1024 * MiB);
+  const std::int64_t overlapping = std::clamp(bytes / 16, 32 * mebibyte, 256 * mebibyte);
+  return std::min(std::max(overlapping, filling), 1024 * mebibyte);
 }
 
 CudaPlan plan_cuda(const BatchShape& s, std::span<const std::int64_t> runs,
@@ -236,8 +236,8 @@ CudaPlan plan_cuda(const BatchShape& s, std::span<const std::int64_t> runs,
       const std::int64_t n = s.layout.all_rows_of(plan.order[static_cast<std::size_t>(k)]);
       const std::int64_t d = s.layout.parameters();
       used += double(n) * double(d);
-      occupied += whole ? double(grid.rows) * grid.parameters
-                        : double((n + grid.lanes - 1) / grid.lanes * grid.lanes) * double(d);
+      const std::int64_t padded = (n + grid.lanes - 1) / grid.lanes * grid.lanes;
+      occupied += whole ? double(grid.rows) * grid.parameters : double(padded) * double(d);
     }
   }
   for (const Chunk& c : plan.chunks) {
