@@ -10,8 +10,10 @@
 
 #include "backend.hpp"
 #include "device.hpp"
+#include "made_kernels.hpp"
 #include "parallel.hpp"
 #include "softreg/error.hpp"
+#include "specialise.hpp"
 
 namespace softreg {
 
@@ -52,10 +54,13 @@ using HostPool = Pool<&Gpu::allocate_host, &Gpu::release_host>;
 template <class T>
 class Transfer {
  public:
-  Transfer(Gpu& gpu, Run<T>& run, const Chunk& chunk, std::span<const std::int64_t> order)
+  // specialised: of Launch.
+  Transfer(Gpu& gpu, Run<T>& run, const Chunk& chunk, std::span<const std::int64_t> order,
+           const void* specialised)
       : gpu_(gpu),
         run_(run),
         chunk_(chunk),
+        specialised_(specialised),
         device_(gpu),
         host_(gpu),
         instances_(order.subspan(static_cast<std::size_t>(chunk.first),
@@ -72,6 +77,7 @@ class Transfer {
     launch.shared_bytes = chunk_.shared_bytes;
     launch.workspace = workspace;
     launch.workspace_stride = chunk_.workspace_values;
+    launch.specialised = specialised_;
     gpu_.launch(run_.loss, launch, batch);
     fetch(batch);
   }
@@ -283,6 +289,7 @@ class Transfer {
   Gpu& gpu_;
   Run<T>& run_;
   const Chunk& chunk_;
+  const void* specialised_;
   DevicePool device_;
   HostPool host_;
   std::span<const std::int64_t> instances_;
@@ -293,6 +300,9 @@ DeviceInfo usable(Gpu& gpu, std::int64_t memory_limit) {
   DeviceInfo info = gpu.info();
   info.memory_bytes -= info.memory_bytes / 16;  // the driver's own and fragmentation
   if (memory_limit > 0) info.memory_bytes = std::min(info.memory_bytes, memory_limit);
+  info.specialise = specialise_setting();
+  if (info.specialise != Specialise::never && !gpu.cannot_specialise().empty())
+    info.specialise = Specialise::never;
   return info;
 }
 
@@ -300,13 +310,16 @@ template <class T>
 void summarise(const Run<T>& run, const CudaPlan& p, PlanSummary& summary) {
   summary.road = "cuda";
   summary.size_class.clear();
+  summary.kernels.clear();
   summary.lanes = 1;
   int last = -1;
   for (const Chunk& c : p.chunks) {
     if (c.policy == last) continue;
     last = c.policy;
-    if (!summary.size_class.empty()) summary.size_class += ",";
-    summary.size_class += policies[last].name;
+    const char* const comma = summary.size_class.empty() ? "" : ",";
+    summary.size_class += comma + std::string(policies[last].name);
+    const bool made = p.exact[static_cast<std::size_t>(last)].has_value();
+    summary.kernels += comma + std::string(made ? "specialised" : "catalogue");
     summary.lanes = std::max(summary.lanes, policies[last].lanes);
   }
   summary.padding = p.padding;
@@ -325,7 +338,8 @@ template <class T>
 void run_chunks(Run<T>& run, PlanSummary& summary) {
   const std::unique_ptr<Gpu> gpu = gpu_source().open();
   const DeviceInfo info = usable(*gpu, run.memory_limit);
-  const CudaPlan p = plan_cuda(run.shape, run.fit, info);
+  CudaPlan p = plan_cuda(run.shape, run.fit, info);
+  const MadeKernels kernels = make_kernels(*gpu, run.loss, sizeof(T), p);
   summarise(run, p, summary);
   std::deque<Chunk> waiting(p.chunks.begin(), p.chunks.end());
   while (!waiting.empty()) {
@@ -333,7 +347,8 @@ void run_chunks(Run<T>& run, PlanSummary& summary) {
     const Chunk chunk = waiting.front();
     waiting.pop_front();
     try {
-      Transfer<T>(*gpu, run, chunk, p.order).solve();
+      const void* const specialised = kernels[static_cast<std::size_t>(chunk.policy)];
+      Transfer<T>(*gpu, run, chunk, p.order, specialised).solve();
     } catch (const Error& e) {
       if (e.kind() != ErrorKind::out_of_memory) throw;
       const std::vector<Chunk> halves = halve(chunk, run.shape, p.order, info);

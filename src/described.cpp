@@ -94,6 +94,7 @@ BatchShape shape_of(const Batch<T>& b, const Options& options, bool describing) 
   if (options.trace_full) s.trace_values = 2 * std::int64_t{options.stop.max_steps};
   s.describes = describing;
   s.anchors = b.ridge > T(0) || b.ball > T(0);
+  s.max_steps = describing ? 0 : options.stop.max_steps;
   return s;
 }
 

@@ -183,11 +183,16 @@ CudaPlan plan_cuda(const BatchShape& s, std::span<const std::int64_t> runs,
   for (int policy = 0; policy < policy_count; ++policy) {
     cut(s, shared, device, policy, begins[policy], begins[policy + 1], plan);
     const std::int64_t lanes = policies[policy].lanes;
+    Extent most;
     for (std::int64_t k = begins[policy]; k < begins[policy + 1]; ++k) {
       const std::int64_t n = s.layout.all_rows_of(plan.order[static_cast<std::size_t>(k)]);
       used += n;
       occupied += (n + lanes - 1) / lanes * lanes;
+      most.cover(extent_of(s.layout, plan.order[static_cast<std::size_t>(k)]));
     }
+    const std::int64_t instances = begins[policy + 1] - begins[policy];
+    plan.exact[static_cast<std::size_t>(policy)] =
+        specialised_policy(device.specialise, policies[policy], most, instances, s.max_steps);
   }
   for (const Chunk& c : plan.chunks) plan.bytes = std::max(plan.bytes, c.bytes);
   plan.padding = occupied > 0 ? 1.0 - double(used) / double(occupied) : 0;

@@ -12,6 +12,7 @@
 
 #include "batches.hpp"
 #include "device.hpp"
+#include "kernel_compiler.hpp"
 #include "kernels/emulated_gpu.hpp"
 #include "matrix_batches.hpp"
 
@@ -282,6 +283,27 @@ void expect_the_bits_of_the_cpu(std::int64_t count, std::int64_t n, std::int64_t
   EXPECT_EQ(difference(cuda, solve(p.view(), options)), "");
 }
 
+// Kernels made at run time for shapes that fill no policy: the bits are still those of the lanes.
+template <class T>
+void expect_made_kernels_equal_lanes(const Scale& scale) {
+  ::setenv("SOFTREG_SPECIALISE", "always", 1);
+  std::size_t k = 0;
+  for (const auto& [policy, n, d] : class_shapes) {
+    const KernelPolicy& p = policies[policy];
+    if (p.placement != Placement::registers || d == p.max_parameters ||
+        p.max_value_bytes < static_cast<int>(sizeof(T)))
+      continue;
+    const TestBatch<T> batch = make_batch<T>({scale.count, n, n, d});
+    const Options options = options_of(k++, SoftmaxL2{}, Nesterov{}, scale);
+    const auto run = [&] { return solve(batch.view(), options); };
+    const Result<T> got = run();
+    EXPECT_EQ(got.plan.kernels, "specialised");
+    EXPECT_EQ(difference(got, on_lanes(run)), "") << p.name << ", " << n << " x " << d;
+  }
+  EXPECT_GE(k, 3u);
+  ::unsetenv("SOFTREG_SPECIALISE");
+}
+
 #define REQUIRE_GPU()                                                           \
   if (const std::string reason = devices().back().unavailable; !reason.empty()) \
   GTEST_SKIP() << reason
@@ -298,6 +320,14 @@ TEST(GpuSmall, MatrixProblemsEqualLanes) {
 TEST(GpuSmall, StatusesAreThoseOfTheCpu) {
   REQUIRE_GPU();
   expect_statuses_of_the_cpu<float>({10, 6});
+}
+
+TEST(GpuSmall, KernelsMadeAtRunTimeEqualLanes) {
+  REQUIRE_GPU();
+  if (const std::string reason = kernel_compiler().unavailable; !reason.empty())
+    GTEST_SKIP() << reason;
+  expect_made_kernels_equal_lanes<float>({50, 30});
+  expect_made_kernels_equal_lanes<double>({50, 30});
 }
 
 TEST(Gpu, KernelsEqualLanes) {
@@ -370,6 +400,12 @@ TEST(GpuLarge, BeyondTwoToTheThirtyOneNumbers) {
 TEST(Emulated, KernelsEqualLanes) {
   const EmulatedGpuScope scope;
   kernels_equal_lanes({2, 2}, false);
+}
+TEST(Emulated, KernelsMadeAtRunTimeEqualLanes) {
+  const EmulatedGpuScope scope;
+  emulated_gpu_state().specialises = true;
+  expect_made_kernels_equal_lanes<float>({3, 3});
+  EXPECT_GT(emulated_gpu_state().specialised_launches, 0);
 }
 TEST(Emulated, ChunksChangeNothing) {
   const EmulatedGpuScope scope;

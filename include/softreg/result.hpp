@@ -23,6 +23,7 @@ struct PlanSummary {
   std::string road;        // "reference", "cpu", "cuda"
   std::string isa;         // of the CPU lanes: "x86-64", "x86-64-v3", "x86-64-v4"; else ""
   std::string size_class;  // "lanes32", "packs4", "warp_registers_64x16", ..., with commas
+  std::string kernels;     // CUDA, per class: "catalogue", "specialised" (made at run time)
   int lanes = 1;           // lanes that share one instance (the most, if classes differ)
   double padding = 0;      // share of the occupied rows that are padding
   std::int64_t chunks = 1;

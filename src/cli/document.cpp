@@ -54,9 +54,15 @@ void describe_rows(Json& document, const ProblemArrays<T>& problem) {
 }
 
 Json plan_json(const PlanSummary& plan) {
-  return {{"road", plan.road},       {"class", plan.size_class}, {"lanes", plan.lanes},
-          {"padding", plan.padding}, {"chunks", plan.chunks},    {"bytes", plan.workspace_bytes},
-          {"threads", plan.threads}, {"sequence", plan.sequence}};
+  return {{"road", plan.road},
+          {"class", plan.size_class},
+          {"kernels", plan.kernels},
+          {"lanes", plan.lanes},
+          {"padding", plan.padding},
+          {"chunks", plan.chunks},
+          {"bytes", plan.workspace_bytes},
+          {"threads", plan.threads},
+          {"sequence", plan.sequence}};
 }
 
 Json messages_json(const std::vector<Message>& messages) {

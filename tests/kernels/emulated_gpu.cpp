@@ -6,6 +6,8 @@
 #include <map>
 #include <utility>
 
+#include "specialise.hpp"
+
 namespace softreg {
 
 EmulatedGpuState& emulated_gpu_state() {
@@ -70,6 +72,17 @@ class EmulatedGpu final : public Gpu {
     expect_inside(host_, host, bytes, "the target of a copy from the device");
     queue_.push_back([=] { std::memcpy(host, device, bytes); });
   }
+  std::string cannot_specialise() override {
+    return state_.specialises ? "" : "the emulated GPU was told not to";
+  }
+  const void* specialise(const KernelRequest& r) override {
+    state_.specialised.push_back(std::string(r.loss) + " " + std::to_string(r.policy.max_rows) +
+                                 "x" + std::to_string(r.policy.max_parameters) + " " +
+                                 std::to_string(r.value_bytes));
+    if (state_.specialise_failure)
+      throw Error(*state_.specialise_failure, "emulated GPU: no kernel was to be made");
+    return &state_;
+  }
   void launch(int loss, const Launch& launch, const Batch<float>& batch) override {
     start(loss, launch, batch);
   }
@@ -118,6 +131,7 @@ class EmulatedGpu final : public Gpu {
     call("launch");
     const std::int64_t count = batch.count, d = batch.parameters();
     expect_on_device(batch.blocks, count + 1, "where blocks begin");
+    if (launch.specialised != nullptr) ++state_.specialised_launches;
     if (batch.cancelled != nullptr) misuse("a kernel was given the host's flag");
     if (launch.shared_bytes > max_shared_bytes)
       misuse("a block was given " + std::to_string(launch.shared_bytes) +

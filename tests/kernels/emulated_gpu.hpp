@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,15 +25,19 @@ struct EmulatedGpuState {
   unsigned seed = 0;
   int fail_call = 0;  // the N-th call fails, counting from 1; 0: none
   ErrorKind failure = ErrorKind::device_lost;
-  std::string unavailable;                // why there is no device
-  std::string open_failure;               // if not empty, opening the device throws this
-  std::function<void(int)> synchronized;  // called with the number of launches that are done
+  bool specialises = false;  // makes kernels at run time: runs the catalogue's for them
+  std::optional<ErrorKind> specialise_failure;  // making one fails
+  std::string unavailable;                      // why there is no device
+  std::string open_failure;                     // if not empty, opening the device throws this
+  std::function<void(int)> synchronized;        // called with the number of launches that are done
 
   int calls = 0, launches = 0, opened = 0;  // so far
   // Device memory in multiples of 256 bytes, as a real device gives it.
   std::size_t in_use = 0, peak = 0, host_in_use = 0;
-  std::vector<std::string> log;  // name of every call, in order
-  std::string misuse;            // the first thing a real device would not have survived
+  std::vector<std::string> log;          // name of every call, in order
+  std::vector<std::string> specialised;  // kernels asked for: "softmax_l2 64x9 4"
+  int specialised_launches = 0;
+  std::string misuse;  // the first thing a real device would not have survived
 };
 
 EmulatedGpuState& emulated_gpu_state();
