@@ -88,6 +88,12 @@ install_cuda() {
     say "CUDA compiler: from PyPI, in build/venv"
   fi
   install_python cuobjdump 'nvidia-cuda-cuobjdump==13.2.*' 'nvidia-cuda-nvdisasm==13.2.*'
+  # What makes kernels at run time; of a toolkit it is a part.
+  if [ -n "$nvcc" ] && [ -e "$(dirname "$(readlink -f "$nvcc")")/../lib64/libnvrtc.so.13" ]; then
+    say "NVRTC: the toolkit's"
+  else
+    install_python nvrtc 'nvidia-cuda-nvrtc==13.0.*'
+  fi
 }
 
 # build PRESET TESTS(ON|OFF) TARGET

@@ -29,6 +29,19 @@ else()
                       "CMAKE_CUDA_COMPILER (`sh cmake/bootstrap.sh test` installs one)")
 endif()
 
+# What NVRTC compiles at run time is in the library as text.
+function(softreg_embed_kernel_sources target)
+  file(GLOB headers CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/*.hpp)
+  file(GLOB_RECURSE model_headers CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/include/softreg/model/*.hpp)
+  list(APPEND headers ${model_headers} ${PROJECT_SOURCE_DIR}/kernels/std_for_nvrtc.cuh)
+  set(source ${PROJECT_BINARY_DIR}/kernel_sources.cpp)
+  set(script ${PROJECT_SOURCE_DIR}/cmake/embed.cmake)
+  add_custom_command(OUTPUT ${source}
+    COMMAND ${CMAKE_COMMAND} "-DHEADERS=${headers}" -DOUTPUT=${source} -P ${script}
+    DEPENDS ${headers} ${script} VERBATIM)
+  target_sources(${target} PRIVATE ${source})
+endfunction()
+
 function(softreg_add_cuda target)
   if(NOT SOFTREG_HAVE_CUDA)
     target_sources(${target} PRIVATE ${PROJECT_SOURCE_DIR}/src/cuda_absent.cpp)
@@ -42,6 +55,7 @@ function(softreg_add_cuda target)
   # Machine code is kept compressed: a fifth of its bytes; the driver unpacks what it loads.
   target_compile_options(softreg_cuda PRIVATE -fmad=false -Werror=all-warnings -Xfatbin=-compress-all
     "-Xcompiler=-Wall,-Wextra,-Wno-unknown-pragmas,-ffp-contract=off,-fno-math-errno,-fno-trapping-math")
+  softreg_embed_kernel_sources(${target})
   # The static runtime lets one binary start on a machine without a driver; its symbols stay inside.
   target_link_libraries(${target} PRIVATE softreg_cuda)
   target_link_options(${target} PRIVATE -Wl,--exclude-libs,libcudart_static.a)

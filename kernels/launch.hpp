@@ -16,6 +16,7 @@ struct Launch {
   void* workspace = nullptr;
   std::int64_t workspace_stride = 0;  // in numbers of T
   void* stream = nullptr;
+  const void* specialised = nullptr;  // a kernel that takes the place of the policy's own
 };
 
 template <class T>

@@ -42,15 +42,15 @@ constexpr KernelPolicy in_registers(std::string_view name, int value_bytes, Lane
                                     Occupancy occupancy, int shared_rows = 0) {
   return {name, Placement::registers, value_bytes, grid, occupancy, shared_rows};
 }
-// The class of p, held to instances of least to most rows and d parameters that are plain. The
-// order of sums stays, and with it every bit.
-constexpr KernelPolicy narrowed(KernelPolicy p, int least, int most, int d) {
-  const int in_registers = p.grid.held_rows() - p.shared_rows;
-  p.grid.rows = (most + p.lanes() - 1) / p.lanes() * p.lanes();
+// The class of p, held to instances of least to most rows and d parameters. The order of sums
+// stays, and with it every bit. What makes no difference to the kernel makes none to the policy.
+constexpr KernelPolicy narrowed(KernelPolicy p, int least, int most, int d, bool plain) {
+  const int lanes = p.lanes(), in_registers = p.grid.held_rows() - p.shared_rows;
+  p.grid.rows = (most + lanes - 1) / lanes * lanes;
   p.shared_rows = p.grid.held_rows() > in_registers ? p.grid.held_rows() - in_registers : 0;
-  p.plain = true;
-  p.least_rows = least;
-  p.least_parameters = d;
+  p.plain = plain;
+  p.least_rows = least < lanes ? 1 : least / lanes * lanes;
+  p.least_parameters = d == p.grid.parameters ? d : 1;
   return p;
 }
 

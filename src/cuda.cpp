@@ -7,7 +7,10 @@
 #include <string>
 
 #include "backend.hpp"
+#include "made_kernels.hpp"
 #include "pipeline.hpp"
+#include "shared_arrays.hpp"
+#include "specialise.hpp"
 
 namespace softreg {
 
@@ -18,10 +21,18 @@ GpuSource& gpu_source() {
 
 namespace {
 
-DeviceInfo usable(Gpu& gpu, std::int64_t memory_limit) {
+DeviceInfo usable(Gpu& gpu, std::int64_t memory_limit, bool fast) {
   DeviceInfo info = gpu.info();
   info.memory_bytes -= info.memory_bytes / 16;  // the driver's own and fragmentation
   if (memory_limit > 0) info.memory_bytes = std::min(info.memory_bytes, memory_limit);
+  info.specialise = specialise_setting();
+  if (info.specialise == Specialise::never && !fast) return info;
+  const std::string reason = gpu.cannot_specialise();
+  if (!reason.empty()) info.specialise = Specialise::never;
+  if (!reason.empty() && fast)
+    throw Error(ErrorKind::device_unavailable,
+                "the fast arithmetic has kernels that are made at run time, but " + reason,
+                "the portable arithmetic needs nothing else");
   return info;
 }
 
@@ -29,13 +40,18 @@ template <class T>
 void summarise(const Run<T>& run, const CudaPlan& p, PlanSummary& summary) {
   summary.road = "cuda";
   summary.size_class.clear();
+  summary.kernels.clear();
   summary.lanes = 1;
   int last = -1;
   for (const Chunk& c : p.chunks) {
     if (c.policy == last) continue;
     last = c.policy;
-    if (!summary.size_class.empty()) summary.size_class += ",";
-    summary.size_class += policies[last].name;
+    const char* const comma = summary.size_class.empty() ? "" : ",";
+    const std::optional<ExactKernel>& exact = p.exact[static_cast<std::size_t>(last)];
+    summary.size_class += comma + std::string(policies[last].name);
+    summary.kernels += comma + std::string(!exact        ? "catalogue"
+                                           : exact->fast ? "fast"
+                                                         : "specialised");
     summary.lanes = std::max(summary.lanes, policies[last].lanes());
   }
   summary.padding = p.padding;
@@ -49,18 +65,20 @@ void summarise(const Run<T>& run, const CudaPlan& p, PlanSummary& summary) {
 template <class T>
 void plan(const Run<T>& run, PlanSummary& summary) {
   const std::unique_ptr<Gpu> gpu = gpu_source().open();
-  summarise(run, plan_cuda(run.shape, run.fit, usable(*gpu, run.memory_limit)), summary);
+  summarise(run, plan_cuda(run.shape, run.fit, usable(*gpu, run.memory_limit, run.shape.fast)),
+            summary);
 }
 
 template <class T>
 void run_chunks(Run<T>& run, PlanSummary& summary) {
   const std::unique_ptr<Gpu> gpu = gpu_source().open();
-  const DeviceInfo info = usable(*gpu, run.memory_limit);
-  const CudaPlan p = plan_cuda(run.shape, run.fit, info);
+  const DeviceInfo info = usable(*gpu, run.memory_limit, run.shape.fast);
+  CudaPlan p = plan_cuda(run.shape, run.fit, info);
+  const MadeKernels kernels = make_kernels(*gpu, run.loss, sizeof(T), p);
   summarise(run, p, summary);
   if (p.chunks.empty() || run.cancelled()) return;
   const SharedArrays<T> shared(*gpu, run.batch, p.shared_bytes, info);
-  summary.chunks += Pipeline<T>(*gpu, run, shared.batch(), p, info).run();
+  summary.chunks += Pipeline<T>(*gpu, run, shared.batch(), p, kernels, info).run();
 }
 
 template <class T>

@@ -1,5 +1,6 @@
 // The CUDA device of a build without CUDA: there is none, and it says so.
 #include "device.hpp"
+#include "kernel_sources.hpp"
 #include "softreg/error.hpp"
 
 namespace softreg {
@@ -9,5 +10,7 @@ std::string cuda_unavailable() {
 }
 
 std::unique_ptr<Gpu> open_cuda() { throw Error(ErrorKind::device_unavailable, cuda_unavailable()); }
+
+std::span<const SourceFile> kernel_sources() { return {}; }
 
 }  // namespace softreg

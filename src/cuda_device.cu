@@ -2,11 +2,13 @@
 #include <cuda_runtime.h>
 
 #include <cstdio>
+#include <unordered_map>
 #include <vector>
 
 #include "device.hpp"
 #include "launcher_declaration.cuh"
 #include "softreg/error.hpp"
+#include "specialise.hpp"
 
 namespace softreg {
 
@@ -42,6 +44,10 @@ class CudaGpu final : public Gpu {
     for (Stream& stream : streams_)
       check(cudaStreamCreateWithFlags(&stream.handle, cudaStreamNonBlocking));
   }
+  ~CudaGpu() override {
+    for (const auto& [image, loaded] : loaded_)
+      if (loaded.library) (void)cudaLibraryUnload(loaded.library);
+  }
 
   std::string name() const override { return properties_.name; }
   DeviceInfo info() override {
@@ -68,6 +74,15 @@ class CudaGpu final : public Gpu {
   void copy_out(int stream, void* host, const void* device, std::size_t bytes) override {
     check(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, streams_[stream].handle));
   }
+  std::string cannot_specialise() override { return specialiser().unavailable(); }
+  const void* specialise(const KernelRequest& request) override {
+    const KernelImage& image = specialiser().kernel(request);
+    const auto [at, missing] = loaded_.try_emplace(&image);
+    if (missing) load(image, at->second);
+    if (at->second.kernel == nullptr)
+      throw Error(ErrorKind::internal, "CUDA does not load the kernel " + image.symbol);
+    return at->second.kernel;
+  }
   void launch(int stream, int loss, const Launch& launch, const Batch<float>& batch) override {
     start(stream, loss, launch, batch);
   }
@@ -80,10 +95,41 @@ class CudaGpu final : public Gpu {
   template <class T>
   void start(int stream, int loss, Launch launch, const Batch<T>& batch) {
     launch.stream = streams_[stream].handle;
+    if (launch.specialised != nullptr) return start_specialised(launch, batch);
     visit_alternative<AnyLoss>(
         loss, [&]<class LossT>() { check(Launcher<LossT, T>::run(launch, batch)); });
   }
 
+  // The arguments of solve_kernel.
+  template <class T>
+  void start_specialised(const Launch& launch, Batch<T> batch) {
+    T* workspace = static_cast<T*>(launch.workspace);
+    std::int64_t stride = launch.workspace_stride, values = shared_values<T>(launch);
+    bool resident = false;
+    void* arguments[] = {&batch, &workspace, &stride, &values, &resident};
+    check(cudaLaunchKernel(launch.specialised, static_cast<unsigned>(launch.blocks),
+                           static_cast<unsigned>(policies[launch.policy].threads()), arguments,
+                           static_cast<std::size_t>(launch.shared_bytes),
+                           static_cast<cudaStream_t>(launch.stream)));
+  }
+
+  struct Loaded {
+    cudaLibrary_t library = nullptr;
+    cudaKernel_t kernel = nullptr;  // null: it could not be loaded
+  };
+  static void load(const KernelImage& image, Loaded& to) {
+    if (cudaLibraryLoadData(&to.library, image.code.data(), nullptr, nullptr, 0, nullptr, nullptr,
+                            0) != cudaSuccess ||
+        cudaLibraryGetKernel(&to.kernel, to.library, image.symbol.c_str()) != cudaSuccess ||
+        cudaFuncSetAttribute(static_cast<const void*>(to.kernel),
+                             cudaFuncAttributeMaxDynamicSharedMemorySize,
+                             static_cast<int>(max_shared_bytes)) != cudaSuccess) {
+      to.kernel = nullptr;
+      (void)cudaGetLastError();
+    }
+  }
+
+  std::unordered_map<const KernelImage*, Loaded> loaded_;
   cudaDeviceProp properties_{};
   Stream streams_[most_streams];
 };

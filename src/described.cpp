@@ -94,6 +94,10 @@ BatchShape shape_of(const Batch<T>& b, const Options& options, bool describing) 
   if (options.trace_full) s.trace_values = 2 * std::int64_t{options.stop.max_steps};
   s.describes = describing;
   s.anchors = b.ridge > T(0) || b.ball > T(0);
+  s.plain =
+      !b.weights && b.weight == T(0) && !s.anchors && s.watched == Watched::nothing && !describing;
+  s.fast = options.arithmetic == Arithmetic::fast;
+  s.max_steps = describing ? 0 : options.stop.max_steps;
   return s;
 }
 

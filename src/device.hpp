@@ -11,6 +11,8 @@
 
 namespace softreg {
 
+struct KernelRequest;  // specialise.hpp
+
 class Gpu {
  public:
   virtual ~Gpu() = default;
@@ -28,6 +30,12 @@ class Gpu {
   // Memory of either side is left alone until the stream is synchronised.
   virtual void copy_in(int stream, void* device, const void* host, std::size_t bytes) = 0;
   virtual void copy_out(int stream, void* host, const void* device, std::size_t bytes) = 0;
+
+  // Why no kernel can be made at run time, in one sentence; empty: they can.
+  virtual std::string cannot_specialise() { return "this device takes no other kernels"; }
+  // A kernel made for this request, for Launch::specialised; lives as long as the device. Throws
+  // Error.
+  virtual const void* specialise(const KernelRequest&) { return nullptr; }
 
   // loss: index into AnyLoss. Throws Error if the launch fails.
   virtual void launch(int stream, int loss, const Launch& launch, const Batch<float>& batch) = 0;

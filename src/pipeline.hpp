@@ -9,7 +9,8 @@
 #include <utility>
 #include <vector>
 
-#include "shared_arrays.hpp"
+#include "made_kernels.hpp"
+#include "plan_parts.hpp"
 #include "transfer.hpp"
 
 namespace softreg {
@@ -23,8 +24,9 @@ class Slot {
     if (transfer_) drain(gpu_, stream_);
   }
 
-  // least: what memory is reserved for later chunks.
-  void start(Run<T>& run, const Batch<T>& shared, const Chunk& chunk,
+  // made: the kernel, if it is not the catalogue's; least: what memory is reserved for later
+  // chunks.
+  void start(Run<T>& run, const Batch<T>& shared, const Chunk& chunk, const void* made,
              std::span<const std::int64_t> order, const StreamMemory& least) {
     queued_ = false;
     transfer_.emplace(run, shared, chunk, order, arena_);
@@ -32,7 +34,7 @@ class Slot {
         {std::max(chunk.bytes, least.bytes), std::max(chunk.staged_bytes, least.staged_bytes)});
     transfer_->pack();
     transfer_->copy_in(gpu_, stream_);
-    naming_chunk("launching", [this] { transfer_->launch(gpu_, stream_); });
+    naming_chunk("launching", [&] { transfer_->launch(gpu_, stream_, made); });
     transfer_->copy_out(gpu_, stream_);
     queued_ = true;
   }
@@ -86,10 +88,11 @@ template <class T>
 class Pipeline {
  public:
   Pipeline(Gpu& gpu, Run<T>& run, const Batch<T>& shared, const CudaPlan& plan,
-           const DeviceInfo& device)
+           const MadeKernels& kernels, const DeviceInfo& device)
       : run_(run),
         shared_(shared),
         order_(plan.order),
+        kernels_(kernels),
         device_(device),
         waiting_(plan.chunks.begin(), plan.chunks.end()),
         reserved_(plan.streams) {
@@ -119,7 +122,8 @@ class Pipeline {
     const Chunk chunk = waiting_.front();
     waiting_.pop_front();
     try {
-      slots_[turn_].start(run_, shared_, chunk, order_, reserved_[turn_]);
+      slots_[turn_].start(run_, shared_, chunk, kernels_[static_cast<std::size_t>(chunk.policy)],
+                          order_, reserved_[turn_]);
       turn_ = (turn_ + 1) % slots_.size();
     } catch (const Error& e) {
       if (e.kind() != ErrorKind::out_of_memory) throw;
@@ -166,6 +170,7 @@ class Pipeline {
   Run<T>& run_;
   const Batch<T>& shared_;
   std::span<const std::int64_t> order_;
+  const MadeKernels& kernels_;
   const DeviceInfo device_;
   std::deque<Chunk> waiting_;
   std::vector<StreamMemory> reserved_;

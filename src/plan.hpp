@@ -2,10 +2,13 @@
 // the bytes that needs. Pure functions of shapes and DeviceInfo; the same on a laptop as on the
 // device.
 #pragma once
+#include <array>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
+#include "exact_policy.hpp"
 #include "policy.hpp"
 #include "softreg/model/layout.hpp"
 #include "softreg/model/shift_summary.hpp"
@@ -17,6 +20,7 @@ struct DeviceInfo {
   int multiprocessors;
   int threads_per_multiprocessor;
   std::int64_t memory_bytes;  // that the batch may use
+  Specialise specialise = Specialise::never;
 };
 
 // A batch as the planner sees it.
@@ -30,6 +34,9 @@ struct BatchShape {
   std::int64_t trace_values = 0;  // numbers per instance of loss traces and full shift traces
   bool describes = false;         // evaluate
   bool anchors = false;           // there is a ridge or a ball
+  bool plain = false;             // see KernelPolicy
+  bool fast = false;              // Arithmetic::fast
+  int max_steps = 0;              // of each instance
 
   // The length of x counts, also of the part of a given start that no step moves: a ridge or a ball
   // acts on it, or a trace has bounds that speak of it.
@@ -75,6 +82,8 @@ struct CudaPlan {
   double padding = 0;             // share of the numbers that hold A on the device
   double occupancy = 0;           // share of a multiprocessor's threads; of classes, the least
   double waves = 0;               // instances per group of lanes; of chunks, the most
+  // Per policy of the catalogue: what a kernel is made for that solves all its instances.
+  std::array<std::optional<ExactKernel>, policy_count> exact;
 };
 
 // Bytes of a chunk of a class whose instances take `bytes` together, where memory does not want it

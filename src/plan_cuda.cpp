@@ -231,6 +231,13 @@ CudaPlan plan_cuda(const BatchShape& s, std::span<const std::int64_t> runs,
     for (int streams = most_streams; !fits(streams, have / streams);) --streams;
   for (int policy = 0; policy < policy_count; ++policy) {
     const LaneGrid& grid = policies[policy].grid;
+    Alike alike{begins[policy + 1] - begins[policy],
+                std::numeric_limits<int>::max(),
+                0,
+                static_cast<int>(s.layout.parameters()),
+                s.plain,
+                s.fast,
+                s.max_steps};
     const bool whole = policies[policy].placement == Placement::registers;
     for (std::int64_t k = begins[policy]; k < begins[policy + 1]; ++k) {
       const std::int64_t n = s.layout.all_rows_of(plan.order[static_cast<std::size_t>(k)]);
@@ -238,7 +245,11 @@ CudaPlan plan_cuda(const BatchShape& s, std::span<const std::int64_t> runs,
       used += double(n) * double(d);
       const std::int64_t padded = (n + grid.lanes - 1) / grid.lanes * grid.lanes;
       occupied += whole ? double(grid.rows) * grid.parameters : double(padded) * double(d);
+      alike.least_rows = std::min(alike.least_rows, static_cast<int>(n));
+      alike.most_rows = std::max(alike.most_rows, static_cast<int>(n));
     }
+    plan.exact[static_cast<std::size_t>(policy)] =
+        exact_kernel(device.specialise, policies[policy], alike);
   }
   for (const Chunk& c : plan.chunks) {
     const KernelPolicy& p = policies[c.policy];

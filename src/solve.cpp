@@ -79,6 +79,7 @@ struct LiveSolve<T>::State {
     validate(problem.batch);
     check_step_size(options, !problem.step_size.empty());
     backend = &choose_backend(options.device, warnings);
+    check_arithmetic(options, backend->name, sizeof(T), describing);
     run.batch = problem.batch;
     run.shape = shape_of(problem.batch, options, describing);
     run.loss = static_cast<int>(options.loss.index());

@@ -222,6 +222,21 @@ void validate_softmax(const AnyLoss& loss) {
       loss);
 }
 
+void check_arithmetic(const Options& o, std::string_view backend, int value_bytes, bool evaluates) {
+  if (o.arithmetic == Arithmetic::portable) return;
+  const auto refuse = [](std::string_view limit, std::string_view instead) {
+    throw Error(ErrorKind::usage,
+                fmt::format("the fast arithmetic is {}, not for {}", limit, instead),
+                "the portable arithmetic is for all");
+  };
+  if (evaluates) refuse("for solving", "evaluating");
+  if (o.trace == TraceKind::shifts || o.trace == TraceKind::bounds)
+    refuse("for solving and its losses",
+           "shifts, whose bounds know the rounding of the portable one");
+  if (value_bytes != 4) refuse("for float32", "float64");
+  if (backend != "cuda") refuse("for CUDA", fmt::format("the device {}", backend));
+}
+
 template <class T>
 void check_rounded(const Options& o) {
   const auto check = [](double value, const char* name, bool zero_is_allowed) {

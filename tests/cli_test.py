@@ -100,7 +100,7 @@ def test_json_document(problem):
                 "n", "d", "status", "steps_total", "solve_seconds", "step_size_seconds",
                 "instance_steps_per_second", "workspace_bytes", "plan", "messages", "arguments", "seed"):
         assert key in doc, key
-    assert {"road", "class", "lanes", "padding", "bytes"} <= set(doc["plan"])
+    assert {"road", "class", "kernels", "lanes", "padding", "bytes"} <= set(doc["plan"])
     assert (doc["schema_version"], doc["verb"], doc["loss"]) == (1, "solve", "softmax_l2")
     assert (doc["count"], doc["n"], doc["d"], doc["seed"]) == (6, 9, 4, 3)
     assert sum(doc["status"].values()) == 6 and 0 < doc["steps_total"] <= 6 * 64
@@ -485,7 +485,8 @@ def test_a_toggle_yields_to_its_opposite_from_a_stronger_source(problem, tmp_pat
 
 
 def test_unknown_variables_are_named_once(problem):
-    known = {"SOFTREG_ISA": "x86-64-v3", "SOFTREG_FAMILY": "plain", "SOFTREG_TOL": "1",
+    known = {"SOFTREG_ISA": "x86-64-v3", "SOFTREG_FAMILY": "plain", "SOFTREG_TOL": "1", "SOFTREG_CACHE_DIR": "/nowhere",
+             "SOFTREG_NVRTC": "/nowhere", "SOFTREG_SPECIALISE": "auto",
              "SOFTREG_PROGRAM": "build/release/softreg"}  # the examples' own
     assert "SOFTREG" not in run("solve", problem, **known).stderr
     lines = run("solve", problem, SOFTREG_TOLL="1", SOFTREG_MAXSTEPS="3", **known).stderr.splitlines()
@@ -986,6 +987,11 @@ def test_doctor():
         assert device["available"] == (device["unavailable"] == "") == bool(device["description"])
     text = ok("doctor", CUDA_VISIBLE_DEVICES="")
     assert "self-test" in text and "not used: " in text and doc["cuda_verified"] in text
+    assert "self-test" in text and "not used: " in text
+    compiler = doc["specialised_kernels"]
+    assert compiler["available"] == (compiler["unavailable"] == "") == bool(compiler["nvrtc"]) == bool(compiler["nvrtc_version"])
+    text = ok("doctor", SOFTREG_NVRTC="/nowhere", SOFTREG_CACHE_DIR="/some/cache")
+    assert "NVRTC         not used: " in text and "/some/cache" in text
 
 
 def test_help_and_version():
@@ -1004,9 +1010,17 @@ def test_help_and_version():
 
 
 @pytest.mark.parametrize("words", [
-    ["--optimizer", "newton"], ["--arithmetic", "fast"], ["--batch-invariant", "off"]])
+    ["--optimizer", "newton"], ["--batch-invariant", "off"]])
 def test_options_of_later_versions_are_refused(problem, words):
     assert "not available" in refused(2, "solve", problem, *words)
+
+
+@pytest.mark.parametrize("words, reason", [
+    (["--device", "cpu", "--dtype", "f32"], "for CUDA, not for the device cpu"),
+    (["--dtype", "f64"], "for float32, not for float64"),
+    (["--trace", "shifts"], "for solving and its losses, not for shifts")])
+def test_fast_arithmetic_has_its_place(problem, words, reason):
+    assert reason in refused(2, "solve", problem, "--arithmetic", "fast", *words)
 
 
 def test_verbs_and_problems_of_later_versions_are_refused(tmp_path):

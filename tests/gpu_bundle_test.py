@@ -119,6 +119,7 @@ def test_evidence_with_everything_stubbed(bundle, tmp_path):
     assert evidence["failures"] == 4
     assert len(evidence["timings"]) == 20
     assert all(timing["solve"] == {"solve_seconds": 1.5} for timing in evidence["timings"])
+    assert sum(timing["fast"] == {"solve_seconds": 1.5} for timing in evidence["timings"]) == 8
 
 
 def test_pack_refuses(tmp_path):

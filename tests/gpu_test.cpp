@@ -13,6 +13,8 @@
 
 #include "batches.hpp"
 #include "device.hpp"
+#include "kernel_compiler.hpp"
+#include "kernels/emulated_gpu.hpp"
 #include "kernels/lane_gpu.hpp"
 #include "matrix_batches.hpp"
 
@@ -260,6 +262,44 @@ void expect_the_bits_of_some(std::int64_t count, std::int64_t n, std::int64_t d,
   }
 }
 
+// Kernels made at run time for shapes that fill no policy: the bits are still those of the lanes.
+template <class T>
+void expect_made_kernels_equal_lanes(const Scale& scale) {
+  ::setenv("SOFTREG_SPECIALISE", "always", 1);
+  std::size_t k = 0;
+  for (const auto& [name, n, d] : class_shapes) {
+    const KernelPolicy& p = policies[choose_policy({n, d, sizeof(T)})];
+    if (p.name != name || p.placement != Placement::registers) continue;
+    const TestBatch<T> batch = make_batch<T>({scale.count, n, n, d});
+    const Options options = options_of(k++, SoftmaxL2{}, Nesterov{}, scale);
+    const auto run = [&] { return solve(batch.view(), options); };
+    const Result<T> got = run();
+    EXPECT_EQ(got.plan.kernels, "specialised");
+    EXPECT_EQ(difference(got, on_lanes(run)), "") << name << ", " << n << " x " << d;
+  }
+  EXPECT_GE(k, 12u);
+  ::unsetenv("SOFTREG_SPECIALISE");
+}
+
+// The fast arithmetic against the portable one: x after a few steps from numbers about 1, in which
+// a unit in the last place is 6e-8.
+void expect_fast_kernels_near_portable_ones(const Scale& scale) {
+  for (const auto& [name, n, d] : class_shapes) {
+    const KernelPolicy& p = policies[choose_policy({n, d, sizeof(float)})];
+    if (p.name != name || p.placement != Placement::registers) continue;
+    const TestBatch<float> batch = make_batch<float>({scale.count, n, n, d});
+    for (const AnyLoss& loss : {AnyLoss(SoftmaxL2{}), AnyLoss(CrossEntropy{})}) {
+      Options options = options_of(0, loss, GradientDescent{}, scale);
+      const Result<float> portable = solve(batch.view(), options);
+      options.arithmetic = Arithmetic::fast;
+      const Result<float> fast = solve(batch.view(), options);
+      EXPECT_EQ(fast.plan.kernels, "fast");
+      for (std::size_t j = 0; j < fast.x.size(); ++j)
+        ASSERT_NEAR(fast.x[j], portable.x[j], 2e-5 * (1 + std::abs(portable.x[j]))) << name;
+    }
+  }
+}
+
 #define REQUIRE_GPU()                                                           \
   if (const std::string reason = devices().back().unavailable; !reason.empty()) \
   GTEST_SKIP() << reason
@@ -276,6 +316,15 @@ TEST(GpuSmall, MatrixProblemsEqualLanes) {
 TEST(GpuSmall, StatusesAreThoseOfTheLanes) {
   REQUIRE_GPU();
   expect_statuses_of_the_lanes<float>({10, 6});
+}
+
+TEST(GpuSmall, KernelsMadeAtRunTimeEqualLanes) {
+  REQUIRE_GPU();
+  if (const std::string reason = kernel_compiler().unavailable; !reason.empty())
+    GTEST_SKIP() << reason;
+  expect_made_kernels_equal_lanes<float>({50, 30});
+  expect_made_kernels_equal_lanes<double>({50, 30});
+  expect_fast_kernels_near_portable_ones({50, 30});
 }
 
 TEST(Gpu, KernelsEqualLanes) {
@@ -348,6 +397,12 @@ TEST(GpuLarge, BeyondTwoToTheThirtyOneNumbers) {
 TEST(Emulated, KernelsEqualLanes) {
   const EmulatedGpuScope scope;
   kernels_equal_lanes({2, 2}, false);
+}
+TEST(Emulated, KernelsMadeAtRunTimeEqualLanes) {
+  const EmulatedGpuScope scope;
+  emulated_gpu_state().specialises = true;
+  expect_made_kernels_equal_lanes<float>({3, 3});
+  EXPECT_GT(emulated_gpu_state().specialised_launches, 0);
 }
 TEST(Emulated, ChunksChangeNothing) {
   const EmulatedGpuScope scope;

@@ -12,6 +12,10 @@ enum class Device { automatic, reference, cpu, cuda };
 // bounds: shifts and, of losses with a softmax, all other quantities of the theorems.
 enum class TraceKind { none, loss, shifts, bounds };
 
+// fast: on a GPU, in float32, losses by the device's approximations of exp, log and quotients, a
+// few units in the last place off, in the classes that keep A in registers. It needs NVRTC.
+enum class Arithmetic { portable, fast };
+
 struct Progress {
   std::int64_t finished = 0, count = 0;  // instances
   std::int64_t steps = 0;                // updates made by the finished instances
@@ -35,6 +39,7 @@ struct Options {
   TraceKind trace = TraceKind::none;
   bool trace_full = false;  // shifts, bounds: also every update's |df| and |dx|
   Device device = Device::automatic;
+  Arithmetic arithmetic = Arithmetic::portable;
   int threads = 0;                // CPU; 0: all cores
   std::int64_t memory_limit = 0;  // bytes of workspace; 0: what the device has
   double time_limit = 0;          // seconds; 0: none. What is not finished ends as not_run

@@ -98,7 +98,8 @@ MachineFlags::MachineFlags(Flags& flags)
       batch_invariant_(flags.value(
           {"--batch-invariant", "on|off", "an instance's bits do not depend on its batch", "on"})),
       arithmetic_(flags.value({"--arithmetic", "portable|fast",
-                               "portable: our own exp and log, on every device", "portable"})) {}
+                               "portable: our own exp and log, on every device; fast: a GPU's",
+                               "portable"})) {}
 
 void MachineFlags::fill(Options& options) const {
   constexpr Device devices[] = {Device::automatic, Device::cpu, Device::cuda, Device::reference};
@@ -106,9 +107,9 @@ void MachineFlags::fill(Options& options) const {
   if (threads_.given) options.threads = static_cast<int>(parse_whole(threads_, 1, 1 << 20));
   if (memory_limit_.given) options.memory_limit = parse_bytes(memory_limit_);
   parse_choice(batch_invariant_, {"on", "off"});
-  parse_choice(arithmetic_, {"portable", "fast"});
+  constexpr Arithmetic arithmetics[] = {Arithmetic::portable, Arithmetic::fast};
+  options.arithmetic = arithmetics[parse_choice(arithmetic_, {"portable", "fast"})];
   refuse_unavailable(batch_invariant_, "on");
-  refuse_unavailable(arithmetic_, "portable");
 }
 
 ModelFlags::ModelFlags(Flags& flags)

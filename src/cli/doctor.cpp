@@ -7,6 +7,7 @@
 #include "common_flags.hpp"
 #include "cpu_isa.hpp"
 #include "document.hpp"
+#include "kernel_compiler.hpp"
 #include "machine.hpp"
 #include "progress.hpp"
 #include "self_test.hpp"
@@ -144,6 +145,25 @@ std::string tests_text(const std::vector<SelfTest>& tests) {
   return text;
 }
 
+// What makes kernels at run time, and where they are kept.
+Json compiler_json(const KernelCompiler& compiler) {
+  return {{"available", compiler.unavailable.empty()},
+          {"unavailable", compiler.unavailable},
+          {"nvrtc", compiler.path},
+          {"nvrtc_version", compiler.version},
+          {"cache", compiler.cache}};
+}
+
+std::string compiler_text(const KernelCompiler& compiler) {
+  const std::string nvrtc =
+      compiler.unavailable.empty()
+          ? fmt::format("{}, {}", compiler.version, compiler.path)
+          : "not used: " + compiler.unavailable + "; CUDA has the catalogue of kernels alone";
+  return "kernels made at run time\n" + line("NVRTC", nvrtc) +
+         line("cache",
+              compiler.cache.empty() ? "none, there is no home directory" : compiler.cache);
+}
+
 class Doctor : public Verb {
  public:
   Flags& flags() override { return flags_; }
@@ -152,6 +172,7 @@ class Doctor : public Verb {
     report_.apply(session.terminal);
     const Machine machine = describe_machine();
     const std::vector<DeviceReport> reports = devices();
+    const KernelCompiler compiler = kernel_compiler();
     const std::vector<SelfTest> tests = run_self_tests();
     const bool passed = std::all_of(tests.begin(), tests.end(),
                                     [](const SelfTest& test) { return test.failure.empty(); });
@@ -163,12 +184,14 @@ class Doctor : public Verb {
     document["machine"] = machine_json(machine);
     document["devices"] = devices_json(reports);
     document["cuda_verified"] = cuda_verified;
+    document["specialised_kernels"] = compiler_json(compiler);
     document["self_test"] = tests_json(tests);
     document["passed"] = passed;
     document["arguments"] = flags_.arguments();
     const std::string text = fmt::format("softreg {}, lanes compiled for {}\n", version,
                                          fmt::join(compiled_instruction_sets(), ", ")) +
-                             machine_text(machine) + devices_text(reports) + tests_text(tests);
+                             machine_text(machine) + devices_text(reports) +
+                             compiler_text(compiler) + tests_text(tests);
     session.terminal.print(report_.json() ? document_text(document) : text);
     return passed ? 0 : self_test_failed;
   }

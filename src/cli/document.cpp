@@ -59,6 +59,7 @@ Json plan_json(const PlanSummary& plan) {
                {"chunks", plan.chunks},   {"bytes", plan.workspace_bytes},
                {"threads", plan.threads}, {"sequence", plan.sequence}};
   if (plan.waves > 0) {  // of a GPU
+    json["kernels"] = plan.kernels;
     json["occupancy"] = plan.occupancy;
     json["waves"] = plan.waves;
   }

@@ -310,8 +310,10 @@ std::vector<std::string> unknown_environment() {
     const std::string_view text(*variable);
     if (text.starts_with("SOFTREG_")) found.emplace(text.substr(0, text.find('=')));
   }
-  found.erase("SOFTREG_ISA");
-  found.erase("SOFTREG_PROGRAM");  // of the examples: where this program lies
+  // Of the library; SOFTREG_PROGRAM of the examples: where this program lies.
+  for (const char* const name : {"SOFTREG_ISA", "SOFTREG_NVRTC", "SOFTREG_CACHE_DIR",
+                                 "SOFTREG_SPECIALISE", "SOFTREG_PROGRAM"})
+    found.erase(name);
   if (found.empty()) return {};
   for (const VerbEntry& verb : verbs()) {
     for (const auto& [name, description] : verb.make()->flags().names())

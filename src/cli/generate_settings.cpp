@@ -10,7 +10,7 @@
 namespace softreg {
 namespace {
 
-constexpr std::int64_t largest = std::numeric_limits<std::int32_t>::max();
+constexpr std::int64_t largest_int = std::numeric_limits<std::int32_t>::max();
 
 void parse_rows(const Setting& n, GenerateOptions& options) {
   Setting low = n, high = n;
@@ -19,8 +19,8 @@ void parse_rows(const Setting& n, GenerateOptions& options) {
     low.text = n.text.substr(0, colon);
     high.text = n.text.substr(colon + 1);
   }
-  options.n_min = static_cast<int>(parse_whole(low, 1, largest));
-  options.n_max = static_cast<int>(parse_whole(high, 1, largest));
+  options.n_min = static_cast<int>(parse_whole(low, 1, largest_int));
+  options.n_max = static_cast<int>(parse_whole(high, 1, largest_int));
   if (options.n_min > options.n_max) {
     throw Error(ErrorKind::usage, fmt::format("{} is '{}', but {} is more than {}", n.origin,
                                               n.text, options.n_min, options.n_max));
@@ -34,9 +34,9 @@ void parse_matrix(const GenerateSettings& settings, GenerateOptions& options) {
       throw Error(ErrorKind::usage, fmt::format("{} belongs to --problem matrix", setting->origin),
                   "vector problems have --n, --d and --count");
   if (!options.matrix) return;
-  options.m = settings.m.given ? static_cast<int>(parse_whole(settings.m, 1, largest)) : 0;
+  options.m = settings.m.given ? static_cast<int>(parse_whole(settings.m, 1, largest_int)) : 0;
   options.d2 =
-      settings.d2.given ? static_cast<int>(parse_whole(settings.d2, 1, largest)) : options.d;
+      settings.d2.given ? static_cast<int>(parse_whole(settings.d2, 1, largest_int)) : options.d;
 }
 
 }  // namespace
@@ -44,7 +44,7 @@ void parse_matrix(const GenerateSettings& settings, GenerateOptions& options) {
 GenerateOptions parse_generate(const GenerateSettings& settings) {
   GenerateOptions options;
   parse_rows(settings.n, options);
-  options.d = static_cast<int>(parse_whole(settings.d, 1, largest));
+  options.d = static_cast<int>(parse_whole(settings.d, 1, largest_int));
   options.count = parse_whole(settings.count, 1, std::numeric_limits<std::int64_t>::max());
   options.family = family_from_name(settings.family.text);
   options.radius = parse_positive(settings.radius);

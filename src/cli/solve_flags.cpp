@@ -10,7 +10,7 @@
 namespace softreg {
 namespace {
 
-constexpr double largest = std::numeric_limits<double>::max();
+constexpr double largest_double = std::numeric_limits<double>::max();
 constexpr std::int64_t largest_steps = std::numeric_limits<std::int32_t>::max() - 1;
 
 // Of an earlier result: a sequence has one start.
@@ -56,7 +56,7 @@ void parse_optimizer(const Setting& optimizer, const Setting& step_size,
 Stop parse_stop(const Setting& max_steps, const Setting& tol, const Setting& check_every) {
   Stop stop;
   stop.max_steps = static_cast<int>(parse_whole(max_steps, 0, largest_steps));
-  stop.gradient_norm = parse_number(tol, 0, largest);
+  stop.gradient_norm = parse_number(tol, 0, largest_double);
   stop.check_every = static_cast<int>(parse_whole(check_every, 1, largest_steps));
   return stop;
 }

@@ -110,6 +110,7 @@ std::string plan_table(const Json& document, const PlanSummary& plan) {
   return batch_line(document) + labelled("device", place_text(plan)) +
          (plan.sequence ? labelled("sequence", "one instance at a time") : "") +
          labelled("class", plan.size_class) +
+         (plan.kernels.empty() ? "" : labelled("kernels", plan.kernels)) +
          labelled("lanes", fmt::format("{} per instance", plan.lanes)) +
          labelled("padding", fmt::format("{:.1f} % of the {}", 100 * plan.padding,
                                          plan.waves > 0 ? "places for A" : "rows")) +

@@ -1,5 +1,7 @@
 #include "kernels/emulated_gpu.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <cstdlib>
@@ -8,6 +10,7 @@
 #include <utility>
 
 #include "kernels/device_arrays.hpp"
+#include "specialise.hpp"
 
 namespace softreg {
 
@@ -75,6 +78,18 @@ class EmulatedGpu final : public Gpu {
     expect_inside(host_, host, bytes, "the target of a copy from the device");
     std::memset(host, 0xff, bytes);  // who reads it too early does not find the chunk before
     queue(stream, {device, host}, [=] { std::memcpy(host, device, bytes); });
+  }
+  std::string cannot_specialise() override {
+    return state_.specialises ? "" : "the emulated GPU was told not to";
+  }
+  const void* specialise(const KernelRequest& r) override {
+    const KernelPolicy& p = r.kernel.policy;
+    state_.specialised.push_back(fmt::format("{} {} {}x{}{}{}", r.loss, p.name, p.grid.rows,
+                                             p.grid.parameters, p.plain ? " plain" : "",
+                                             r.kernel.fast ? " fast" : ""));
+    if (state_.specialise_failure)
+      throw Error(*state_.specialise_failure, "emulated GPU: no kernel was to be made");
+    return &state_;
   }
   void launch(int stream, int loss, const Launch& launch, const Batch<float>& batch) override {
     start(stream, loss, launch, batch);
@@ -163,6 +178,7 @@ class EmulatedGpu final : public Gpu {
   template <class T>
   void start(int stream, int loss, const Launch& launch, const Batch<T>& batch) {
     call("launch");
+    if (launch.specialised != nullptr) ++state_.specialised_launches;
     if (batch.cancelled != nullptr) misuse("a kernel was given the host's flag");
     if (launch.shared_bytes > max_shared_bytes)
       misuse("a block was given " + std::to_string(launch.shared_bytes) +

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -38,13 +39,17 @@ struct EmulatedGpuState {
   std::string unavailable;   // why there is no device
   std::string open_failure;  // if not empty, opening the device throws this
   std::function<void(int)> synchronized;  // called with the number of launches that are done
+  bool specialises = false;  // makes kernels at run time: runs the catalogue's for them
+  std::optional<ErrorKind> specialise_failure;  // making one fails
 
   int calls = 0, launches = 0, opened = 0;  // so far
   int in_flight = 0, most_in_flight = 0;    // launches that nobody has waited for yet
   // Device memory in multiples of 256 bytes, as a real device gives it.
   std::size_t in_use = 0, peak = 0, host_in_use = 0;
-  std::vector<std::string> log;  // name of every call, in order
-  std::string misuse;            // the first thing a real device would not have survived
+  std::vector<std::string> log;          // name of every call, in order
+  std::vector<std::string> specialised;  // asked for: "softmax_l2 lanes8_64x16 40x16 plain"
+  int specialised_launches = 0;
+  std::string misuse;  // the first thing a real device would not have survived
 };
 
 EmulatedGpuState& emulated_gpu_state();

@@ -17,9 +17,10 @@
 namespace softreg {
 namespace {
 
-template <class Class, int Least, int Most, int D>
+template <class Class, int Least, int Most, int D, bool Plain = true>
 struct Narrowed {
-  static constexpr KernelPolicy policy = narrowed(Class::policy, Least, Most, D);
+  static constexpr KernelPolicy policy = narrowed(Class::policy, Least, Most, D, Plain);
+  static constexpr int least_rows = Least, most_rows = Most, parameters = D;
 };
 
 template <class PolicyT, class LossT, class T, class A = T>
@@ -40,21 +41,25 @@ Written<T> emulated(const Instances<T>& instances, int optimizer, simt::Order or
 // Of n rows and fewer, if the kernel allows for fewer.
 template <class T, class PolicyT>
 Instances<T> instances_of(unsigned features) {
-  constexpr KernelPolicy p = PolicyT::policy;
-  std::vector<int> rows(static_cast<std::size_t>(p.groups_per_block() + 3), p.grid.rows);
-  for (std::size_t k = 0; k < rows.size(); k += 2) rows[k] = p.least_rows;
-  const Case c{rows, p.least_parameters, features, 17, 4, 3};
+  std::vector<int> rows(static_cast<std::size_t>(PolicyT::policy.groups_per_block() + 3),
+                        PolicyT::most_rows);
+  for (std::size_t k = 0; k < rows.size(); k += 2) rows[k] = PolicyT::least_rows;
+  const Case c{rows, PolicyT::parameters, features, 17, 4, 3};
   Instances<T> instances(c, false, true);
   instances.tolerance = 1e-3;
   return instances;
 }
 
-template <class Class, int Least, int Most, int D, class LossT, class T>
+template <class Class, int Least, int Most, int D, class LossT, class T, bool Plain = true>
 void expect_the_bits_of_the_class(int loss) {
-  using PolicyT = Narrowed<Class, Least, Most, D>;
-  for (const unsigned features :
-       {unsigned{has_tolerance}, traces_loss | column_major | has_bad_neighbours,
-        starts_at_zero | has_bad_neighbours}) {
+  using PolicyT = Narrowed<Class, Least, Most, D, Plain>;
+  std::vector<unsigned> all = {unsigned{has_tolerance},
+                               traces_loss | column_major | has_bad_neighbours,
+                               starts_at_zero | has_bad_neighbours};
+  if (!Plain)
+    all = {has_weights | has_ridge | traces_loss, has_ball | column_major | starts_at_zero,
+           describes | has_weights};
+  for (const unsigned features : all) {
     const Instances<T> instances = instances_of<T, PolicyT>(features);
     for (int optimizer = 0; optimizer < 2; ++optimizer) {
       Written<T> right;
@@ -63,7 +68,8 @@ void expect_the_bits_of_the_class(int loss) {
       solve_like(Class::policy, loss, batch);
       const simt::Order order = optimizer ? simt::Order::shuffled : simt::Order::descending;
       EXPECT_EQ((emulated<PolicyT, LossT, T>(instances, optimizer, order).difference(right)), "")
-          << Class::policy.name << ", rows " << Least << " to " << Most << ", " << LossT::name;
+          << Class::policy.name << ", features " << features << ", rows " << Least << " to " << Most
+          << ", " << LossT::name;
     }
   }
 }
@@ -74,6 +80,7 @@ TEST(Narrowed, GiveTheBitsOfTheirClass) {
   expect_the_bits_of_the_class<Float64x16, 33, 40, 13, SoftmaxL2, float>(0);
   expect_the_bits_of_the_class<Float64x16, 64, 64, 16, CrossEntropy, float>(2);
   expect_the_bits_of_the_class<Float128x32, 96, 96, 21, SoftmaxL2, float>(0);
+  expect_the_bits_of_the_class<Float128x32, 33, 96, 32, SoftmaxL2, float, false>(0);
   expect_the_bits_of_the_class<Float256x64, 256, 256, 64, SoftmaxL2, float>(0);
   expect_the_bits_of_the_class<Double32x8, 17, 24, 8, SoftmaxL2, double>(0);
   if (sanitized) return;  // slow

@@ -1,0 +1,124 @@
+#include "kernel_cache.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <fstream>
+#include <random>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "content_hash.hpp"
+
+namespace softreg {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char *suffix = ".kernel", *temporary_suffix = ".tmp";
+constexpr std::size_t checksum_digits = 32;
+
+// Of the key too, so that a file under another's name is not taken for it.
+std::string checksum(const std::string& key, std::string_view value) {
+  return content_hash(fmt::format("softreg kernel 1 {} {}", key, value));
+}
+
+std::string temporary_name(const std::string& key) {
+  std::random_device entropy;
+  return fmt::format("{}-{:08x}{:08x}{}", key, entropy(), entropy(), temporary_suffix);
+}
+
+bool write(const fs::path& path, std::string_view first, std::string_view second) {
+  std::ofstream file(path, std::ios::binary);
+  file.write(first.data(), static_cast<std::streamsize>(first.size()));
+  file.write(second.data(), static_cast<std::streamsize>(second.size()));
+  file.close();
+  return file.good();
+}
+
+}  // namespace
+
+KernelCache::KernelCache(fs::path directory, std::uintmax_t limit)
+    : directory_(std::move(directory)), limit_(limit) {}
+
+fs::path KernelCache::file(const std::string& key) const { return directory_ / (key + suffix); }
+
+std::optional<std::string> KernelCache::find(const std::string& key) const {
+  if (directory_.empty()) return std::nullopt;
+  std::error_code none;
+  const std::uintmax_t size = fs::file_size(file(key), none);
+  if (none || size < checksum_digits || size > limit_) return std::nullopt;
+  std::string stored(checksum_digits, '\0'), value(size - checksum_digits, '\0');
+  std::ifstream stream(file(key), std::ios::binary);
+  stream.read(stored.data(), static_cast<std::streamsize>(stored.size()));
+  stream.read(value.data(), static_cast<std::streamsize>(value.size()));
+  if (!stream || stored != checksum(key, value)) return std::nullopt;
+  // A folder that cannot be written forgets in another order, no more.
+  fs::last_write_time(file(key), fs::file_time_type::clock::now(), none);
+  return value;
+}
+
+bool KernelCache::store(const std::string& key, std::string_view value) const {
+  if (directory_.empty()) return false;
+  std::error_code failed;
+  if (fs::create_directories(directory_, failed))
+    fs::permissions(directory_, fs::perms::owner_all, failed);
+  const fs::path temporary = directory_ / temporary_name(key);
+  if (write(temporary, checksum(key, value), value)) {
+    fs::rename(temporary, file(key), failed);
+    if (!failed) {
+      make_room();
+      return true;
+    }
+  }
+  fs::remove(temporary, failed);
+  return false;
+}
+
+void KernelCache::make_room() const {
+  struct Entry {
+    fs::file_time_type used;
+    std::uintmax_t bytes;
+    fs::path path;
+  };
+  std::error_code none, unreadable;  // another process may remove the same files meanwhile
+  std::vector<Entry> kept;
+  std::uintmax_t bytes = 0;
+  const auto an_hour_ago = fs::file_time_type::clock::now() - std::chrono::hours(1);
+  for (fs::directory_iterator at(directory_, unreadable), end; !unreadable && at != end;
+       at.increment(unreadable)) {
+    const fs::path path = at->path(), extension = path.extension();
+    const fs::file_time_type used = fs::last_write_time(path, none);
+    if (none) continue;
+    if (extension == temporary_suffix && used < an_hour_ago) fs::remove(path, none);
+    if (extension != suffix) continue;
+    const std::uintmax_t size = fs::file_size(path, none);
+    if (none) continue;
+    bytes += size;
+    kept.push_back({used, size, path});
+  }
+  std::sort(kept.begin(), kept.end(),
+            [](const Entry& a, const Entry& b) { return a.used < b.used; });
+  for (const Entry& entry : kept) {
+    if (bytes <= limit_) break;
+    fs::remove(entry.path, none);
+    bytes -= entry.bytes;
+  }
+}
+
+fs::path kernel_cache_directory() {
+  const auto variable = [](const char* name) -> fs::path {
+    const char* const value = std::getenv(name);
+    return value == nullptr ? "" : value;
+  };
+  if (fs::path own = variable("SOFTREG_CACHE_DIR"); !own.empty()) return own;
+  if (const fs::path caches = variable("XDG_CACHE_HOME"); !caches.empty())
+    return caches / "softreg";
+  const fs::path home = variable("HOME");
+  return home.empty() ? home : home / ".cache/softreg";
+}
+
+}  // namespace softreg
