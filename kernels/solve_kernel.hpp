@@ -90,10 +90,10 @@ SR_DEVICE void solve_in_registers(const Batch<T>& batch, const Queue& queue, voi
     Trajectory turns;
     bool running = false, begun = false;
     // No solve takes more turns: where tests are further apart nobody waits for the next.
-    const std::int64_t most = std::int64_t{batch.stop.max_steps} + 2;
-    const std::int64_t every =
-        batch.stop.check_every < most ? std::int64_t{batch.stop.check_every} : most;
-    for (std::int64_t turn = 0;; turn = turn + 1 == every ? 0 : turn + 1) {
+    const unsigned most = static_cast<unsigned>(batch.stop.max_steps) + 2;
+    const unsigned wanted = static_cast<unsigned>(batch.stop.check_every);
+    const unsigned every = wanted < most ? wanted : most;
+    for (unsigned turn = 0;; turn = turn + 1 == every ? 0 : turn + 1) {
       if (!running && turn == 0) {
         const std::int64_t i = begun ? queue.next(e.p.g) : queue.first();
         if (i >= batch.count) return;

@@ -51,7 +51,14 @@ class Instruction:
             return set()
         shape = "".join("P" if re.fullmatch(r"U?P[\dT]", operand) else "R" if re.fullmatch(r"U?R[\dZ]+", operand)
                         else "-" for operand in self.operands[:3])
-        return set(self.operands[:re.match("RP{0,2}|PR|P{0,2}", shape).end()])
+        named = self.operands[:re.match("RP{0,2}|PR|P{0,2}", shape).end()]
+        return set(named).union(*(self._beside(name) for name in named if re.fullmatch(r"R\d+", name)))
+
+    def _beside(self, register):
+        """The registers after it that are written too. (A double is known by its first.)"""
+        wide = re.search(r"\.(64|128)\b", self.opcode) if self.base.startswith("LD") else None
+        count = int(wide.group(1)) // 32 if wide else 2 if self.base == "CS2R" and ".32" not in self.opcode else 1
+        return {f"R{int(register[1:]) + k}" for k in range(1, count)}
 
 
 class Function:

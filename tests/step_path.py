@@ -215,12 +215,13 @@ class Step:
         written, read = set(), {}
         for block in self.unchecked:
             multiplies = 4 * self._products([block]) >= self.needed
-            for i in self.executed(block):
+            for k, i in enumerate(f.blocks[block]):
                 if multiplies and i.base in PRODUCTS:
-                    read.update({r: 0 for r in re.findall(r"\bR\d+", ",".join(i.operands[1:])) if r not in written})
+                    for register in set(re.findall(r"\bR\d+", ",".join(i.operands[1:]))) - written:
+                        read.setdefault(register, (block, k))
                 written |= i.writes
-        for register in read:
-            writers = {b for b in after if self.function.writers[b].get(register)}
+        for register, (block, k) in read.items():
+            writers = {b for b, _ in f.definitions(block, k, register)} & after
             if writers and not writers & path:
                 yield writers
 
@@ -237,15 +238,15 @@ class Step:
         """Blocks that store an outcome: through one pointer one constant, the status, and four numbers more.
         (The end of an instance that has no result writes constants.)"""
         for block in self.function.blocks:
-            constants, others = collections.Counter(), collections.defaultdict(set)
+            constants, others = collections.Counter(), collections.Counter()
             for k, i in enumerate(self.function.blocks[block]):
                 if i.base == "STG":
                     place = re.search(r"\[(R\d+)", i.text).group(1), i.opcode
                     if self._is_constant(block, k, i.operands[-1]):
                         constants[place] += 1
                     else:
-                        others[place].add(i.operands[-1])
-            if any(constants[place] == 1 and len(numbers) == (3 if ".64" in place[1] else 4)  # status, step: one of 64
+                        others[place] += 1
+            if any(constants[place] == 1 and numbers == (3 if ".64" in place[1] else 4)  # status, step: one of 64
                    for place, numbers in others.items()):
                 yield block
 
