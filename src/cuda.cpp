@@ -7,10 +7,10 @@
 #include <string>
 
 #include "backend.hpp"
-#include "made_kernels.hpp"
 #include "pipeline.hpp"
 #include "shared_arrays.hpp"
 #include "specialise.hpp"
+#include "specialised_kernels.hpp"
 
 namespace softreg {
 
@@ -21,19 +21,40 @@ GpuSource& gpu_source() {
 
 namespace {
 
-DeviceInfo usable(Gpu& gpu, std::int64_t memory_limit, bool fast) {
+DeviceInfo usable(Gpu& gpu, std::int64_t memory_limit) {
   DeviceInfo info = gpu.info();
   info.memory_bytes -= info.memory_bytes / 16;  // the driver's own and fragmentation
   if (memory_limit > 0) info.memory_bytes = std::min(info.memory_bytes, memory_limit);
   info.specialise = specialise_setting();
-  if (info.specialise == Specialise::never && !fast) return info;
-  const std::string reason = gpu.cannot_specialise();
-  if (!reason.empty()) info.specialise = Specialise::never;
-  if (!reason.empty() && fast)
+  if (info.specialise != Specialise::never && !gpu.cannot_specialise().empty())
+    info.specialise = Specialise::never;
+  return info;
+}
+
+// Of the fast arithmetic: that there is something for it, and what makes its kernels.
+void check_fast(Gpu& gpu, const CudaPlan& plan) {
+  if (plan.chunks.empty()) return;
+  const bool some = std::any_of(plan.specialised.begin(), plan.specialised.end(),
+                                [](const auto& special) { return special && special->fast; });
+  if (!some) {
+    const auto numbers = [](const KernelPolicy& p) {
+      return p.placement == Placement::registers ? p.grid.rows * p.grid.parameters : 0;
+    };
+    const KernelPolicy& largest = *std::max_element(
+        std::begin(policies), std::end(policies),
+        [&](const KernelPolicy& p, const KernelPolicy& q) { return numbers(p) < numbers(q); });
+    throw Error(ErrorKind::usage,
+                fmt::format("the fast arithmetic is for vector problems of one softmax that "
+                            "registers hold, the largest of {} rows and {} columns, but all "
+                            "instances are in {}",
+                            largest.grid.rows, largest.grid.parameters,
+                            policies[plan.chunks.front().policy].name),
+                "the portable arithmetic is for all");
+  }
+  if (const std::string reason = gpu.cannot_specialise(); !reason.empty())
     throw Error(ErrorKind::device_unavailable,
                 "the fast arithmetic has kernels that are made at run time, but " + reason,
                 "the portable arithmetic needs nothing else");
-  return info;
 }
 
 template <class T>
@@ -47,11 +68,11 @@ void summarise(const Run<T>& run, const CudaPlan& p, PlanSummary& summary) {
     if (c.policy == last) continue;
     last = c.policy;
     const char* const comma = summary.size_class.empty() ? "" : ",";
-    const std::optional<ExactKernel>& exact = p.exact[static_cast<std::size_t>(last)];
+    const std::optional<SpecialisedPolicy>& special = p.specialised[static_cast<std::size_t>(last)];
     summary.size_class += comma + std::string(policies[last].name);
-    summary.kernels += comma + std::string(!exact        ? "catalogue"
-                                           : exact->fast ? "fast"
-                                                         : "specialised");
+    summary.kernels += comma + std::string(!special        ? "catalogue"
+                                           : special->fast ? "fast"
+                                                           : "specialised");
     summary.lanes = std::max(summary.lanes, policies[last].lanes());
   }
   summary.padding = p.padding;
@@ -65,16 +86,18 @@ void summarise(const Run<T>& run, const CudaPlan& p, PlanSummary& summary) {
 template <class T>
 void plan(const Run<T>& run, PlanSummary& summary) {
   const std::unique_ptr<Gpu> gpu = gpu_source().open();
-  summarise(run, plan_cuda(run.shape, run.fit, usable(*gpu, run.memory_limit, run.shape.fast)),
-            summary);
+  const CudaPlan p = plan_cuda(run.shape, run.fit, usable(*gpu, run.memory_limit));
+  if (run.shape.fast) check_fast(*gpu, p);
+  summarise(run, p, summary);
 }
 
 template <class T>
 void run_chunks(Run<T>& run, PlanSummary& summary) {
   const std::unique_ptr<Gpu> gpu = gpu_source().open();
-  const DeviceInfo info = usable(*gpu, run.memory_limit, run.shape.fast);
+  const DeviceInfo info = usable(*gpu, run.memory_limit);
   CudaPlan p = plan_cuda(run.shape, run.fit, info);
-  const MadeKernels kernels = make_kernels(*gpu, run.loss, sizeof(T), p);
+  const SpecialisedKernels kernels = specialised_kernels(
+      *gpu, run.loss, sizeof(T), [&run] { return run.cancelled(); }, p);
   summarise(run, p, summary);
   if (p.chunks.empty() || run.cancelled()) return;
   const SharedArrays<T> shared(*gpu, run.batch, p.shared_bytes, info);

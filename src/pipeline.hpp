@@ -9,8 +9,8 @@
 #include <utility>
 #include <vector>
 
-#include "made_kernels.hpp"
 #include "plan_parts.hpp"
+#include "specialised_kernels.hpp"
 #include "transfer.hpp"
 
 namespace softreg {
@@ -88,7 +88,7 @@ template <class T>
 class Pipeline {
  public:
   Pipeline(Gpu& gpu, Run<T>& run, const Batch<T>& shared, const CudaPlan& plan,
-           const MadeKernels& kernels, const DeviceInfo& device)
+           const SpecialisedKernels& kernels, const DeviceInfo& device)
       : run_(run),
         shared_(shared),
         order_(plan.order),
@@ -170,7 +170,7 @@ class Pipeline {
   Run<T>& run_;
   const Batch<T>& shared_;
   std::span<const std::int64_t> order_;
-  const MadeKernels& kernels_;
+  const SpecialisedKernels& kernels_;
   const DeviceInfo device_;
   std::deque<Chunk> waiting_;
   std::vector<StreamMemory> reserved_;

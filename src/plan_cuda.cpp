@@ -248,8 +248,8 @@ CudaPlan plan_cuda(const BatchShape& s, std::span<const std::int64_t> runs,
       alike.least_rows = std::min(alike.least_rows, static_cast<int>(n));
       alike.most_rows = std::max(alike.most_rows, static_cast<int>(n));
     }
-    plan.exact[static_cast<std::size_t>(policy)] =
-        exact_kernel(device.specialise, policies[policy], alike);
+    plan.specialised[static_cast<std::size_t>(policy)] =
+        specialised_policy(device.specialise, policies[policy], alike);
   }
   for (const Chunk& c : plan.chunks) {
     const KernelPolicy& p = policies[c.policy];

@@ -138,6 +138,15 @@ def test_graph_has_every_block_once(seeds):
         assert all(target in function.blocks for onward in function.successors.values() for target in onward)
 
 
+@pytest.mark.parametrize("line, writes", [
+    ("LDS.128 R72, [R5+0xf000]", {"R72", "R73", "R74", "R75"}), ("@P0 LDG.E.64 R8, desc[UR6][R2.64]", {"R8", "R9"}),
+    ("CS2R R4, SRZ", {"R4", "R5"}), ("CS2R.32 R4, SR_CLOCKLO", {"R4"}), ("IMAD.WIDE.U32 R12, R23, 0x14, R12", {"R12", "R13"}),
+    ("FFMA R9, R97, R41, R8", {"R9"}), ("STG.E.64 desc[UR6][R12.64], R8", set()), ("IADD3 R9, P0, R8, R7, RZ", {"R9", "P0"})])
+def test_written_registers_are_known(line, writes):
+    (block, code), = Function(f"        /*0000*/ {line} ;").blocks.items()
+    assert code[0].writes == writes
+
+
 def test_growth_is_seen():
     assert growth({"a": [100, 130], "b": [50, 50]}, {"a": [100, 100], "b": [60, 50], "c": [1, 1]}) == \
         [("a, checked", 1.3)]

@@ -1,6 +1,6 @@
 // Makes the kernel that instances of one shape get and writes its machine code: for
-// kernel_steps.py. Prints the milliseconds from the start of main, then lanes, rows and parameters of
-// its grid; without NVRTC the exit status is 77, which means skipped.
+// kernel_steps.py. Prints the milliseconds from the start of main, then lanes, rows and parameters
+// of its grid; without NVRTC the exit status is 77, which means skipped.
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -23,7 +23,8 @@ int main(int argc, char** argv) {
   const int policy = softreg::choose_policy({rows, parameters, bytes});
   const softreg::Alike all{1, rows, rows, parameters, kind != "full", kind == "fast", 1};
   const softreg::KernelRequest request{
-      softreg::exact_kernel(softreg::Specialise::always, softreg::policies[policy], all).value(),
+      softreg::specialised_policy(softreg::Specialise::always, softreg::policies[policy], all)
+          .value(),
       argv[3], bytes};
   try {
     const softreg::KernelImage& image = softreg::specialiser().kernel(request);

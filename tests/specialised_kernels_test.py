@@ -34,7 +34,7 @@ def test_stays_in_registers(tmp_path, shape):
     code = cubin.read_bytes()
     assert code[:4] == b"\x7fELF"
     (name, registers, stack, local), = kernels(cubin)
-    assert "solve_kernel<softreg::Exact" in name
+    assert "solve_kernel<softreg::Specialised" in name
     assert local == 0 and registers <= REGISTER_LIMIT and stack <= (16 if registers == REGISTER_LIMIT else 0)
     if stack:
         step = kernel_steps.made_step(policy, cubin)

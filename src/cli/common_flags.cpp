@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <filesystem>
-#include <limits>
 #include <system_error>
 #include <utility>
 #include <variant>
@@ -15,8 +14,6 @@
 
 namespace softreg {
 namespace {
-
-constexpr double largest_double = std::numeric_limits<double>::max();
 
 void refuse_unavailable(const Setting& setting, const std::string& only) {
   if (setting.text == only) return;
