@@ -332,7 +332,6 @@ TEST(RegisterPlacements, VisitBetweenBarriers) {
         expect(round);
         p.visit(add);
         expect(round + 1);
-        p.g.sync();
         p.visit_gradient(add);
       }
     });
