@@ -58,6 +58,10 @@ SR_DEVICE inline int opaque(int value) {
   asm volatile("" : "+r"(value));
   return value;
 }
+SR_DEVICE inline unsigned opaque(unsigned value) {
+  asm volatile("" : "+r"(value));
+  return value;
+}
 SR_DEVICE inline float opaque(float value) {
   asm volatile("" : "+f"(value));
   return value;

@@ -92,7 +92,7 @@ SR_DEVICE void solve_in_registers(const Batch<T>& batch, const Queue& queue, voi
     // No solve takes more turns: where tests are further apart nobody waits for the next.
     const unsigned most = static_cast<unsigned>(batch.stop.max_steps) + 2;
     const unsigned wanted = static_cast<unsigned>(batch.stop.check_every);
-    const unsigned every = wanted < most ? wanted : most;
+    const unsigned every = simt::opaque(wanted < most ? wanted : most);  // not formed in every turn
     for (unsigned turn = 0;; turn = turn + 1 == every ? 0 : turn + 1) {
       if (!running && turn == 0) {
         const std::int64_t i = begun ? queue.next(e.p.g) : queue.first();
