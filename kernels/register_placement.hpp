@@ -63,7 +63,8 @@ struct RegisterPlacement {
     SR_UNROLL
     for (int r = 0; r < own_rows; ++r) b[r] = row(r) < n ? target[row(r)] : T(0);
     SR_UNROLL
-    for (int k = 0; k < held_rows; ++k) {
+    for (int r = 0; r < held_rows; ++r) {
+      const int k = (r + held_rows - shared_rows) % held_rows;  // shared memory while there is room
       const int i = Grid::grid().row(g.rank(), k);
       T held[held_columns];
       SR_UNROLL
