@@ -21,7 +21,7 @@ struct KernelPolicy {
   std::string_view name;
   Placement placement;
   int value_bytes;  // of the numbers that it is for; 0: any
-  LaneGrid grid;    // up to 32 lanes are a part of a warp, more are a whole block
+  LaneGrid grid;    // up to 32 lanes are a part of a warp, more a whole block or a cluster
   Occupancy occupancy;
   int shared_rows = 0;          // of the rows that a lane holds, how many are in shared memory
   bool watches_bounds = false;  // for the trace `bounds`, and for nothing else
@@ -30,7 +30,9 @@ struct KernelPolicy {
   int least_rows = 1, least_parameters = 1;
   SR_HD constexpr int lanes() const { return grid.lanes; }
   SR_HD constexpr int threads() const { return occupancy.threads; }
-  SR_HD constexpr int groups_per_block() const { return threads() / lanes(); }
+  // Blocks that start together: one, or those that a group of more lanes takes.
+  SR_HD constexpr int cluster() const { return lanes() > threads() ? lanes() / threads() : 1; }
+  SR_HD constexpr int groups_per_cluster() const { return cluster() * threads() / lanes(); }
 };
 
 // A policy reaches a kernel as a type: nvcc 13.0 cannot build a __global__ template with a
@@ -146,6 +148,9 @@ inline constexpr auto& policies = PolicyTable<Policies>::all;
 
 // Shared memory that a block may have on compute capability 9.0.
 inline constexpr std::int64_t max_shared_bytes = std::int64_t{227} * 1024;
+// An A of no more is not spread over a cluster: a multiprocessor keeps it, or most of it, in its
+// cache, and seven others can solve other instances meanwhile.
+inline constexpr std::int64_t least_cluster_bytes = std::int64_t{256} * 1024;
 
 struct Shape {
   std::int64_t rows, parameters;
@@ -154,18 +159,21 @@ struct Shape {
   bool matrix = false;
   std::int64_t resident_bytes = 0;  // shared memory that holds all of a matrix problem
   bool bounds = false;              // are traced
+  bool clusters = true;             // can be had on the device
 };
 
 constexpr bool is_of_matrices(const KernelPolicy& p) {
   return p.placement == Placement::resident || p.placement == Placement::tiles;
 }
 
-// Whether the policy can hold such an instance.
+// Whether the policy can hold such an instance, and is meant for it.
 constexpr bool fits(const KernelPolicy& p, const Shape& s) {
   return s.rows <= p.grid.rows && s.parameters <= p.grid.parameters &&
          (p.value_bytes == 0 || p.value_bytes == s.value_bytes) && is_of_matrices(p) == s.matrix &&
          p.watches_bounds == s.bounds && (p.placement != Placement::registers || s.segments == 1) &&
-         (p.placement != Placement::resident || s.resident_bytes <= max_shared_bytes);
+         (p.placement != Placement::resident || s.resident_bytes <= max_shared_bytes) &&
+         (p.cluster() == 1 ||
+          (s.clusters && s.rows * s.parameters * s.value_bytes > least_cluster_bytes));
 }
 
 constexpr int choose_policy(const Shape& s) {

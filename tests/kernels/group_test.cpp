@@ -1,5 +1,6 @@
 // SimtGroup<L> under the emulator gives the bits of LaneGroup<L> and of a plain restatement of the
-// reduction tree, on every lane, in every thread order, with several groups per block.
+// reduction tree, on every lane, in every thread order, with several groups per block. SimtGrid
+// gives those of GridGroup, in a part of a warp, a block or a cluster of blocks.
 #include "softreg/model/group.hpp"
 
 #include <gtest/gtest.h>
@@ -13,7 +14,8 @@
 #include <vector>
 
 #include "kernels/emulator.hpp"
-#include "simt_group.hpp"
+#include "kernels/grid_group.hpp"
+#include "simt_grid.hpp"
 
 namespace softreg {
 namespace {
@@ -245,6 +247,99 @@ TYPED_TEST(GroupOfLanes, AgreesAboutMaximaOfNaNAndZeros) {
 }
 TYPED_TEST(GroupOfLanes, AgreesAboutCancellation) {
   for (const Order order : orders) check_cancellation<TypeParam::lanes>(order);
+}
+
+template <class Type, int Lanes, int Columns, int Rows, int Parameters, int Blocks = 1>
+struct GridCase {
+  using T = Type;
+  using Grid = SimtGrid<T, Lanes, Columns, Rows, Parameters, Blocks>;
+  static constexpr int blocks = Blocks, lanes = Lanes;
+  static constexpr LaneGrid grid = Grid::grid();
+};
+template <class C>
+struct GridOfLanes : testing::Test {};
+using Grids =
+    testing::Types<GridCase<float, 4, 2, 8, 6>, GridCase<float, 32, 4, 64, 16>,
+                   GridCase<double, 128, 8, 256, 48>, GridCase<float, 128, 1, 128, 3, 2>,
+                   GridCase<double, 128, 4, 256, 16, 2>, GridCase<float, 512, 32, 512, 64, 8>,
+                   GridCase<float, 512, 8, 1024, 128, 8>, GridCase<double, 1024, 16, 1024, 64, 4>,
+                   GridCase<float, 2048, 8, 2048, 32, 8>>;
+TYPED_TEST_SUITE(GridOfLanes, Grids);
+
+TYPED_TEST(GridOfLanes, AddsInTheOrderOfGridGroup) {
+  using T = typename TypeParam::T;
+  using Grid = typename TypeParam::Grid;
+  static constexpr const LaneGrid& grid = TypeParam::grid;
+  const int n = grid.rows - 5;
+  const auto at = [](int i, int j) { return number<T>((i + 37 * j) % 1001, j % 8); };
+  const auto of_row = [](int i, auto s) { return row(i % 1001, s); };
+  const GridGroup loop{grid};
+  std::vector<T> down;
+  for (int j = 0; j < grid.parameters; ++j)
+    down.push_back(loop.template sum_down<T>(n, j, [&](int i, T s) { return s + at(i, j); }));
+  const auto one = loop.template sum<T>(n, of_row);
+  const auto three = loop.template sum<Sums<T, 3>>(n, of_row);
+  const auto eight = loop.template sum<Sums<T, 16 / sizeof(T)>>(n, of_row);
+  const T most = loop.template max<T>(n, [&](int i) { return at(i, 0); });
+  std::vector<int> right(static_cast<std::size_t>(grid.lanes));
+  std::int64_t sums = 0;
+  const int threads = grid.lanes / TypeParam::blocks;
+  for (const Order order : orders)
+    for (unsigned seed = 0; seed < (order == Order::shuffled && grid.lanes < 1024 ? 5 : 1);
+         ++seed) {
+      std::ranges::fill(right, 0);
+      const auto bytes = static_cast<std::size_t>(2 * exchange_bytes<T>(grid, TypeParam::blocks));
+      simt::emulate({TypeParam::blocks, threads, bytes, order, seed, TypeParam::blocks}, [&] {
+        const Grid g(simt::dynamic_shared());
+        const auto total = [&](auto s) {
+          for (int i = g.rank(); i < n; i += TypeParam::lanes) s = of_row(i, s);
+          return g.total(s);
+        };
+        // Twice, so that every half is used again, and without a barrier of their own.
+        for (int round = 0; round < 2; ++round) {
+          ASSERT_TRUE(same(total(T(0)), one));
+          ASSERT_TRUE(same(total(Sums<T, 3>{}), three));
+          T mine = -infinity<T>();
+          for (int i = g.rank(); i < n; i += TypeParam::lanes) mine = max_(mine, at(i, 0));
+          ASSERT_TRUE(same(g.largest(mine), most));
+          T s[Grid::held_columns] = {};
+          for (int p = 0; p < Grid::held_columns; ++p)
+            for (int k = 0; k < Grid::held_rows; ++k)
+              if (const int i = grid.row(g.rank(), k); i < n)
+                s[p] = s[p] + at(i, grid.column(g.rank(), p));
+          g.scatter_columns(s);
+          for (int p = 0; p < Grid::own_columns; ++p)
+            ASSERT_TRUE(same(s[p], down[static_cast<std::size_t>(grid.column(g.rank(), p))]));
+          ASSERT_TRUE(same(total(Sums<T, 16 / sizeof(T)>{}), eight));
+        }
+        ++right[static_cast<std::size_t>(g.rank())];
+      });
+      if (testing::Test::HasFailure()) return;
+      for (const int r : right) ASSERT_EQ(r, 1);  // ranks are those of the lanes
+      sums += std::int64_t{2} * (4 + grid.parameters);
+    }
+  std::printf("[count] sums on a grid of %d lanes in %d blocks: %lld\n", grid.lanes,
+              TypeParam::blocks, static_cast<long long>(sums));
+}
+
+// What one lane does alone, all see; every block hears of a cancellation.
+TEST(GridOfLanes, OfAClusterWaitsForAllBlocks) {
+  using Grid = SimtGrid<float, 256, 4, 256, 16, 4>;
+  for (const Order order : orders) {
+    const std::size_t bytes = 2 * exchange_bytes<float>(Grid::grid(), 4);
+    const int set = 1, unset = 0;
+    int value = 0, wrong = 0;
+    simt::emulate({4, 64, bytes, order, 2, 4}, [&] {
+      const Grid g(simt::dynamic_shared());
+      for (int round = 1; round < 4; ++round) {
+        g.once([&] { value = round; });
+        wrong += value != round;
+        g.sync();
+      }
+      wrong += !g.stops(&set) + g.stops(&unset);
+    });
+    EXPECT_EQ(wrong, 0);
+  }
 }
 
 }  // namespace
