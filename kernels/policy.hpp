@@ -81,6 +81,10 @@ struct Float1024x64 {
   static constexpr auto policy =
       in_registers("lanes256_1024x64", 4, {256, 8, 1024, 64}, {256, 1}, 18);
 };
+struct Float4096x128 {
+  static constexpr auto policy =
+      in_registers("lanes2048_4096x128", 4, {2048, 8, 4096, 128}, {256, 1}, 10);
+};
 struct Double16x4 {
   static constexpr auto policy = in_registers("lanes2_16x4", 8, {2, 1, 16, 4}, {128, 2});
 };
@@ -98,6 +102,10 @@ struct Double256x8 {
 };
 struct Double256x64 {
   static constexpr auto policy = in_registers("lanes256_256x64", 8, {256, 8, 256, 64}, {256, 1});
+};
+struct Double2048x128 {
+  static constexpr auto policy =
+      in_registers("lanes2048_2048x128", 8, {2048, 8, 2048, 128}, {256, 1}, 5);
 };
 
 // A block on any shape. Indexes are int: a lane's next row beyond the last one must still be one.
@@ -133,10 +141,11 @@ struct KernelOf<BlockResident> {
 };
 
 // Cheapest first: the first that fits is chosen.
-using Policies = std::tuple<Float16x4, Float32x8, Float64x16, Float128x32, Float256x16, Float256x64,
-                            Float512x32, Float1024x64, Double16x4, Double32x8, Double64x16,
-                            Double128x32, Double256x8, Double256x64, BlockStream, BlockResident,
-                            BlockTiles, BlockStreamBounds, BlockTilesBounds>;
+using Policies =
+    std::tuple<Float16x4, Float32x8, Float64x16, Float128x32, Float256x16, Float256x64, Float512x32,
+               Float1024x64, Float4096x128, Double16x4, Double32x8, Double64x16, Double128x32,
+               Double256x8, Double256x64, Double2048x128, BlockStream, BlockResident, BlockTiles,
+               BlockStreamBounds, BlockTilesBounds>;
 inline constexpr int policy_count = std::tuple_size_v<Policies>;
 template <class List>
 struct PolicyTable;
