@@ -57,6 +57,13 @@ std::int64_t blocks_at_once(const KernelPolicy& p, std::int64_t shared_memory) {
   return std::max<std::int64_t>(1, std::min<std::int64_t>(p.occupancy.blocks, fit));
 }
 
+// Of the device: blocks, or clusters of them.
+std::int64_t clusters_at_once(const KernelPolicy& p, std::int64_t shared_memory,
+                              const DeviceInfo& device) {
+  return p.cluster() > 1 ? device.clusters
+                         : device.multiprocessors * blocks_at_once(p, shared_memory);
+}
+
 Chunk size_chunk(const BatchShape& s, const DeviceInfo& device, int policy, std::int64_t first,
                  std::int64_t last, const Amount& amount) {
   const KernelPolicy& p = policies[policy];
@@ -67,16 +74,16 @@ Chunk size_chunk(const BatchShape& s, const DeviceInfo& device, int policy, std:
                      kernel_shared_bytes<T>(p, e, s.layout, s.weighted)};
   });
   // Blocks stay until nobody has an instance left, so there are no more of them than run at once.
-  const std::int64_t instances = last - first, per_block = p.groups_per_block();
-  const std::int64_t blocks = std::min((instances + per_block - 1) / per_block,
-                                       device.multiprocessors * blocks_at_once(p, shared_memory));
-  const std::int64_t groups = std::min(blocks * per_block, instances);
+  const std::int64_t instances = last - first, per_cluster = p.groups_per_cluster();
+  const std::int64_t clusters = std::min((instances + per_cluster - 1) / per_cluster,
+                                         clusters_at_once(p, shared_memory, device));
+  const std::int64_t groups = std::min(clusters * per_cluster, instances);
   const std::int64_t staged = aligned(array_bytes(s, amount));
   return {policy,
           first,
           last,
           amount,
-          static_cast<int>(blocks),
+          static_cast<int>(clusters * p.cluster()),
           groups,
           values,
           static_cast<int>(shared_memory),
@@ -92,8 +99,8 @@ std::int64_t goal_of_class(const BatchShape& s, const DeviceInfo& device, int po
   for (const std::int64_t i : instances) all.add(s.layout, i);
   const Chunk whole = size_chunk(s, device, policy, 0, all.instances, all);
   const KernelPolicy& p = policies[policy];
-  const std::int64_t at_once = device.multiprocessors * blocks_at_once(p, whole.shared_bytes) *
-                               p.groups_per_block() / most_streams;
+  const std::int64_t at_once =
+      clusters_at_once(p, whole.shared_bytes, device) * p.groups_per_cluster() / most_streams;
   const std::int64_t each =
       whole.staged_bytes / all.instances + whole.workspace_values * s.value_bytes;
   return chunk_goal(whole.bytes, at_once * std::min(each, 1024 * mebibyte));
@@ -127,14 +134,16 @@ std::int64_t resident_bytes(const BatchShape& s, std::int64_t i, const Extent& e
 // The instances in the order in which they run: grouped by policy, ascending within each.
 // begins (policy_count + 1): where each policy's instances begin.
 std::vector<std::int64_t> sorted_by_policy(const BatchShape& s, std::span<const std::int64_t> runs,
+                                           bool clusters,
                                            std::span<std::int64_t, policy_count + 1> begins) {
   std::vector<std::int8_t> policy(runs.size());
   std::int64_t counts[policy_count] = {};
   for (std::size_t k = 0; k < runs.size(); ++k) {
     const Extent e = extent_of(s.layout, runs[k]);
-    const int chosen = choose_policy(
-        {e.rows, e.parameters, s.value_bytes, e.segments, s.layout.matrix,
-         s.layout.matrix ? resident_bytes(s, runs[k], e) : 0, s.watched == Watched::bounds});
+    const int chosen =
+        choose_policy({e.rows, e.parameters, s.value_bytes, e.segments, s.layout.matrix,
+                       s.layout.matrix ? resident_bytes(s, runs[k], e) : 0,
+                       s.watched == Watched::bounds, clusters});
     if (chosen < 0) refuse_shape(s, runs[k]);
     policy[k] = static_cast<std::int8_t>(chosen);
     ++counts[chosen];
@@ -216,7 +225,7 @@ CudaPlan plan_cuda(const BatchShape& s, std::span<const std::int64_t> runs,
   CudaPlan plan;
   std::int64_t begins[policy_count + 1];
   double occupied = 0, used = 0;  // numbers: of matrices more than 64 bits count
-  plan.order = sorted_by_policy(s, runs, begins);
+  plan.order = sorted_by_policy(s, runs, device.clusters > 0, begins);
   plan.shared_bytes = shared_bytes(s);
   const std::int64_t have = device.memory_bytes - plan.shared_bytes;
   const auto fits = [&](int streams, std::int64_t limit) {
