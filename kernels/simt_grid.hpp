@@ -146,6 +146,7 @@ class SimtGrid : public SimtGroup<Lanes, Blocks> {
   using typename Base::Larger;
   static constexpr int warps = grid().warps() / Blocks, shares = grid().shares();  // of a block
   static constexpr int replicas = grid().replicas(), stride = Columns * replicas;
+  static constexpr int half_bytes = exchange_bytes<T>(grid(), Blocks);
   static constexpr int own_bytes =  // as far as they are a power of two
       (own_columns & -own_columns) * static_cast<int>(sizeof(T));
 
@@ -255,15 +256,17 @@ class SimtGrid : public SimtGroup<Lanes, Blocks> {
   template <class V>
   SR_DEVICE V* next_half() const {
     half_ ^= 1;
-    return reinterpret_cast<V*>(static_cast<unsigned char*>(exchange_) +
-                                half_ * exchange_bytes<T>(grid(), Blocks));
+    return beyond<V>(0);
   }
   // The part of the blocks, in the half that is in use.
   template <class V>
   SR_DEVICE V* of_blocks() const {
-    constexpr int all = exchange_bytes<T>(grid(), Blocks);
-    return reinterpret_cast<V*>(static_cast<unsigned char*>(exchange_) + half_ * all +
-                                all / (warps + Blocks) * warps);
+    return beyond<V>(half_bytes / (warps + Blocks) * warps);
+  }
+  template <class V>
+  SR_DEVICE V* beyond(int bytes) const {
+    const int at = half_ * half_bytes + bytes;
+    return reinterpret_cast<V*>(static_cast<unsigned char*>(exchange_) + at);
   }
 
   void* exchange_;
