@@ -1,4 +1,4 @@
-// The CPU backend: threads over instances, each on 32 lanes, in tiles, or several side by side;
+// The CPU backend: threads over instances, each on 16 lanes, in tiles, or several side by side;
 // compiled for the best instruction set of this processor.
 #include <algorithm>
 #include <cstdlib>

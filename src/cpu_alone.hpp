@@ -1,4 +1,4 @@
-// Alone: instances of the CPU backend one after another, each on 32 lanes or in tiles, perhaps in
+// Alone: instances of the CPU backend one after another, each on 16 lanes or in tiles, perhaps in
 // fewer parameters (src/reduction.hpp).
 #pragma once
 #include <algorithm>

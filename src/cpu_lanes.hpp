@@ -8,7 +8,8 @@
 
 namespace softreg {
 
-inline constexpr int cpu_lanes = 32;
+// Of which the CPU's sums are made: a register of AVX-512, two of AVX2 (float32).
+inline constexpr int cpu_lanes = 16;
 
 // The rows of an instance of `rows` when each lane has as many.
 constexpr std::int64_t on_lanes(std::int64_t rows) {
@@ -16,10 +17,10 @@ constexpr std::int64_t on_lanes(std::int64_t rows) {
 }
 
 // How many lanes of a register each instance gets where several lie side by side: one where that
-// many instances fit the first-level cache, else four, else (0) each instance is alone on 32 lanes.
-// Of instances that share A only b, w, z and u need to be held, and x and its like: for these the
-// second cache will do. Part of it will for traces too, as a register judges the updates of all its
-// instances in the time of one; how much was measured (DECISIONS.md).
+// many instances fit the first-level cache, else four, else (0) each instance is alone on the
+// lanes. Of instances that share A only b, w, z and u need to be held, and x and its like: for
+// these the second cache will do. Part of it will for traces too, as a register judges the updates
+// of all its instances in the time of one; how much was measured (DECISIONS.md).
 inline constexpr int shared_pack_lanes = 4;
 constexpr int pack_lanes(std::int64_t rows, std::int64_t parameters, int value_bytes,
                          int register_bytes, bool shares_a = false,

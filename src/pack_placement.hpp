@@ -1,7 +1,7 @@
 // PackPlacement: several instances of one shape side by side in registers, each on `Lanes`
 // neighbouring lanes of them. A register then holds `Lanes` rows of every instance, or one
-// parameter of every instance (Lanes times). Sums have the tree of 32 lanes (model/group.hpp), so
-// every instance gets the bits of LaneGroup<32>, whatever lies beside it.
+// parameter of every instance (Lanes times). Sums have the tree of cpu_lanes (model/group.hpp), so
+// every instance gets the bits of LaneGroup<cpu_lanes>, whatever lies beside it.
 #pragma once
 #include <bit>
 #include <cstdint>
@@ -46,7 +46,7 @@ struct PackPlacement {
   static constexpr int lanes = cpu_lanes;  // whose bits
   SR_HD static constexpr int lane_count() { return lanes; }
   static constexpr int places = P::width / Lanes;    // instances
-  static constexpr int classes = cpu_lanes / Lanes;  // registers that hold the 32 lanes of each
+  static constexpr int classes = cpu_lanes / Lanes;  // registers that hold the lanes of each
   static constexpr bool describes = false;
 
   const Batch<T>& batch;
@@ -291,7 +291,7 @@ struct PackPlacement {
     }
   }
 
-  // f(row, s) -> s over the row registers of each of the 32 lanes, then their tree.
+  // f(row, s) -> s over the row registers of each of the cpu_lanes, then their tree.
   template <class S, class F>
   SR_PACK S add_up(F f) const {
     S s;

@@ -30,17 +30,21 @@ void solve_packs(const Batch<T>& batch, const PackQueue& queue, T* workspace) {
   }
   std::int64_t instance[places];  // -1: none is left for this place
   std::int64_t began[places];     // when, in updates of the pack
+  std::int64_t due[places];       // its next test, likewise
   Status status[places];
   P steps;  // of each place
+  constexpr auto never = std::numeric_limits<std::int64_t>::max();
   std::int64_t now = 0, next_test = 0;
   int busy = 0;
   const auto step = [&](int k) { return static_cast<int>(now - began[k]); };
-  const auto tested = [&](int k) { return instance[k] >= 0 && batch.stop.tests_at(step(k)); };
   const auto take = [&](int k, std::int64_t at) {
-    began[k] = at;
+    began[k] = due[k] = at;
     for (int l = k * Lanes; l < (k + 1) * Lanes; ++l) steps.set(l, T(0));
     instance[k] = queue.next(queue.context);
-    if (instance[k] < 0) return e.p.clear(k);
+    if (instance[k] < 0) {
+      due[k] = never;
+      return e.p.clear(k);
+    }
     e.p.load(k, instance[k]);
     ++busy;
   };
@@ -57,7 +61,7 @@ void solve_packs(const Batch<T>& batch, const PackQueue& queue, T* workspace) {
       }
       const Measurement<P> all = e.measure();
       for (int k = 0; k < places; ++k) {
-        if (!tested(k)) continue;
+        if (now != due[k]) continue;
         const int lane = k * Lanes;
         const Measurement<T> mine{all.loss[lane], all.objective[lane], all.gradient_norm[lane],
                                   all.finite_point[lane]};
@@ -74,9 +78,11 @@ void solve_packs(const Batch<T>& batch, const PackQueue& queue, T* workspace) {
     const auto moved = e.update(steps, test);
     steps = steps + T(1);
     if (!test) continue;
-    next_test = std::numeric_limits<std::int64_t>::max();
+    next_test = never;
     for (int k = 0; k < places; ++k) {
-      if (tested(k)) {
+      if (now == due[k]) {
+        // Tests are check_every steps apart, but for the last.
+        due[k] = now + std::min(batch.stop.check_every, batch.stop.max_steps - step(k));
         bool ended = status[k] != Status::max_steps || step(k) == batch.stop.max_steps;
         if (!ended && !moved[k * Lanes] && batch.stop.gradient_norm > 0) {
           status[k] = Status::stalled;
@@ -90,8 +96,7 @@ void solve_packs(const Batch<T>& batch, const PackQueue& queue, T* workspace) {
           take(k, now + 1);
         }
       }
-      if (instance[k] >= 0)
-        next_test = std::min(next_test, began[k] + batch.stop.next_test(step(k)));
+      next_test = std::min(next_test, due[k]);
     }
   }
 }

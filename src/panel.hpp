@@ -1,5 +1,5 @@
-// Panel: z = A x and A^T y of one softmax on whole registers, with the bits of Dense on the 32
-// lanes of a LaneGroup. A is stored by columns, filled up with zeros to a multiple of 32 rows.
+// Panel: z = A x and A^T y of one softmax on whole registers, with the bits of Dense on a LaneGroup
+// of cpu_lanes. A is stored by columns, filled up with zeros to a multiple of as many rows.
 #pragma once
 #include <algorithm>
 #include <cstddef>
@@ -14,7 +14,7 @@ template <class T>
 struct Panel {
   static constexpr int width = pack_width<T>;
   using P = Pack<T, width>;
-  static constexpr int classes = cpu_lanes / width;  // registers that hold the 32 lanes
+  static constexpr int classes = cpu_lanes / width;  // registers that hold the lanes
   static constexpr int columns_at_once = 8;
   using G = LaneGroup<cpu_lanes, true>;
 
@@ -76,7 +76,7 @@ struct Panel {
   // Columns j, j + 1, ...: beyond the last one it is the last again, and not written.
   template <int Columns>
   SR_PACK void columns(int j, const T* y, T* grad) const {
-    // As many of the 32 lanes at once as there are registers for.
+    // As many of the lanes at once as there are registers for.
     constexpr int together = std::min(classes, registers / 2 / columns_at_once);
     const T* column[Columns];
     for (int k = 0; k < Columns; ++k) column[k] = &a(0, std::min(j + k, a.cols - 1));

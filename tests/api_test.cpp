@@ -217,9 +217,9 @@ TEST(Api, PlanSummaryIsFilled) {
   PlanSummary s = solve(p.view(), options).plan;
   EXPECT_EQ(s.road, "cpu");
   EXPECT_THAT(s.isa, HasSubstr("x86-64"));
-  EXPECT_EQ(s.size_class, "lanes32");
-  EXPECT_EQ(s.lanes, 32);
-  EXPECT_DOUBLE_EQ(s.padding, 1 - 40 / 64.0);
+  EXPECT_EQ(s.size_class, "lanes16");
+  EXPECT_EQ(s.lanes, 16);
+  EXPECT_DOUBLE_EQ(s.padding, 1 - 40 / 48.0);
   EXPECT_EQ(s.chunks, 1);
   EXPECT_EQ(s.threads, std::min(2, core_count()));
   EXPECT_GT(s.workspace_bytes,

@@ -368,10 +368,10 @@ TEST(Matrix, PlansNameTheirClasses) {
       one_and_two{0, 1, 3};
   p.segments = two;
   p.instances = one_each;
-  EXPECT_EQ(class_of(p), "lanes32");
+  EXPECT_EQ(class_of(p), "lanes16");
   p.segments = three;
   p.instances = one_and_two;
-  EXPECT_EQ(class_of(p), "lanes32,tiles16");
+  EXPECT_EQ(class_of(p), "lanes16,tiles16");
 }
 
 // Blocks of many shapes, in tiles with and without a remainder: each alone has the bits that it has

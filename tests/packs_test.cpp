@@ -53,7 +53,7 @@ TEST(Packs, OfRaggedBatchesChangeNoBit) {
 // Short ones are reduced, long ones are too large to lie beside others, some shapes are met once.
 TEST(Packs, OfOneBatchMayBeOfManyKinds) {
   const BatchRecipe r{.count = 300, .n_min = 1, .n_max = 200, .d = 36, .starts = false, .seed = 4};
-  expect_same_alone(make_batch<float>(r), options_of(0), "packs1,packs4,lanes32_reduced");
+  expect_same_alone(make_batch<float>(r), options_of(0), "packs1,packs4,lanes16_reduced");
 }
 
 // Enough instances that share A read it where it lies, of whatever size.
@@ -79,7 +79,7 @@ TEST(Packs, OfSharedAReadItWhereItLies) {
     // One alone has no neighbours: the bits are the same.
     lean = full.pick({1}, false);
     const Result<T> one = solve(lean.view(), o);
-    EXPECT_TRUE(n != 300 || one.plan.size_class == "lanes32") << one.plan.size_class;
+    EXPECT_TRUE(n != 300 || one.plan.size_class == "lanes16") << one.plan.size_class;
     EXPECT_EQ(difference(one, 0, got, 1), "") << n << " x " << d << ", alone";
     compared += full.count + 1;
     steps += std::accumulate(got.steps.begin(), got.steps.end(), std::int64_t{0});

@@ -591,19 +591,19 @@ TEST(CpuPlan, TakesAsManyThreadsAsAskedForAndMemoryAllows) {
   s.layout.d2 = 4;
   const CpuPlan free = plan_cpu(s, 8, 0);
   EXPECT_EQ(free.threads, 8);
-  EXPECT_EQ(free.workspace_values, 64 * (4 + 2) + 2 * 64 + 3 * 4 + 1);
-  EXPECT_EQ(free.bytes, 8 * 2304);  // 525 numbers of 4 bytes, aligned to 256
-  EXPECT_DOUBLE_EQ(free.padding, 1 - 33.0 / 64);
-  EXPECT_EQ(plan_cpu(s, 8, 3 * 2304 + 2303).threads, 3);
-  EXPECT_EQ(plan_cpu(s, 8, 2304).threads, 1);
+  EXPECT_EQ(free.workspace_values, 48 * (4 + 2) + 2 * 48 + 3 * 4 + 1);
+  EXPECT_EQ(free.bytes, 8 * 1792);  // 397 numbers of 4 bytes, aligned to 256
+  EXPECT_DOUBLE_EQ(free.padding, 1 - 33.0 / 48);
+  EXPECT_EQ(plan_cpu(s, 8, 3 * 1792 + 1791).threads, 3);
+  EXPECT_EQ(plan_cpu(s, 8, 1792).threads, 1);
   EXPECT_EQ(plan_cpu(s, 200, 0).threads, 100);  // no more than instances
   try {
-    plan_cpu(s, 8, 2303);
+    plan_cpu(s, 8, 1791);
     FAIL() << "no error";
   } catch (const Error& e) {
     EXPECT_EQ(e.kind(), ErrorKind::out_of_memory);
     EXPECT_THAT(e.what(),
-                testing::HasSubstr("needs a workspace of 2304 bytes but the memory limit is 2303"));
+                testing::HasSubstr("needs a workspace of 1792 bytes but the memory limit is 1791"));
     EXPECT_NE(e.hint(), "");
   }
 }
@@ -730,7 +730,7 @@ TEST(CpuPlan, HoldsTheLongestInstanceAndEverythingAskedFor) {
     RC_ASSERT(plan.threads >= 1 && plan.threads <= threads && plan.threads <= s.layout.count);
     std::int64_t longest = 0;
     for (std::int64_t i = 0; i < s.layout.count; ++i)
-      longest = std::max(longest, (s.layout.all_rows_of(i) + 31) / 32 * 32);
+      longest = std::max(longest, (s.layout.all_rows_of(i) + 15) / 16 * 16);
     const std::int64_t dimension = s.layout.d2;
     std::int64_t traced = 0;
     if (s.watched != Watched::nothing) traced = 16 + 2 * longest + dimension;

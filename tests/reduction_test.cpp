@@ -38,7 +38,7 @@ std::int64_t expect_same_alone(const TestBatch<T>& p, const Options& o) {
   EXPECT_TRUE(whole.plan.size_class.ends_with("_reduced")) << whole.plan.size_class;
   for (std::int64_t i = 0; i < p.count; ++i) {
     const Result<T> alone = solve(p.pick({i}, false).view(), o);
-    EXPECT_EQ(alone.plan.size_class, "lanes32_reduced");
+    EXPECT_EQ(alone.plan.size_class, "lanes16_reduced");
     EXPECT_EQ(difference(alone, 0, whole, i), "") << "instance " << i;
   }
   return p.count;

@@ -30,8 +30,8 @@ void solve_batch(const G& group, const Batch<T>& batch) {
 
 template <class LossT, class T>
 void solve_batch_on(int lanes, const Batch<T>& batch) {
-  if (lanes == 32)
-    solve_batch<LossT>(LaneGroup<32>{}, batch);
+  if (lanes == cpu_lanes)
+    solve_batch<LossT>(LaneGroup<cpu_lanes>{}, batch);
   else if (lanes == 256)
     solve_batch<LossT>(LaneGroup<256>{}, batch);
   else

@@ -1,5 +1,6 @@
 // What the emulated machines of all losses share is compiled once (emulated_parts.cpp).
 #pragma once
+#include "cpu_lanes.hpp"
 #include "kernels/grid_group.hpp"
 #include "solve_kernel.hpp"
 
@@ -7,10 +8,10 @@ namespace softreg {
 
 // kind: as of SR_MEMORY_PARTS.
 // NOLINTBEGIN(bugprone-macro-parentheses)
-#define SR_EMULATED_LANES_PARTS(kind)                \
-  SR_MEMORY_PARTS(kind, LaneGroup<32>, DenseMatrix)  \
-  SR_MEMORY_PARTS(kind, LaneGroup<256>, DenseMatrix) \
-  SR_MEMORY_PARTS(kind, LaneGroup<256>, Kronecker)   \
+#define SR_EMULATED_LANES_PARTS(kind)                      \
+  SR_MEMORY_PARTS(kind, LaneGroup<cpu_lanes>, DenseMatrix) \
+  SR_MEMORY_PARTS(kind, LaneGroup<256>, DenseMatrix)       \
+  SR_MEMORY_PARTS(kind, LaneGroup<256>, Kronecker)         \
   SR_MEMORY_PARTS(kind, GridGroup, DenseMatrix)
 
 #define SR_EMULATED_LAUNCHER_PARTS(kind)             \

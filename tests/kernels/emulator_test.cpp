@@ -75,8 +75,8 @@ TEST(Emulator, OrdersAreWhatTheySay) {
 
 TEST(Emulator, EveryThreadOfEveryClusterRunsOnce) {
   for (const Order order : orders)
-    for (const auto& [cluster, block] : {std::pair{1, 64}, {2, 5}, {3, 33}, {8, 256}, {4, 512}}) {
-      const int grid = 2 * cluster;
+    for (const auto& shape : {std::pair{1, 64}, {2, 5}, {3, 33}, {8, 256}, {4, 512}}) {
+      const int cluster = shape.first, block = shape.second, grid = 2 * cluster;
       std::vector<int> runs(static_cast<std::size_t>(grid * block));
       emulate({grid, block, 0, order, 7, cluster}, [&] {
         EXPECT_EQ(cluster_rank(), block_index() % cluster);
