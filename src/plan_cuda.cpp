@@ -240,13 +240,13 @@ CudaPlan plan_cuda(const BatchShape& s, std::span<const std::int64_t> runs,
     for (int streams = most_streams; !fits(streams, have / streams);) --streams;
   for (int policy = 0; policy < policy_count; ++policy) {
     const LaneGrid& grid = policies[policy].grid;
-    Alike alike{begins[policy + 1] - begins[policy],
-                std::numeric_limits<int>::max(),
-                0,
-                static_cast<int>(s.layout.parameters()),
-                s.plain,
-                s.fast,
-                s.max_steps};
+    Alike alike{.instances = begins[policy + 1] - begins[policy],
+                .least_rows = std::numeric_limits<int>::max(),
+                .most_rows = 0,
+                .parameters = static_cast<int>(s.layout.parameters()),
+                .plain = s.plain,
+                .fast = s.fast,
+                .max_steps = s.max_steps};
     const bool whole = policies[policy].placement == Placement::registers;
     for (std::int64_t k = begins[policy]; k < begins[policy + 1]; ++k) {
       const std::int64_t n = s.layout.all_rows_of(plan.order[static_cast<std::size_t>(k)]);

@@ -21,7 +21,13 @@ int main(int argc, char** argv) {
   const std::string kind = argv[5];
   const int rows = std::atoi(argv[1]), parameters = std::atoi(argv[2]), bytes = std::atoi(argv[4]);
   const int policy = softreg::choose_policy({rows, parameters, bytes});
-  const softreg::Alike all{1, rows, rows, parameters, kind != "full", kind == "fast", 1};
+  const softreg::Alike all{.instances = 1,
+                           .least_rows = rows,
+                           .most_rows = rows,
+                           .parameters = parameters,
+                           .plain = kind != "full",
+                           .fast = kind == "fast",
+                           .max_steps = 1};
   const softreg::KernelRequest request{
       softreg::specialised_policy(softreg::Specialise::always, softreg::policies[policy], all)
           .value(),

@@ -30,7 +30,13 @@ double milliseconds_since(Clock::time_point start) {
 KernelRequest request(int rows, int parameters, std::string_view loss = SoftmaxL2::name,
                       int value_bytes = 4, bool fast = false) {
   const KernelPolicy& p = policies[choose_policy({rows, parameters, value_bytes})];
-  const Alike all{1, rows, rows, parameters, true, fast, 1};
+  const Alike all{.instances = 1,
+                  .least_rows = rows,
+                  .most_rows = rows,
+                  .parameters = parameters,
+                  .plain = true,
+                  .fast = fast,
+                  .max_steps = 1};
   return {specialised_policy(Specialise::always, p, all).value(), loss, value_bytes};
 }
 

@@ -42,11 +42,18 @@ TEST(SpecialisedPolicy, IsMadeWhereItPays) {
   const auto made = [](Specialise when, const KernelPolicy& policy, const Alike& all) {
     return specialised_policy(when, policy, all).has_value();
   };
-  Alike all{1'000'000'000, 30, 40, 9, true, false, 1'000'000};
+  Alike all{.instances = 1'000'000'000,
+            .least_rows = 30,
+            .most_rows = 40,
+            .parameters = 9,
+            .plain = true,
+            .fast = false,
+            .max_steps = 1'000'000};
   EXPECT_FALSE(made(never, p, all));
   EXPECT_TRUE(made(always, p, all));
   EXPECT_FALSE(made(always, BlockStream::policy, all));
-  EXPECT_FALSE(made(always, Float1024x64::policy, all));
+  for (const KernelPolicy& k : policies)
+    EXPECT_EQ(made(always, k, all), k.placement == Placement::registers && k.shared_rows == 0);
   // 2 * (64 - 40) * 16 = 768 multiply-adds saved a step; 3e13 pay.
   all.instances = 1'000'000;
   all.max_steps = 39'062;

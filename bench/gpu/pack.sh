@@ -22,7 +22,7 @@ for needed in softreg libsoftreg.so tests/gpu_test; do
   [ -e "$build/$needed" ] || fail "$build/$needed does not exist: build first (cmake --workflow --preset check)"
 done
 readelf -S "$build/libsoftreg.so" | grep -q nv_fatbin || [ "${SOFTREG_BUNDLE_WITHOUT_CUDA:-0}" = 1 ] ||
-  fail "$build/libsoftreg.so has no CUDA kernels: configure with nvcc (preset cuda)"
+  fail "$build/libsoftreg.so has no CUDA kernels: configure with nvcc, or name the build in SOFTREG_BUILD_DIR"
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

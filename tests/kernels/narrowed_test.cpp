@@ -6,12 +6,11 @@
 #include <cmath>
 #include <string>
 
+#include "every_loss.hpp"
 #include "fast.hpp"
 #include "kernels/emulated_cases.hpp"
 #include "kernels/emulated_gpu.hpp"
 #include "sanitized.hpp"
-#include "softreg/model/losses/cross_entropy.hpp"
-#include "softreg/model/losses/softmax_l2.hpp"
 #include "solve_kernel.hpp"
 
 namespace softreg {
@@ -22,6 +21,14 @@ struct Narrowed {
   static constexpr KernelPolicy policy = narrowed(Class::policy, Least, Most, D, Plain);
   static constexpr int least_rows = Least, most_rows = Most, parameters = D;
 };
+
+template <std::size_t K = 0, class F>
+void each_loss(F f) {
+  if constexpr (K < std::variant_size_v<AnyLoss>) {
+    f.template operator()<std::variant_alternative_t<K, AnyLoss>>();
+    each_loss<K + 1>(f);
+  }
+}
 
 template <class PolicyT, class LossT, class T, class A = T>
 Written<T> emulated(const Instances<T>& instances, int optimizer, simt::Order order) {
@@ -124,6 +131,17 @@ void expect_equal_bits() {
 TEST(Fast, BitsDoNotDependOnTheNeighbours) {
   expect_equal_bits<Narrowed<Float64x16, 33, 40, 13>, Narrowed<Float64x16, 1, 64, 13>>();
   expect_equal_bits<Narrowed<Float64x16, 33, 40, 16>, Narrowed<Float64x16, 9, 57, 16, false>>();
+}
+
+// That a loss can be computed with Fast at all.
+TEST(Fast, HasWhatEveryLossNeeds) {
+  using PolicyT = Narrowed<Float64x16, 64, 64, 16>;
+  const Instances<float> instances = instances_of<float, PolicyT>(traces_loss);
+  each_loss([&]<class LossT>() {
+    const Written<float> fast =
+        emulated<PolicyT, LossT, float, Fast<float>>(instances, 0, simt::Order::ascending);
+    EXPECT_TRUE(std::isfinite(fast.outcome[1].loss)) << LossT::name;
+  });
 }
 
 TEST(Fast, AgreesWithTheClass) {
