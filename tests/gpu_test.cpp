@@ -59,7 +59,7 @@ constexpr ClassShape class_shapes[] = {
     {"lanes8_32x8", 32, 8},        {"lanes8_32x8", 17, 5},       {"lanes16_64x16", 64, 16},
     {"lanes16_64x16", 33, 9},      {"lanes64_128x32", 128, 32},  {"lanes64_128x32", 65, 17},
     {"lanes64_256x8", 256, 8},     {"lanes64_256x8", 129, 2},    {"lanes256_256x64", 256, 64},
-    {"lanes256_256x64", 100, 33},  {"block_stream", 300, 70},    {"block_stream", 70, 133}};
+    {"lanes256_256x64", 100, 33},  {"block_stream", 300, 70},    {"block_stream", 110, 133}};
 
 Options options_of(std::size_t k, const AnyLoss& loss, const AnyOptimizer& optimizer,
                    const Scale& scale) {
