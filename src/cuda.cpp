@@ -9,10 +9,10 @@
 #include <vector>
 
 #include "backend.hpp"
-#include "made_kernels.hpp"
 #include "pipeline.hpp"
 #include "shared_arrays.hpp"
 #include "specialise.hpp"
+#include "specialised_kernels.hpp"
 
 namespace softreg {
 
@@ -23,19 +23,40 @@ GpuSource& gpu_source() {
 
 namespace {
 
-DeviceInfo usable(Gpu& gpu, std::int64_t memory_limit, bool fast) {
+DeviceInfo usable(Gpu& gpu, std::int64_t memory_limit) {
   DeviceInfo info = gpu.info();
   info.memory_bytes -= info.memory_bytes / 16;  // the driver's own and fragmentation
   if (memory_limit > 0) info.memory_bytes = std::min(info.memory_bytes, memory_limit);
   info.specialise = specialise_setting();
-  if (info.specialise == Specialise::never && !fast) return info;
-  const std::string reason = gpu.cannot_specialise();
-  if (!reason.empty()) info.specialise = Specialise::never;
-  if (!reason.empty() && fast)
+  if (info.specialise != Specialise::never && !gpu.cannot_specialise().empty())
+    info.specialise = Specialise::never;
+  return info;
+}
+
+// Of the fast arithmetic: that there is something for it, and what makes its kernels.
+void check_fast(Gpu& gpu, const CudaPlan& plan) {
+  if (plan.chunks.empty()) return;
+  const bool some = std::any_of(plan.specialised.begin(), plan.specialised.end(),
+                                [](const auto& special) { return special && special->fast; });
+  if (!some) {
+    const auto numbers = [](const KernelPolicy& p) {
+      return p.placement == Placement::registers ? p.grid.rows * p.grid.parameters : 0;
+    };
+    const KernelPolicy& largest = *std::max_element(
+        std::begin(policies), std::end(policies),
+        [&](const KernelPolicy& p, const KernelPolicy& q) { return numbers(p) < numbers(q); });
+    throw Error(ErrorKind::usage,
+                fmt::format("the fast arithmetic is for vector problems of one softmax that "
+                            "registers hold, the largest of {} rows and {} columns, but all "
+                            "instances are in {}",
+                            largest.grid.rows, largest.grid.parameters,
+                            policies[plan.chunks.front().policy].name),
+                "the portable arithmetic is for all");
+  }
+  if (const std::string reason = gpu.cannot_specialise(); !reason.empty())
     throw Error(ErrorKind::device_unavailable,
                 "the fast arithmetic has kernels that are made at run time, but " + reason,
                 "the portable arithmetic needs nothing else");
-  return info;
 }
 
 template <class T>
@@ -49,12 +70,13 @@ void summarise(const Run<T>& run, const CudaPlan& p, PlanSummary& summary) {
     const bool reduced = c.columns > 0;
     if (std::exchange(last, {c.policy, reduced}) == std::pair{c.policy, reduced}) continue;
     const char* const comma = summary.size_class.empty() ? "" : ",";
-    const std::optional<ExactKernel>& exact = p.exact[static_cast<std::size_t>(c.policy)];
+    const std::optional<SpecialisedPolicy>& special =
+        p.specialised[static_cast<std::size_t>(c.policy)];
     summary.size_class +=
         comma + std::string(policies[c.policy].name) + (reduced ? "_reduced" : "");
-    summary.kernels += comma + std::string(!exact        ? "catalogue"
-                                           : exact->fast ? "fast"
-                                                         : "specialised");
+    summary.kernels += comma + std::string(!special        ? "catalogue"
+                                           : special->fast ? "fast"
+                                                           : "specialised");
     summary.lanes = std::max(summary.lanes, policies[c.policy].lanes());
   }
   summary.padding = p.padding;
@@ -68,14 +90,15 @@ void summarise(const Run<T>& run, const CudaPlan& p, PlanSummary& summary) {
 template <class T>
 void plan(const Run<T>& run, PlanSummary& summary) {
   const std::unique_ptr<Gpu> gpu = gpu_source().open();
-  summarise(run, plan_cuda(run.shape, run.fit, usable(*gpu, run.memory_limit, run.shape.fast)),
-            summary);
+  const CudaPlan p = plan_cuda(run.shape, run.fit, usable(*gpu, run.memory_limit));
+  if (run.shape.fast) check_fast(*gpu, p);
+  summarise(run, p, summary);
 }
 
 // Returns the instances that turned out to need a solve as they are.
 template <class T>
 std::vector<std::int64_t> run_plan(Gpu& gpu, Run<T>& run, const CudaPlan& p,
-                                   const MadeKernels& kernels, const DeviceInfo& info,
+                                   const SpecialisedKernels& kernels, const DeviceInfo& info,
                                    PlanSummary& summary) {
   if (p.chunks.empty() || run.cancelled()) return {};
   const SharedArrays<T> shared(gpu, run.batch, p, info);
@@ -87,14 +110,18 @@ std::vector<std::int64_t> run_plan(Gpu& gpu, Run<T>& run, const CudaPlan& p,
 template <class T>
 void run_chunks(Run<T>& run, PlanSummary& summary) {
   const std::unique_ptr<Gpu> gpu = gpu_source().open();
-  const DeviceInfo info = usable(*gpu, run.memory_limit, run.shape.fast);
+  const DeviceInfo info = usable(*gpu, run.memory_limit);
   CudaPlan p = plan_cuda(run.shape, run.fit, info);
-  MadeKernels kernels = make_kernels(*gpu, run.loss, sizeof(T), p);
+  const auto make_kernels = [&] {
+    return specialised_kernels(
+        *gpu, run.loss, sizeof(T), [&run] { return run.cancelled(); }, p);
+  };
+  SpecialisedKernels kernels = make_kernels();
   summarise(run, p, summary);
   const std::vector<std::int64_t> left = run_plan(*gpu, run, p, kernels, info, summary);
   if (left.empty() || run.cancelled()) return;
   p = plan_cuda(run.shape, left, info, false);
-  kernels = make_kernels(*gpu, run.loss, sizeof(T), p);
+  kernels = make_kernels();
   summary.chunks += std::int64_t(p.chunks.size());
   summary.workspace_bytes = std::max(summary.workspace_bytes, p.bytes);
   (void)run_plan(*gpu, run, p, kernels, info, summary);

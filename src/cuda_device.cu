@@ -2,6 +2,7 @@
 #include <cuda_runtime.h>
 
 #include <cstdio>
+#include <mutex>
 #include <unordered_map>
 #include <vector>
 
@@ -14,11 +15,24 @@ namespace softreg {
 
 namespace {
 
+ErrorKind kind_of(cudaError_t status) {
+  switch (status) {
+    case cudaErrorMemoryAllocation:
+      return ErrorKind::out_of_memory;
+    case cudaErrorInvalidKernelImage:
+    case cudaErrorNoKernelImageForDevice:
+    case cudaErrorSymbolNotFound:
+    case cudaErrorInvalidSource:
+      return ErrorKind::internal;
+    default:
+      return ErrorKind::device_lost;
+  }
+}
+
 void check(cudaError_t status, SourceLocation where = SourceLocation::current()) {
   if (status == cudaSuccess) return;
   (void)cudaGetLastError();  // or the next launch would be told of it once more
-  const ErrorKind kind =
-      status == cudaErrorMemoryAllocation ? ErrorKind::out_of_memory : ErrorKind::device_lost;
+  const ErrorKind kind = kind_of(status);
   throw Error(
       kind,
       std::string("CUDA: ") + cudaGetErrorString(status) + " (" + cudaGetErrorName(status) + ")",
@@ -27,6 +41,27 @@ void check(cudaError_t status, SourceLocation where = SourceLocation::current())
 
 std::string version(int v) {
   return std::to_string(v / 1000) + "." + std::to_string(v % 1000 / 10);
+}
+
+// Of a kernel made at run time. It stays loaded, like those of the catalogue, until the process
+// ends.
+const void* loaded(const KernelImage& image) {
+  static std::mutex mutex;
+  static std::unordered_map<const KernelImage*, cudaKernel_t> kernels;
+  const std::lock_guard lock(mutex);
+  cudaKernel_t& kernel = kernels[&image];
+  if (kernel == nullptr) {
+    cudaLibrary_t library = nullptr;
+    cudaKernel_t found = nullptr;
+    check(
+        cudaLibraryLoadData(&library, image.code.data(), nullptr, nullptr, 0, nullptr, nullptr, 0));
+    check(cudaLibraryGetKernel(&found, library, image.symbol.c_str()));
+    check(cudaFuncSetAttribute(static_cast<const void*>(found),
+                               cudaFuncAttributeMaxDynamicSharedMemorySize,
+                               static_cast<int>(max_shared_bytes)));
+    kernel = found;
+  }
+  return kernel;
 }
 
 struct Stream {
@@ -43,10 +78,6 @@ class CudaGpu final : public Gpu {
     check(cudaGetDeviceProperties(&properties_, 0));
     for (Stream& stream : streams_)
       check(cudaStreamCreateWithFlags(&stream.handle, cudaStreamNonBlocking));
-  }
-  ~CudaGpu() override {
-    for (const auto& [image, loaded] : loaded_)
-      if (loaded.library) (void)cudaLibraryUnload(loaded.library);
   }
 
   std::string name() const override { return properties_.name; }
@@ -76,12 +107,7 @@ class CudaGpu final : public Gpu {
   }
   std::string cannot_specialise() override { return specialiser().unavailable(); }
   const void* specialise(const KernelRequest& request) override {
-    const KernelImage& image = specialiser().kernel(request);
-    const auto [at, missing] = loaded_.try_emplace(&image);
-    if (missing) load(image, at->second);
-    if (at->second.kernel == nullptr)
-      throw Error(ErrorKind::internal, "CUDA does not load the kernel " + image.symbol);
-    return at->second.kernel;
+    return loaded(specialiser().kernel(request));
   }
   void launch(int stream, int loss, const Launch& launch, const Batch<float>& batch) override {
     start(stream, loss, launch, batch);
@@ -113,23 +139,6 @@ class CudaGpu final : public Gpu {
                            static_cast<cudaStream_t>(launch.stream)));
   }
 
-  struct Loaded {
-    cudaLibrary_t library = nullptr;
-    cudaKernel_t kernel = nullptr;  // null: it could not be loaded
-  };
-  static void load(const KernelImage& image, Loaded& to) {
-    if (cudaLibraryLoadData(&to.library, image.code.data(), nullptr, nullptr, 0, nullptr, nullptr,
-                            0) != cudaSuccess ||
-        cudaLibraryGetKernel(&to.kernel, to.library, image.symbol.c_str()) != cudaSuccess ||
-        cudaFuncSetAttribute(static_cast<const void*>(to.kernel),
-                             cudaFuncAttributeMaxDynamicSharedMemorySize,
-                             static_cast<int>(max_shared_bytes)) != cudaSuccess) {
-      to.kernel = nullptr;
-      (void)cudaGetLastError();
-    }
-  }
-
-  std::unordered_map<const KernelImage*, Loaded> loaded_;
   cudaDeviceProp properties_{};
   Stream streams_[most_streams];
 };

@@ -19,7 +19,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char *suffix = ".kernel", *temporary_suffix = ".tmp";
-constexpr std::size_t checksum_digits = 32;
+constexpr std::size_t checksum_digits = 32, key_digits = 32, entropy_digits = 16;
+constexpr std::uintmax_t largest_file = std::uintmax_t{16} << 20;
 
 // Of the key too, so that a file under another's name is not taken for it.
 std::string checksum(const std::string& key, std::string_view value) {
@@ -29,6 +30,21 @@ std::string checksum(const std::string& key, std::string_view value) {
 std::string temporary_name(const std::string& key) {
   std::random_device entropy;
   return fmt::format("{}-{:08x}{:08x}{}", key, entropy(), entropy(), temporary_suffix);
+}
+
+bool is_hex(std::string_view text) {
+  return text.find_first_not_of("0123456789abcdef") == text.npos;
+}
+// Of a file as this cache writes it: others may be in the folder.
+bool is_stored(const fs::path& path) {
+  const std::string stem = path.stem().string();
+  return path.extension() == suffix && stem.size() == key_digits && is_hex(stem);
+}
+bool is_temporary(const fs::path& path) {
+  const std::string stem = path.stem().string();
+  return path.extension() == temporary_suffix && stem.size() == key_digits + 1 + entropy_digits &&
+         stem[key_digits] == '-' && is_hex(stem.substr(0, key_digits)) &&
+         is_hex(stem.substr(key_digits + 1));
 }
 
 bool write(const fs::path& path, std::string_view first, std::string_view second) {
@@ -50,7 +66,7 @@ std::optional<std::string> KernelCache::find(const std::string& key) const {
   if (directory_.empty()) return std::nullopt;
   std::error_code none;
   const std::uintmax_t size = fs::file_size(file(key), none);
-  if (none || size < checksum_digits || size > limit_) return std::nullopt;
+  if (none || size < checksum_digits || size > std::min(limit_, largest_file)) return std::nullopt;
   std::string stored(checksum_digits, '\0'), value(size - checksum_digits, '\0');
   std::ifstream stream(file(key), std::ios::binary);
   stream.read(stored.data(), static_cast<std::streamsize>(stored.size()));
@@ -62,7 +78,7 @@ std::optional<std::string> KernelCache::find(const std::string& key) const {
 }
 
 bool KernelCache::store(const std::string& key, std::string_view value) const {
-  if (directory_.empty()) return false;
+  if (directory_.empty() || value.size() > largest_file) return false;
   std::error_code failed;
   if (fs::create_directories(directory_, failed))
     fs::permissions(directory_, fs::perms::owner_all, failed);
@@ -90,11 +106,12 @@ void KernelCache::make_room() const {
   const auto an_hour_ago = fs::file_time_type::clock::now() - std::chrono::hours(1);
   for (fs::directory_iterator at(directory_, unreadable), end; !unreadable && at != end;
        at.increment(unreadable)) {
-    const fs::path path = at->path(), extension = path.extension();
+    const fs::path path = at->path();
+    if (!fs::is_regular_file(at->symlink_status(none))) continue;
     const fs::file_time_type used = fs::last_write_time(path, none);
     if (none) continue;
-    if (extension == temporary_suffix && used < an_hour_ago) fs::remove(path, none);
-    if (extension != suffix) continue;
+    if (is_temporary(path) && used < an_hour_ago) fs::remove(path, none);
+    if (!is_stored(path)) continue;
     const std::uintmax_t size = fs::file_size(path, none);
     if (none) continue;
     bytes += size;

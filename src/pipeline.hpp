@@ -9,9 +9,9 @@
 #include <utility>
 #include <vector>
 
-#include "made_kernels.hpp"
 #include "plan_parts.hpp"
 #include "shared_arrays.hpp"
+#include "specialised_kernels.hpp"
 #include "transfer.hpp"
 
 namespace softreg {
@@ -92,7 +92,7 @@ template <class T>
 class Pipeline {
  public:
   Pipeline(Gpu& gpu, Run<T>& run, const SharedArrays<T>& shared, const CudaPlan& plan,
-           const MadeKernels& kernels, const DeviceInfo& device)
+           const SpecialisedKernels& kernels, const DeviceInfo& device)
       : run_(run),
         shared_(shared),
         order_(plan.order),
@@ -180,7 +180,7 @@ class Pipeline {
   Run<T>& run_;
   const SharedArrays<T>& shared_;
   std::span<const std::int64_t> order_;
-  const MadeKernels& kernels_;
+  const SpecialisedKernels& kernels_;
   const DeviceInfo device_;
   std::deque<Chunk> waiting_;
   std::vector<std::int64_t> unreduced_;

@@ -8,10 +8,10 @@
 #include <span>
 #include <vector>
 
-#include "exact_policy.hpp"
 #include "policy.hpp"
 #include "softreg/model/layout.hpp"
 #include "softreg/model/shift_summary.hpp"
+#include "specialised_policy.hpp"
 
 namespace softreg {
 
@@ -84,7 +84,7 @@ struct CudaPlan {
   double occupancy = 0;           // share of a multiprocessor's threads; of classes, the least
   double waves = 0;               // instances per group of lanes; of chunks, the most
   // Per policy of the catalogue: what a kernel is made for that solves all its instances.
-  std::array<std::optional<ExactKernel>, policy_count> exact;
+  std::array<std::optional<SpecialisedPolicy>, policy_count> specialised;
 };
 
 // Bytes of a chunk of a class whose instances take `bytes` together, where memory does not want it

@@ -221,8 +221,8 @@ CudaPlan plan_cuda(const BatchShape& s, std::span<const std::int64_t> runs,
       alike.most_rows = std::max(alike.most_rows, static_cast<int>(n));
     }
     // One group has a class of registers: those of d parameters, or what is reduced to fewer.
-    plan.exact[static_cast<std::size_t>(g.policy)] =
-        exact_kernel(device.specialise, policies[g.policy], alike);
+    plan.specialised[static_cast<std::size_t>(g.policy)] =
+        specialised_policy(device.specialise, policies[g.policy], alike);
   }
   for (const Chunk& c : plan.chunks) {
     const KernelPolicy& p = policies[c.policy];

@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 #include <fmt/format.h>
 
+#include <filesystem>
 #include <memory>
 
 #include "softreg/error.hpp"
@@ -41,18 +42,23 @@ struct Nvrtc::Functions {
 };
 
 Nvrtc::Nvrtc(std::span<const std::string> candidates) {
-  std::string reason;  // of the first, which says most
+  std::string reason;  // of the first file that is there, else of the first
+  bool broken = false;
+  std::error_code none;
   for (const std::string& name : candidates) {
     void* const library = ::dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (library == nullptr) {
       const char* const said = ::dlerror();
-      if (reason.empty() && said != nullptr) reason = said;
+      const bool there = std::filesystem::exists(name, none);
+      if ((reason.empty() || (there && !broken)) && said != nullptr) reason = said;
+      broken = broken || there;
       continue;
     }
     auto functions = std::make_unique<Functions>();
     int major = 0, minor = 0;
     if (!functions->resolve(library) || functions->version(&major, &minor) != 0) {
-      if (reason.empty()) reason = name + " is no NVRTC";
+      if (!broken) reason = name + " is no NVRTC";
+      broken = true;
       ::dlclose(library);
       continue;
     }
@@ -87,7 +93,10 @@ KernelImage Nvrtc::compile(const std::string& source, std::span<const SourceFile
     if (program != nullptr && f.log_size(program, &size) == 0 && size > 1) {
       log.resize(size);
       if (f.log(program, log.data()) != 0) log.clear();
+      log = log.substr(0, log.find('\0'));
     }
+    if (const std::size_t at = log.find("error:"); at != log.npos)  // warnings may be before it
+      log.erase(0, log.rfind('\n', at) + 1);
     log.resize(std::min(log.find('\n'), log.size()));
     throw Error(ErrorKind::internal, fmt::format("NVRTC {} cannot compile {}: {}", version_, kernel,
                                                  log.empty() ? f.error_string(result) : log));

@@ -46,7 +46,8 @@ std::vector<std::string> nvrtc_candidates() {
   for (std::size_t begin = 0; begin < path.size();) {
     const std::size_t end = std::min(path.find(':', begin), path.size());
     const fs::path folder = path.substr(begin, end - begin);
-    if (fs::exists(folder / "python3", none)) add_packages(folder.parent_path(), found);
+    if (folder.is_absolute() && fs::exists(folder / "python3", none))
+      add_packages(folder.parent_path(), found);
     begin = end + 1;
   }
   return found;

@@ -4,6 +4,8 @@
 
 #include <cctype>
 #include <cstdlib>
+#include <exception>
+#include <filesystem>
 #include <set>
 #include <utility>
 
@@ -62,7 +64,9 @@ std::vector<SourceFile> headers() {
 }
 
 std::string basis(const Nvrtc& compiler) {
-  std::string all = compiler.version();
+  std::error_code none;  // two releases of one version differ in size
+  std::string all =
+      fmt::format("{} {}", compiler.version(), std::filesystem::file_size(compiler.path(), none));
   for (const char* const option : options) all += fmt::format("\n{}", option);
   for (const SourceFile& source : kernel_sources())
     all += fmt::format("\n{}\n{}", source.name, source.text);
@@ -77,10 +81,10 @@ KernelSource kernel_source(const KernelRequest& request) {
                       "#include \"softreg/model/losses/{}.hpp\"\n"
                       "#include \"solve_kernel.hpp\"\n"
                       "namespace softreg {{\n"
-                      "struct Exact {{ static constexpr KernelPolicy policy{{{}}}; }};\n"
+                      "struct Specialised {{ static constexpr KernelPolicy policy{{{}}}; }};\n"
                       "}}\n",
                       request.loss, policy_text(request.kernel.policy)),
-          fmt::format("softreg::solve_kernel<softreg::Exact, softreg::{}, {}, {}>",
+          fmt::format("softreg::solve_kernel<softreg::Specialised, softreg::{}, {}, {}>",
                       type_name(request.loss), number,
                       request.kernel.fast ? fmt::format("softreg::Fast<{}>", number) : number)};
 }
@@ -116,18 +120,27 @@ const Nvrtc& Specialiser::compiler() {
 
 const KernelImage& Specialiser::kernel(const KernelRequest& request) {
   const KernelSource source = kernel_source(request);
-  const std::lock_guard lock(mutex_);
-  const auto [at, missing] = kernels_.try_emplace(source.text + source.kernel);
-  if (!missing) return at->second;
-  try {
+  const std::string key = source.text + source.kernel;
+  std::promise<KernelImage> mine;
+  std::shared_future<KernelImage> image;
+  bool missing = false;
+  {
+    const std::lock_guard lock(mutex_);
     open();
     if (!compiler_) throw Error(ErrorKind::device_unavailable, unavailable_);
-    at->second = make(source);
-  } catch (...) {
-    kernels_.erase(at);
-    throw;
+    const auto at = kernels_.try_emplace(key).first;
+    missing = !at->second.valid();
+    if (missing) at->second = mine.get_future().share();
+    image = at->second;
   }
-  return at->second;
+  if (missing) try {
+      mine.set_value(make(source));
+    } catch (...) {
+      const std::lock_guard lock(mutex_);
+      kernels_.erase(key);
+      mine.set_exception(std::current_exception());
+    }
+  return image.get();
 }
 
 KernelImage Specialiser::make(const KernelSource& source) const {
@@ -157,7 +170,7 @@ KernelCompiler kernel_compiler() {
 
 Specialise specialise_setting() {
   const char* const value = std::getenv("SOFTREG_SPECIALISE");
-  const std::string_view wanted = value == nullptr ? "never" : value;
+  const std::string_view wanted = value == nullptr || *value == 0 ? "never" : value;
   if (wanted == "never") return Specialise::never;
   if (wanted == "auto") return Specialise::when_it_pays;
   if (wanted == "always") return Specialise::always;

@@ -1,6 +1,7 @@
-// Kernels made at run time for one exact shape: the headers of the catalogue's kernels, compiled by
-// NVRTC for a policy that the catalogue does not have. No GPU is needed to make one.
+// Kernels made at run time for what instances have in common: the headers of the catalogue's,
+// compiled by NVRTC for a policy that the catalogue does not have. No GPU is needed to make one.
 #pragma once
+#include <future>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -8,14 +9,14 @@
 #include <string_view>
 #include <vector>
 
-#include "exact_policy.hpp"
 #include "kernel_cache.hpp"
 #include "runtime_compiler.hpp"
+#include "specialised_policy.hpp"
 
 namespace softreg {
 
 struct KernelRequest {
-  ExactKernel kernel;
+  SpecialisedPolicy kernel;
   std::string_view loss;  // its name in the catalogue
   int value_bytes;
 };
@@ -50,8 +51,8 @@ class Specialiser {
   KernelCache cache_;
   std::optional<Nvrtc> compiler_;
   std::string unavailable_;
-  std::string basis_;                           // a hash of all that kernels have in common
-  std::map<std::string, KernelImage> kernels_;  // by source
+  std::string basis_;  // a hash of all that kernels have in common
+  std::map<std::string, std::shared_future<KernelImage>> kernels_;  // by source
 };
 
 // The one of this process.

@@ -96,7 +96,7 @@ def test_evidence_with_everything_stubbed(bundle, tmp_path):
         path.write_text("#!/bin/sh\n" + text)
         path.chmod(0o755)
 
-    program(fake / "bin/gpu_test", 'case "$*" in *Statuses*) echo "[       OK ]";; *=GpuLarge*) '
+    program(fake / "bin/gpu_test", 'case "$*" in *Statuses*) echo "[       OK ]";; *=GpuLarge*|*=GpuMade*) '
             'echo "[  PASSED  ] 0 tests.";; *) sleep 60;; esac\n')
     program(fake / "bin/backends_test", "exit 3\n")
     program(fake / "bin/softreg", 'case "$1" in solve) echo "{\\"solve_seconds\\": 1.5}";; doctor) echo "no json";; '
@@ -113,10 +113,10 @@ def test_evidence_with_everything_stubbed(bundle, tmp_path):
     assert evidence["commit"] == 'abc"d\\e' and evidence["doctor"] is None
     stages = {stage["name"]: stage for stage in evidence["stages"]}
     assert stages["gpu_test"]["result"] == "out of time"
-    assert stages["gpu_large"]["result"] == "nothing ran"
+    assert stages["gpu_large"]["result"] == stages["gpu_made"]["result"] == "nothing ran"
     assert (stages["backends_test"]["result"], stages["backends_test"]["exit_code"]) == ("failed", 3)
     assert stages["memcheck"]["result"] == "passed" and stages["racecheck"]["exit_code"] == 9
-    assert evidence["failures"] == 4
+    assert evidence["failures"] == 5
     assert len(evidence["timings"]) == 20
     assert all(timing["solve"] == {"solve_seconds": 1.5} for timing in evidence["timings"])
     assert sum(timing["fast"] == {"solve_seconds": 1.5} for timing in evidence["timings"]) == 8

@@ -128,10 +128,12 @@ TEST_F(KernelCacheFolder, KeepsItsBound) {
     for (const fs::directory_entry& entry : fs::directory_iterator(folder))
       fs::last_write_time(entry, entry.last_write_time() - std::chrono::seconds(10));
   };
-  write(folder / "left.tmp", "by a process that was killed");
-  fs::last_write_time(folder / "left.tmp",
-                      fs::file_time_type::clock::now() - std::chrono::hours(2));
-  write(folder / "another", std::string(2 * limit, 'x'));
+  const fs::path left = folder / (key(40) + "-0123456789abcdef.tmp");
+  write(left, "by a process that was killed");
+  const fs::path strangers[] = {folder / "another", folder / "thesis.tmp", folder / "other.kernel"};
+  for (const fs::path& stranger : strangers) write(stranger, std::string(2 * limit / 3, 'x'));
+  for (const fs::path& old : {left, strangers[1], strangers[2]})
+    fs::last_write_time(old, fs::file_time_type::clock::now() - std::chrono::hours(2));
   for (int k = 0; k < 30; ++k) {
     ASSERT_TRUE(cache.store(key(k), value(k)));
     ASSERT_EQ(cache.find(key(0)), value(0)) << "it was used last";
@@ -145,8 +147,8 @@ TEST_F(KernelCacheFolder, KeepsItsBound) {
   EXPECT_GT(bytes, 2 * limit + limit / 2);
   EXPECT_EQ(cache.find(key(20)), std::nullopt);
   EXPECT_EQ(cache.find(key(28)), value(28));
-  EXPECT_FALSE(fs::exists(folder / "left.tmp"));
-  EXPECT_TRUE(fs::exists(folder / "another")) << "only its own files are removed";
+  EXPECT_FALSE(fs::exists(left));
+  for (const fs::path& stranger : strangers) EXPECT_TRUE(fs::exists(stranger)) << stranger;
 }
 
 // Writes, finds and makes room at once; returns how often something wrong came back.

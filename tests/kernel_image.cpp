@@ -1,6 +1,6 @@
 // Makes the kernel that instances of one shape get and writes its machine code: for
-// specialised_kernels_test.py. Prints the milliseconds from the start of main; without NVRTC the
-// exit status is 77, which means skipped.
+// kernel_steps.py. Prints the milliseconds from the start of main, then lanes, rows and parameters
+// of its grid; without NVRTC the exit status is 77, which means skipped.
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -23,14 +23,16 @@ int main(int argc, char** argv) {
   const int policy = softreg::choose_policy({rows, parameters, bytes});
   const softreg::Alike all{1, rows, rows, parameters, kind != "full", kind == "fast", 1};
   const softreg::KernelRequest request{
-      softreg::exact_kernel(softreg::Specialise::always, softreg::policies[policy], all).value(),
+      softreg::specialised_policy(softreg::Specialise::always, softreg::policies[policy], all)
+          .value(),
       argv[3], bytes};
   try {
     const softreg::KernelImage& image = softreg::specialiser().kernel(request);
     const std::chrono::duration<double, std::milli> taken =
         std::chrono::steady_clock::now() - start;
     std::ofstream(argv[6], std::ios::binary) << image.code;
-    std::printf("%.2f\n", taken.count());
+    const softreg::LaneGrid& grid = request.kernel.policy.grid;
+    std::printf("%.2f %d %d %d\n", taken.count(), grid.lanes, grid.rows, grid.parameters);
   } catch (const softreg::Error& error) {
     std::fprintf(stderr, "%s\n", error.what());
     return error.kind() == softreg::ErrorKind::device_unavailable ? 77 : 1;

@@ -1,5 +1,5 @@
-"""The steps of the kernels that hold an instance in registers: which there are is read from the objects, how large
-their instances are from kernels/policy.hpp."""
+"""The steps of the kernels that hold an instance in registers. Of the catalogue's, which there are is read from the
+objects, and how large their instances are from kernels/policy.hpp; those made at run time tell it."""
 import collections
 import os
 import pathlib
@@ -12,6 +12,8 @@ from step_path import COLUMNS, Step
 SOURCE = pathlib.Path(os.environ.get("SOFTREG_SOURCE_DIR", pathlib.Path(__file__).parents[1]))
 OBJECTS = "CMakeFiles/softreg_cuda.dir/losses/Launcher"
 CHECK_EVERY = 8  # steps from test to test, by default
+# Rows and parameters of instances that fill their class in float32.
+FULL = [(16, 4), (32, 8), (64, 16), (128, 32), (256, 16), (256, 64), (512, 32), (1024, 64)]
 
 Policy = collections.namedtuple("Policy", "lanes rows parameters")
 # A policy written out, and one that in_registers() makes of a lane grid.
@@ -56,3 +58,29 @@ def steps(path):
         policy = re.search(r"solve_kernel<softreg::(\w+), ", name).group(1)
         if policy in known:
             yield policy, KernelStep(known[policy], text)
+
+
+def make(build, shape, cubin, **environment):
+    """(milliseconds, Policy) of the kernel that NVRTC makes of rows, parameters, loss, bytes of a number, and `plain`,
+    `fast` or `full`; (why there is none, None) without NVRTC."""
+    run = subprocess.run([build / "tests/kernel_image", *map(str, shape), cubin], capture_output=True, text=True,
+                         env={**os.environ, **environment})
+    if run.returncode == 77:
+        return run.stderr.strip(), None
+    assert run.returncode == 0, run.stderr
+    took, *policy = run.stdout.split()
+    return float(took), Policy(*map(int, policy))
+
+
+def made_step(policy, cubin):
+    (_, text), = kernels(cubin)
+    return KernelStep(policy, text)
+
+
+def fast_steps(build, folder, loss="softmax_l2"):
+    """(rows x parameters, KernelStep) of the fast kernels of full instances; none without NVRTC."""
+    for rows, parameters in FULL:
+        cubin = pathlib.Path(folder) / f"{rows}x{parameters}.cubin"
+        _, policy = make(build, (rows, parameters, loss, 4, "fast"), cubin)
+        if policy:
+            yield f"{rows}x{parameters}", made_step(policy, cubin)

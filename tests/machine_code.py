@@ -57,7 +57,8 @@ class Instruction:
     def _beside(self, register):
         """The registers after it that are written too. (A double is known by its first.)"""
         wide = re.search(r"\.(64|128)\b", self.opcode) if self.base.startswith("LD") else None
-        count = int(wide.group(1)) // 32 if wide else 2 if self.base == "CS2R" and ".32" not in self.opcode else 1
+        pair = self.base == "CS2R" and ".32" not in self.opcode or self.opcode.startswith("IMAD.WIDE")
+        count = int(wide.group(1)) // 32 if wide else 2 if pair else 1
         return {f"R{int(register[1:]) + k}" for k in range(1, count)}
 
 

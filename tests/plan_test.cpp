@@ -435,8 +435,9 @@ TEST(CudaPlan, ReducesToACheaperClassOrToLessMemory) {
   DeviceInfo device = h200;
   device.specialise = Specialise::always;
   const CudaPlan made = plan_uniform(1, 30, 128, device);
-  EXPECT_EQ(made.exact[static_cast<std::size_t>(made.chunks[0].policy)]->policy.least_parameters,
-            32);
+  EXPECT_EQ(
+      made.specialised[static_cast<std::size_t>(made.chunks[0].policy)]->policy.least_parameters,
+      32);
   // Decompositions take host memory while the device has their chunk: 42,256 bytes and some each.
   EXPECT_EQ(plan_uniform(10'000, 32, 128, h200).chunks[0].amount.instances, 256 * MiB / 43'280);
 

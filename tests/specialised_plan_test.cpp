@@ -19,28 +19,28 @@ TEST(Narrowed, KeepsTheLanesAndHoldsTheRows) {
     if (p.placement != Placement::registers) continue;
     for (int n = 1; n <= p.grid.rows; ++n) {
       const int least = 1 + n / 2, d = 1 + n % p.grid.parameters;
-      const KernelPolicy exact = narrowed(p, least, n, d, true);
-      EXPECT_EQ(exact.lanes(), p.lanes());
-      EXPECT_EQ(exact.threads(), p.threads());
-      EXPECT_EQ(exact.grid.columns, p.grid.columns);
-      EXPECT_EQ(exact.grid.parameters, p.grid.parameters) << "or sums would have another order";
-      EXPECT_GE(exact.grid.rows, n);
-      EXPECT_LT(exact.grid.rows, n + p.lanes());
-      EXPECT_LE(exact.grid.rows, p.grid.rows);
-      EXPECT_EQ(exact.grid.rows % exact.lanes(), 0);
-      EXPECT_LE(exact.least_rows, least);
-      EXPECT_LE(exact.shared_rows, p.shared_rows);
-      EXPECT_LE(exact.grid.held_rows() - exact.shared_rows, p.grid.held_rows() - p.shared_rows);
+      const KernelPolicy special = narrowed(p, least, n, d, true);
+      EXPECT_EQ(special.lanes(), p.lanes());
+      EXPECT_EQ(special.threads(), p.threads());
+      EXPECT_EQ(special.grid.columns, p.grid.columns);
+      EXPECT_EQ(special.grid.parameters, p.grid.parameters) << "or sums would have another order";
+      EXPECT_GE(special.grid.rows, n);
+      EXPECT_LT(special.grid.rows, n + p.lanes());
+      EXPECT_LE(special.grid.rows, p.grid.rows);
+      EXPECT_EQ(special.grid.rows % special.lanes(), 0);
+      EXPECT_LE(special.least_rows, least);
+      EXPECT_LE(special.shared_rows, p.shared_rows);
+      EXPECT_LE(special.grid.held_rows() - special.shared_rows, p.grid.held_rows() - p.shared_rows);
     }
   }
 }
 
-TEST(ExactKernel, IsMadeWhereItPays) {
+TEST(SpecialisedPolicy, IsMadeWhereItPays) {
   constexpr Specialise never = Specialise::never, pays = Specialise::when_it_pays,
                        always = Specialise::always;
   constexpr KernelPolicy p = Float64x16::policy;
   const auto made = [](Specialise when, const KernelPolicy& policy, const Alike& all) {
-    return exact_kernel(when, policy, all).has_value();
+    return specialised_policy(when, policy, all).has_value();
   };
   Alike all{1'000'000'000, 30, 40, 9, true, false, 1'000'000};
   EXPECT_FALSE(made(never, p, all));
@@ -52,11 +52,11 @@ TEST(ExactKernel, IsMadeWhereItPays) {
   EXPECT_FALSE(made(pays, p, all));
   all.max_steps = 39'063;
   EXPECT_TRUE(made(pays, p, all));
-  EXPECT_FALSE(exact_kernel(pays, p, all)->fast);
+  EXPECT_FALSE(specialised_policy(pays, p, all)->fast);
   all.max_steps = 0;
   EXPECT_FALSE(made(pays, p, all)) << "evaluate makes no step";
   all.fast = true;  // the catalogue has none
-  EXPECT_TRUE(exact_kernel(never, p, all)->fast);
+  EXPECT_TRUE(specialised_policy(never, p, all)->fast);
   EXPECT_FALSE(made(never, BlockStream::policy, all));
   all.instances = 0;
   EXPECT_FALSE(made(always, p, all)) << "no instance";
@@ -75,13 +75,13 @@ TEST(SpecialisedPlan, HasOneKernelPerClass) {
   std::vector<std::int64_t> runs(6);
   std::iota(runs.begin(), runs.end(), 0);
   DeviceInfo device{132, 2048, std::int64_t{1} << 36};
-  for (const auto& exact : plan_cuda(s, runs, device).exact) EXPECT_FALSE(exact);
+  for (const auto& special : plan_cuda(s, runs, device).specialised) EXPECT_FALSE(special);
   device.specialise = Specialise::always;
   const CudaPlan plan = plan_cuda(s, runs, device);
   std::vector<std::string> kernels;
-  for (std::size_t k = 0; k < plan.exact.size(); ++k) {
-    if (!plan.exact[k]) continue;
-    const KernelPolicy& p = plan.exact[k]->policy;
+  for (std::size_t k = 0; k < plan.specialised.size(); ++k) {
+    if (!plan.specialised[k]) continue;
+    const KernelPolicy& p = plan.specialised[k]->policy;
     EXPECT_TRUE(p.plain);
     kernels.push_back(std::string(p.name) + ": " + std::to_string(p.least_rows) + " to " +
                       std::to_string(p.grid.rows));
@@ -162,6 +162,19 @@ TEST_F(Specialising, FastNeedsItsKernel) {
   EXPECT_EQ(refused(), std::pair(ErrorKind::usage, std::string("the fast arithmetic is for CUDA, "
                                                                "not for the device cpu")));
   EXPECT_THROW(evaluate(problem, options), Error);
+}
+
+TEST_F(Specialising, FastIsForRegisters) {
+  const std::vector<float> long_a(3000, 0.1f), long_b(3000, 1.0f / 3000);
+  options.arithmetic = Arithmetic::fast;
+  try {
+    solve(VectorProblem<float>{.count = 1, .n = 3000, .d = 1, .a = long_a, .b = long_b}, options);
+    FAIL() << "no error";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::usage);
+    EXPECT_THAT(error.what(), testing::HasSubstr("the largest of 1024 rows and 64 columns, but all "
+                                                 "instances are in block_stream"));
+  }
 }
 
 TEST_F(Specialising, WithALostDeviceIsAnError) {

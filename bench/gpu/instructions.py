@@ -10,6 +10,7 @@ import argparse
 import datetime
 import pathlib
 import sys
+import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "tests"))
 import kernel_steps
@@ -32,12 +33,12 @@ def bound(lanes, instructions):
     return f"{ISSUE / instructions * 32 / lanes:.2g}"
 
 
-def table(path):
-    print(f"\n## {path.name.removesuffix('.cu.o')}\n")
+def table(title, steps):
+    print(f"\n## {title}\n")
     print("| kernel | lanes | " + " | ".join(kernel_steps.COLUMNS) +
           " | unchecked | test / 8 | **step** | bound | bare kernel: step (lanes), bound |")
     print("|---|" + "---:|" * (len(kernel_steps.COLUMNS) + 6))
-    for name, step in kernel_steps.steps(path):
+    for name, step in steps:
         policy = step.policy
         lanes, bare = BARE.get((policy.rows, policy.parameters), (0, 0))
         test = step.instructions_per_step - step.totals[0]
@@ -55,4 +56,7 @@ command = f"build/venv/bin/python {' '.join(sys.argv)}"
 print(f"# Machine instructions per step\n\n`{command}`, {datetime.date.today()}, sm_90a, "
       f"nvcc {kernel_steps.nvcc(arguments.build)[1]}\n\n" + "\n".join(__doc__.strip().split("\n")[4:]))
 for path in objects:
-    table(path)
+    table(path.name.removesuffix(".cu.o"), kernel_steps.steps(path))
+with tempfile.TemporaryDirectory() as folder:
+    table(f"{arguments.loss}, fast arithmetic, made at run time", kernel_steps.fast_steps(arguments.build, folder,
+                                                                                         arguments.loss))

@@ -12,8 +12,8 @@ enum class Device { automatic, reference, cpu, cuda };
 // bounds: shifts and, of losses with a softmax, all other quantities of the theorems.
 enum class TraceKind { none, loss, shifts, bounds };
 
-// fast: on a GPU, in float32, losses by the device's approximations of exp, log and quotients, a
-// few units in the last place off, in the classes that keep A in registers. It needs NVRTC.
+// fast: on a GPU, in float32, the loss by the device's approximations of exp, log and quotients, of
+// instances that registers hold (how far they are off: kernels/fast.hpp). It needs NVRTC.
 enum class Arithmetic { portable, fast };
 
 struct Progress {

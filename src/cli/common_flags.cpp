@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <filesystem>
-#include <limits>
 #include <system_error>
 #include <utility>
 #include <variant>
@@ -14,20 +13,6 @@
 #include "variant_names.hpp"
 
 namespace softreg {
-namespace {
-
-constexpr double largest_double = std::numeric_limits<double>::max();
-
-void refuse_unavailable(const Setting& setting, const std::string& only) {
-  if (setting.text == only) return;
-  throw Error(ErrorKind::usage,
-              fmt::format("{} {} is not available in this version of softreg", setting.origin,
-                          setting.text),
-              fmt::format("leave it out: the default is {}", only));
-}
-
-}  // namespace
-
 ReportFlags::ReportFlags(Flags& flags)
     : json_(flags.toggle("--json", "print one JSON document instead of a table")),
       quiet_(flags.toggle("-q,--quiet", "no progress, no warnings")),
@@ -95,8 +80,9 @@ MachineFlags::MachineFlags(Flags& flags)
     : device_(flags.value({"--device", "NAME", "auto, cpu, cuda or reference", "auto"})),
       threads_(flags.value({"--threads", "N", "CPU threads; all cores if not given"})),
       memory_limit_(flags.value({"--memory-limit", "BYTES[K|M|G]", "most memory for workspace"})),
-      batch_invariant_(flags.value(
-          {"--batch-invariant", "on|off", "an instance's bits do not depend on its batch", "on"})),
+      batch_invariant_(
+          flags.value({"--batch-invariant", "on|off",
+                       "off allows bits that depend on the batch; nothing uses it yet", "on"})),
       arithmetic_(flags.value({"--arithmetic", "portable|fast",
                                "portable: our own exp and log, on every device; fast: a GPU's",
                                "portable"})) {}
@@ -109,7 +95,6 @@ void MachineFlags::fill(Options& options) const {
   parse_choice(batch_invariant_, {"on", "off"});
   constexpr Arithmetic arithmetics[] = {Arithmetic::portable, Arithmetic::fast};
   options.arithmetic = arithmetics[parse_choice(arithmetic_, {"portable", "fast"})];
-  refuse_unavailable(batch_invariant_, "on");
 }
 
 ModelFlags::ModelFlags(Flags& flags)

@@ -2,6 +2,7 @@
 // (SOFTREG_MAX_STEPS for --max-steps), else the file that --config names, else the default.
 #pragma once
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
@@ -58,6 +59,7 @@ class Flags {
 // Reading a setting's text. All throw Error (usage) that names the origin, the text and what was
 // expected.
 double parse_number(const Setting& setting, double at_least, double at_most);
+inline constexpr double largest_double = std::numeric_limits<double>::max();
 double parse_positive(const Setting& setting);
 std::int64_t parse_whole(const Setting& setting, std::int64_t at_least, std::int64_t at_most);
 std::uint64_t parse_seed(const Setting& setting);

@@ -10,7 +10,6 @@
 namespace softreg {
 namespace {
 
-constexpr double largest_double = std::numeric_limits<double>::max();
 constexpr std::int64_t largest_steps = std::numeric_limits<std::int32_t>::max() - 1;
 
 // Of an earlier result: a sequence has one start.

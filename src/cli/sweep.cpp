@@ -68,6 +68,10 @@ class SweepFlags {
     job.flags = &flags_;
     job.json = report_.json();
     machine_.fill(job.machine);
+    if (job.machine.arithmetic != Arithmetic::portable)
+      throw Error(
+          ErrorKind::usage,
+          "the fast arithmetic is not for sweeps: a shard does not tell by which it was made");
     return job;
   }
   bool in_parts() const { return part_.given; }

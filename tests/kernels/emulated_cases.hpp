@@ -28,7 +28,8 @@ enum Feature : unsigned {
   has_tolerance = 1u << 12,
   has_bad_neighbours = 1u << 13,  // instances that diverge, overflow, stall or have large logits
   is_cancelled = 1u << 14,
-  traces_bounds = 1u << 16,  // besides shifts
+  traces_bounds = 1u << 16,    // besides shifts
+  has_idle_column = 1u << 17,  // the last one is all zeros; not with column_major
   underflows =
       1u << 15,  // products of A with x0 and with b are -0: padding must not change its sign
 };
@@ -133,6 +134,8 @@ class Instances {
     if (distribution) normalise();
     if (has(has_bad_neighbours)) spoil();
     if (has(underflows)) shrink();
+    if (has(has_idle_column))
+      for (std::size_t k = d - 1; k < a_.size(); k += d) a_[k] = T(0);
   }
 
   // A batch that writes to `to`, which is made ready for it.

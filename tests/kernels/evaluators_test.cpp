@@ -103,6 +103,8 @@ Written<T> emulated(const Instances<T>& instances, int policy, int loss, int opt
   std::vector<unsigned char> workspace(groups * bytes, 0xff);  // NaN
   launch.workspace = workspace.data();
   emulate_launch(loss, launch, batch, order, seed);
+  // An instance that is solved twice changes no bit.
+  EXPECT_EQ(taken, batch.count) << p.name << ": not every instance was taken once";
   // Blocks run one after the other here; on a device they would meet in a part that they share.
   for (std::size_t g = 0; g < std::min(groups, rows.size()) && bytes > 0; ++g) {
     const auto part = workspace.begin() + static_cast<std::ptrdiff_t>(g * bytes);
@@ -160,9 +162,9 @@ std::vector<Case> edge_cases(int R, int D, int lanes, int max_steps) {
           half - 1, 3,
           shares_a | column_major | shares_x0 | traces_shifts | traces_bounds | has_bad_neighbours),
       uniform(std::min(half + 1, R), 1, has_weights | has_ridge | column_major | traces_loss),
-      uniform(2, std::min(D, 5), has_bad_neighbours | shares_b),
+      uniform(2, std::min(D, 5), has_bad_neighbours | shares_b | has_tolerance | has_idle_column),
       uniform(3, D, is_cancelled),
-      {{R, 1, half, 2, R - 1, 7},
+      {{half, 1, R, 2, R - 1, 7},
        D,
        has_bad_neighbours | traces_shifts | has_weights,
        max_steps,
@@ -306,6 +308,36 @@ TYPED_TEST(SlowKernels, GiveTheBitsOfTheirLanesInEveryOrder) {
   expect_every_end(tally);
   std::printf("[count] emulated instances equal bit for bit: %lld (%s)\n",
               static_cast<long long>(tally.instances), choice<TypeParam>().name.c_str());
+}
+
+// Numbers outside the lanes that a visit replaces: each by one lane, after all lanes have read it,
+// and before any reads it again.
+TEST(RegisterPlacements, VisitBetweenBarriers) {
+  using Policy = Float256x64;
+  const Instances<float> instances({{100}, 50, 0, 1, 1, 17}, false, true);
+  Written<float> written;
+  const Batch<float> batch = instances.batch(written);
+  constexpr auto shared_bytes = static_cast<std::size_t>(grid_shared_bytes<float>(Policy::policy));
+  for (const auto& [order, name] : orders) {
+    std::vector<int> visits(50);
+    int wrong = 0;
+    simt::emulate({1, Policy::policy.threads(), shared_bytes, order, 1}, [&] {
+      RegisterPlacement<Policy, float, false> p(batch, simt::dynamic_shared());
+      p.load();
+      const auto expect = [&](int all) {
+        for (const int v : visits) wrong += v != all;
+      };
+      const auto add = [&](int j, float) { ++visits[static_cast<std::size_t>(j)]; };
+      for (int round = 0; round < 6; round += 2) {
+        expect(round);
+        p.visit(add);
+        expect(round + 1);
+        p.visit_gradient(add);
+      }
+    });
+    EXPECT_EQ(wrong, 0) << "threads " << name;
+    EXPECT_EQ(visits, std::vector<int>(50, 6)) << "threads " << name;
+  }
 }
 
 // Whether no register has numbers in its upper half, with which code of the baseline is many times

@@ -1,5 +1,6 @@
 // SimtGroup<L> under the emulator gives the bits of LaneGroup<L> and of a plain restatement of the
-// reduction tree, on every lane, in every thread order, with several groups per block.
+// reduction tree, and SimtGrid those of GridGroup: on every lane, in every thread order, with
+// several groups per block.
 #include "softreg/model/group.hpp"
 
 #include <gtest/gtest.h>
@@ -10,9 +11,12 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
+#include <string>
 #include <vector>
 
 #include "kernels/emulator.hpp"
+#include "kernels/grid_group.hpp"
+#include "simt_grid.hpp"
 #include "simt_group.hpp"
 
 namespace softreg {
@@ -245,6 +249,154 @@ TYPED_TEST(GroupOfLanes, AgreesAboutMaximaOfNaNAndZeros) {
 }
 TYPED_TEST(GroupOfLanes, AgreesAboutCancellation) {
   for (const Order order : orders) check_cancellation<TypeParam::lanes>(order);
+}
+
+// An instance of n rows and d columns for a LaneGrid: A, a number per column and one per row.
+template <class T>
+struct OnGrid {
+  int n, d;
+  static T a(int i, int j) { return number<T>((31 * i + 7 * j) % 1001, j % 8); }
+  static T x(int j) { return number<T>(j, 3); }
+  static T y(int i) { return number<T>(i % 1001, 5); }
+  static T odd(int i) {  // whose maximum depends on the order
+    const T values[] = {quiet_nan<T>(), T(0), -T(0), T(-1)};
+    return values[i % 4];
+  }
+  static T logit(int i, int j, T s) { return s + a(i, j) * x(j); }
+  static T gradient(int i, int j, T s) { return s + a(i, j) * y(i); }
+  static T coordinate(int j, T s) { return s + x(j); }
+  template <class S>
+  static S of_row(int i, S s) {
+    add_row(i % 1001, s);
+    return s;
+  }
+};
+
+// What the lanes of a grid must find.
+template <class T>
+struct GridSums {
+  std::vector<T> logits, gradient;
+  T coordinates, sum, max, odd;
+  Sums<T, 2> two;
+  Sums<T, 3> three;
+  Sums<T, 4> four;
+};
+template <class T>
+GridSums<T> expected_on(const LaneGrid& grid, int n, int d) {
+  using Data = OnGrid<T>;
+  const GridGroup g{grid};
+  GridSums<T> want;
+  want.logits.resize(static_cast<std::size_t>(n));
+  g.template fold<T>(n, d, Data::logit,
+                     [&want](int i, T s) { want.logits[static_cast<std::size_t>(i)] = s; });
+  for (int j = 0; j < d; ++j)
+    want.gradient.push_back(
+        g.template sum_down<T>(n, j, [j](int i, T s) { return Data::gradient(i, j, s); }));
+  want.coordinates = g.template serial<T>(d, Data::coordinate);
+  want.sum = g.template sum<T>(n, Data::template of_row<T>);
+  want.two = g.template sum<Sums<T, 2>>(n, Data::template of_row<Sums<T, 2>>);
+  want.three = g.template sum<Sums<T, 3>>(n, Data::template of_row<Sums<T, 3>>);
+  want.four = g.template sum<Sums<T, 4>>(n, Data::template of_row<Sums<T, 4>>);
+  want.max = g.template max<T>(n, Data::y);
+  want.odd = g.template max<T>(grid.lanes, [n](int lane) { return Data::odd(lane + n); });
+  return want;
+}
+
+// One lane's part, without a barrier between two sums. Returns what is wrong, if anything.
+template <class T, class G>
+std::string wrong_on(const G& g, int n, int d, const GridSums<T>& want) {
+  using Data = OnGrid<T>;
+  constexpr LaneGrid grid = G::grid();
+  std::string wrong;
+  const auto expect = [&](const auto& got, const auto& right, const char* what) {
+    if (wrong.empty() && !same(got, right))
+      wrong = std::string(what) + " on lane " + std::to_string(g.rank());
+  };
+  const int lane = g.rank();
+  T own[G::own_columns], at[G::held_columns], down[G::held_columns];
+  for (int p = 0; p < G::own_columns; ++p) own[p] = Data::x(grid.column(lane, p));
+  g.gather_columns(own, at);
+  for (int p = 0; p < G::held_columns; ++p) {
+    expect(at[p], Data::x(grid.column(lane, p)), "gathered column");
+    down[p] = T(0);
+  }
+  for (int r = 0; r < G::own_rows; ++r) {
+    T partial[G::columns], y[G::columns];
+    g.gather_rows(Data::y(lane + r * G::lanes), y);
+    for (int k = 0; k < G::columns; ++k) {
+      const int i = grid.row(lane, r * G::columns + k);
+      expect(y[k], Data::y(i), "gathered row");
+      partial[k] = T(0);
+      for (int p = 0; p < G::held_columns; ++p) {
+        const int j = grid.column(lane, p);
+        if (j < d) partial[k] = Data::logit(i, j, partial[k]);
+        if (i < n) down[p] = Data::gradient(i, j, down[p]);
+      }
+    }
+    const T logit = g.scatter_rows(partial);
+    const int i = lane + r * G::lanes;
+    if (i < n) expect(logit, want.logits[static_cast<std::size_t>(i)], "logit");
+  }
+  g.scatter_columns(down);
+  T coordinates = T(0);
+  for (int p = 0; p < G::own_columns; ++p) {
+    const int j = grid.column(lane, p);
+    if (j >= d) continue;
+    expect(down[p], want.gradient[static_cast<std::size_t>(j)], "gradient");
+    coordinates = Data::coordinate(j, coordinates);
+  }
+  expect(g.total_of_columns(coordinates), want.coordinates, "total of columns");
+  const auto own_rows = [=](auto s) {
+    for (int i = lane; i < n; i += G::lanes) s = Data::of_row(i, s);
+    return s;
+  };
+  expect(g.total(own_rows(T(0))), want.sum, "total");
+  expect(g.total(own_rows(Sums<T, 2>{})), want.two, "total of two");
+  T most = -infinity<T>();
+  for (int i = lane; i < n; i += G::lanes) most = std::max(most, Data::y(i));
+  expect(g.largest(most), want.max, "maximum");
+  expect(g.total(own_rows(Sums<T, 3>{})), want.three, "total of three");
+  expect(g.total(own_rows(Sums<T, 4>{})), want.four, "total of four");
+  expect(g.largest(Data::odd(lane + n)), want.odd, "maximum of NaN and zeros");
+  return wrong;
+}
+
+template <class T, int L, int C>
+void compare_grid() {
+  constexpr int R = 3 * L, P = 16, block = std::max(L, 64);
+  using G = SimtGrid<T, L, C, R, P>;
+  constexpr std::size_t bytes = 2 * exchange_bytes<T>(G::grid());
+  for (const int n : {1, L, L + 1, 2 * L, R - 1, R})
+    for (const int d : {1, 7, P}) {
+      const GridSums<T> want = expected_on<T>(G::grid(), n, d);
+      for (const Order order : orders) {
+        std::string wrong;
+        simt::emulate({1, block, bytes * (block / L), order, unsigned(n + d)}, [&] {
+          unsigned char* const shared = static_cast<unsigned char*>(simt::dynamic_shared());
+          const std::string mine =
+              wrong_on(G{shared + bytes * std::size_t(simt::thread_index() / L)}, n, d, want);
+          if (wrong.empty()) wrong = mine;
+        });
+        ASSERT_EQ(wrong, "") << L << " lanes, " << C << " columns, " << n << " x " << d
+                             << ", order " << static_cast<int>(order);
+        compared += n + d;
+      }
+    }
+}
+TEST(Grids, ReduceInTheOrderOfGridGroup) {
+  compared = 0;
+  compare_grid<float, 1, 1>();
+  compare_grid<double, 2, 1>();
+  compare_grid<float, 2, 2>();
+  compare_grid<float, 8, 1>();
+  compare_grid<double, 8, 8>();
+  compare_grid<float, 32, 1>();
+  compare_grid<double, 32, 2>();
+  compare_grid<float, 32, 8>();
+  compare_grid<double, 128, 1>();
+  compare_grid<float, 128, 2>();
+  compare_grid<float, 128, 8>();
+  std::printf("[count] sums of grids compared: %lld\n", static_cast<long long>(compared));
 }
 
 }  // namespace

@@ -110,6 +110,22 @@ void expect_near_the_class(int loss) {
   }
 }
 
+// Which kernel an instance meets depends on its neighbours.
+template <class One, class Other>
+void expect_equal_bits() {
+  const Case c{{33, 40, 36, 33, 40, 38}, One::parameters, traces_loss, 17, 4, 3};
+  const Instances<float> instances(c, false, true);
+  const auto order = simt::Order::shuffled;
+  const Written<float> one = emulated<One, SoftmaxL2, float, Fast<float>>(instances, 0, order);
+  EXPECT_EQ((emulated<Other, SoftmaxL2, float, Fast<float>>(instances, 0, order).difference(one)),
+            "");
+}
+
+TEST(Fast, BitsDoNotDependOnTheNeighbours) {
+  expect_equal_bits<Narrowed<Float64x16, 33, 40, 13>, Narrowed<Float64x16, 1, 64, 13>>();
+  expect_equal_bits<Narrowed<Float64x16, 33, 40, 16>, Narrowed<Float64x16, 9, 57, 16, false>>();
+}
+
 TEST(Fast, AgreesWithTheClass) {
   expect_near_the_class<Float16x4, SoftmaxL2>(0);
   expect_near_the_class<Float64x16, SoftmaxL2>(0);

@@ -21,7 +21,7 @@ struct Alike {
 };
 
 // A kernel that is not in the catalogue; fast: its loss is computed with Fast<T>.
-struct ExactKernel {
+struct SpecialisedPolicy {
   KernelPolicy policy;
   bool fast = false;
 };
@@ -34,17 +34,18 @@ constexpr std::int64_t multiply_adds(const KernelPolicy& p) {
 // What is made for the instances of a class; nothing: the catalogue's kernel serves. Unless it is
 // fast it has the bits of its class: whether it is made may depend on the batch, and on what is
 // installed.
-constexpr std::optional<ExactKernel> exact_kernel(Specialise when, const KernelPolicy& catalogue,
-                                                  const Alike& all) {
+constexpr std::optional<SpecialisedPolicy> specialised_policy(Specialise when,
+                                                              const KernelPolicy& catalogue,
+                                                              const Alike& all) {
   // A kernel takes seconds to make, once; a GPU makes some 1e13 multiply-adds a second.
   constexpr double worth = 3e13;
   if (all.instances == 0 || catalogue.placement != Placement::registers) return std::nullopt;
-  const KernelPolicy exact =
+  const KernelPolicy special =
       narrowed(catalogue, all.least_rows, all.most_rows, all.parameters, all.plain);
-  const double saved = double(multiply_adds(catalogue) - multiply_adds(exact));
+  const double saved = double(multiply_adds(catalogue) - multiply_adds(special));
   const bool pays = saved * double(all.instances) * all.max_steps >= worth;
   if (all.fast || when == Specialise::always || (when == Specialise::when_it_pays && pays))
-    return ExactKernel{exact, all.fast};
+    return SpecialisedPolicy{special, all.fast};
   return std::nullopt;
 }
 
