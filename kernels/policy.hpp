@@ -21,7 +21,7 @@ struct KernelPolicy {
   std::string_view name;
   Placement placement;
   int value_bytes;  // of the numbers that it is for; 0: any
-  LaneGrid grid;    // up to 32 lanes are a part of a warp, more are a whole block
+  LaneGrid grid;    // up to 32 lanes are a part of a warp, more a whole block or a cluster
   Occupancy occupancy;
   int shared_rows = 0;          // of the rows that a lane holds, how many are in shared memory
   bool watches_bounds = false;  // for the trace `bounds`, and for nothing else
@@ -30,7 +30,9 @@ struct KernelPolicy {
   int least_rows = 1, least_parameters = 1;
   SR_HD constexpr int lanes() const { return grid.lanes; }
   SR_HD constexpr int threads() const { return occupancy.threads; }
-  SR_HD constexpr int groups_per_block() const { return threads() / lanes(); }
+  // Blocks that start together: one, or those that a group of more lanes takes.
+  SR_HD constexpr int cluster() const { return lanes() > threads() ? lanes() / threads() : 1; }
+  SR_HD constexpr int groups_per_cluster() const { return cluster() * threads() / lanes(); }
 };
 
 // A policy reaches a kernel as a type: nvcc 13.0 cannot build a __global__ template with a
@@ -79,6 +81,10 @@ struct Float1024x64 {
   static constexpr auto policy =
       in_registers("lanes256_1024x64", 4, {256, 8, 1024, 64}, {256, 1}, 18);
 };
+struct Float4096x128 {
+  static constexpr auto policy =
+      in_registers("lanes2048_4096x128", 4, {2048, 8, 4096, 128}, {256, 1}, 10);
+};
 struct Double16x4 {
   static constexpr auto policy = in_registers("lanes2_16x4", 8, {2, 1, 16, 4}, {128, 2});
 };
@@ -96,6 +102,10 @@ struct Double256x8 {
 };
 struct Double256x64 {
   static constexpr auto policy = in_registers("lanes256_256x64", 8, {256, 8, 256, 64}, {256, 1});
+};
+struct Double2048x128 {
+  static constexpr auto policy =
+      in_registers("lanes2048_2048x128", 8, {2048, 8, 2048, 128}, {256, 1}, 5);
 };
 
 // A block on any shape. Indexes are int: a lane's next row beyond the last one must still be one.
@@ -131,10 +141,11 @@ struct KernelOf<BlockResident> {
 };
 
 // Cheapest first: the first that fits is chosen.
-using Policies = std::tuple<Float16x4, Float32x8, Float64x16, Float128x32, Float256x16, Float256x64,
-                            Float512x32, Float1024x64, Double16x4, Double32x8, Double64x16,
-                            Double128x32, Double256x8, Double256x64, BlockStream, BlockResident,
-                            BlockTiles, BlockStreamBounds, BlockTilesBounds>;
+using Policies =
+    std::tuple<Float16x4, Float32x8, Float64x16, Float128x32, Float256x16, Float256x64, Float512x32,
+               Float1024x64, Float4096x128, Double16x4, Double32x8, Double64x16, Double128x32,
+               Double256x8, Double256x64, Double2048x128, BlockStream, BlockResident, BlockTiles,
+               BlockStreamBounds, BlockTilesBounds>;
 inline constexpr int policy_count = std::tuple_size_v<Policies>;
 template <class List>
 struct PolicyTable;
@@ -146,6 +157,9 @@ inline constexpr auto& policies = PolicyTable<Policies>::all;
 
 // Shared memory that a block may have on compute capability 9.0.
 inline constexpr std::int64_t max_shared_bytes = std::int64_t{227} * 1024;
+// An A of no more is not spread over a cluster: a multiprocessor keeps it, or most of it, in its
+// cache, and seven others can solve other instances meanwhile.
+inline constexpr std::int64_t least_cluster_bytes = std::int64_t{256} * 1024;
 
 struct Shape {
   std::int64_t rows, parameters;
@@ -154,18 +168,21 @@ struct Shape {
   bool matrix = false;
   std::int64_t resident_bytes = 0;  // shared memory that holds all of a matrix problem
   bool bounds = false;              // are traced
+  bool clusters = true;             // can be had on the device
 };
 
 constexpr bool is_of_matrices(const KernelPolicy& p) {
   return p.placement == Placement::resident || p.placement == Placement::tiles;
 }
 
-// Whether the policy can hold such an instance.
+// Whether the policy can hold such an instance, and is meant for it.
 constexpr bool fits(const KernelPolicy& p, const Shape& s) {
   return s.rows <= p.grid.rows && s.parameters <= p.grid.parameters &&
          (p.value_bytes == 0 || p.value_bytes == s.value_bytes) && is_of_matrices(p) == s.matrix &&
          p.watches_bounds == s.bounds && (p.placement != Placement::registers || s.segments == 1) &&
-         (p.placement != Placement::resident || s.resident_bytes <= max_shared_bytes);
+         (p.placement != Placement::resident || s.resident_bytes <= max_shared_bytes) &&
+         (p.cluster() == 1 ||
+          (s.clusters && s.rows * s.parameters * s.value_bytes > least_cluster_bytes));
 }
 
 constexpr int choose_policy(const Shape& s) {

@@ -10,11 +10,13 @@
 
 namespace softreg {
 
-// Shared memory of one group: the exchange between warps, then rows of A.
+// Shared memory of one group, of a larger one in each block: the exchange between warps, then rows
+// of A.
 template <class T>
 SR_HD constexpr std::int64_t grid_shared_bytes(const KernelPolicy& p) {
   const std::int64_t rows = std::int64_t{p.shared_rows} * p.grid.held_columns();
-  return 2 * exchange_bytes<T>(p.grid) + rows * p.lanes() * std::int64_t{sizeof(T)};
+  return 2 * exchange_bytes<T>(p.grid, p.cluster()) +
+         rows * (p.lanes() / p.cluster()) * std::int64_t{sizeof(T)};
 }
 
 // RowByRow: what is done to one row is long, and done to several at once would take more registers
@@ -22,7 +24,8 @@ SR_HD constexpr std::int64_t grid_shared_bytes(const KernelPolicy& p) {
 template <class PolicyT, class T, bool RowByRow>
 struct RegisterPlacement {
   static constexpr KernelPolicy P = PolicyT::policy;
-  using Grid = SimtGrid<T, P.grid.lanes, P.grid.columns, P.grid.rows, P.grid.parameters>;
+  using Grid =
+      SimtGrid<T, P.grid.lanes, P.grid.columns, P.grid.rows, P.grid.parameters, P.cluster()>;
   static constexpr int lanes = P.grid.lanes, shared_rows = P.shared_rows;
   static constexpr int own_rows = Grid::own_rows, held_rows = Grid::held_rows;
   static constexpr int own_columns = Grid::own_columns, held_columns = Grid::held_columns;
@@ -34,12 +37,12 @@ struct RegisterPlacement {
   T a[held_rows - shared_rows][held_columns], b[own_rows], z[own_rows], u[own_rows];
   T x[own_columns], point[own_columns], grad[own_columns], lagged_shift;
 
-  // shared: of the group, grid_shared_bytes<T>(P)
+  // shared: of the group in this block, grid_shared_bytes<T>(P)
   SR_DEVICE RegisterPlacement(const Batch<T>& of, void* shared)
       : g(shared),
         batch(of),
         slab_(reinterpret_cast<Line*>(static_cast<unsigned char*>(shared) +
-                                      2 * exchange_bytes<T>(P.grid))) {}
+                                      2 * exchange_bytes<T>(P.grid, P.cluster()))) {}
 
   SR_DEVICE int row(int r) const { return g.rank() + r * lanes; }
   // Whether the r-th own row is one of the instance. Asked anew wherever it matters: kept from step
@@ -63,7 +66,8 @@ struct RegisterPlacement {
     SR_UNROLL
     for (int r = 0; r < own_rows; ++r) b[r] = row(r) < n ? target[row(r)] : T(0);
     SR_UNROLL
-    for (int k = 0; k < held_rows; ++k) {
+    for (int r = 0; r < held_rows; ++r) {
+      const int k = (r + held_rows - shared_rows) % held_rows;  // shared memory while there is room
       const int i = Grid::grid().row(g.rank(), k);
       T held[held_columns];
       SR_UNROLL
@@ -214,8 +218,9 @@ struct RegisterPlacement {
   static_assert(shared_rows == 0 || held_columns % Line::size == 0);
 
   SR_DEVICE Line& line(int k, int l) const {
-    return slab_[((k - (held_rows - shared_rows)) * (held_columns / Line::size) + l) * lanes +
-                 g.rank()];
+    return slab_[((k - (held_rows - shared_rows)) * (held_columns / Line::size) + l) *
+                     Grid::threads +
+                 g.rank_in_block()];
   }
   SR_DEVICE void put_row(int k, const T (&held)[held_columns]) {
     SR_UNROLL

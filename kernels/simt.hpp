@@ -1,7 +1,10 @@
 // The seam: these primitives are all a kernel knows of the machine it runs on. nvcc compiles them
 // to CUDA intrinsics; any other compiler links tests/kernels/emulator.cpp behind the same names.
 // Indexes are int and blocks one-dimensional. Only the lanes named in a member mask take part in a
-// warp collective, and every one of them passes the same mask.
+// warp collective, and every one of them passes the same mask. The blocks of a cluster run at the
+// same time and may write into each other's shared memory: from their first common barrier on, for
+// only then all of them have begun, and not beyond their last one, since a block that has returned
+// has none any more.
 #pragma once
 #include <cstdint>
 #include <type_traits>
@@ -12,11 +15,13 @@
 #define SR_DEVICE __device__
 #define SR_KERNEL __global__
 #define SR_OCCUPANCY(threads, blocks) __launch_bounds__(threads, blocks)
+#define SR_CLUSTER(blocks) __cluster_dims__(blocks, 1, 1)
 #else
 #include <cstring>
 #define SR_DEVICE
 #define SR_KERNEL
 #define SR_OCCUPANCY(threads, blocks)
+#define SR_CLUSTER(blocks)
 #endif
 
 namespace softreg::simt {
@@ -41,6 +46,29 @@ SR_DEVICE inline int grid_size() { return static_cast<int>(gridDim.x); }
 SR_DEVICE inline void sync_warp(unsigned member_mask) { __syncwarp(member_mask); }
 SR_DEVICE inline void sync_block() { __syncthreads(); }
 
+// The block's place in its cluster.
+SR_DEVICE inline int cluster_rank() {
+  int rank;
+  asm("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+  return rank;
+}
+// A barrier of all threads of all blocks of the cluster.
+SR_DEVICE inline void sync_cluster() {
+  asm volatile("barrier.cluster.arrive.release.aligned;\n\tbarrier.cluster.wait.acquire.aligned;"
+               :
+               :
+               : "memory");
+}
+// The same place in the shared memory of another block of the cluster.
+template <class T>
+SR_DEVICE T* in_block(T* shared, int rank) {
+  std::uint64_t there;
+  asm("mapa.u64 %0, %1, %2;"
+      : "=l"(there)
+      : "l"(reinterpret_cast<std::uint64_t>(shared)), "r"(rank));
+  return reinterpret_cast<T*>(there);
+}
+
 // The value of another lane of the warp, for trivially copyable values of 4 or 8 bytes: of lane
 // (own lane ^ lane_mask), or of lane `source`. It orders no memory: only sync_warp and sync_block
 // do.
@@ -55,6 +83,10 @@ SR_DEVICE T shuffle(T value, int source, unsigned member_mask) {
 
 // The same number, of which the compiler knows nothing and which it does not ask for early.
 SR_DEVICE inline int opaque(int value) {
+  asm volatile("" : "+r"(value));
+  return value;
+}
+SR_DEVICE inline unsigned opaque(unsigned value) {
   asm volatile("" : "+r"(value));
   return value;
 }
@@ -100,6 +132,13 @@ int block_index();
 int grid_size();
 void sync_warp(unsigned member_mask);
 void sync_block();
+int cluster_rank();
+void sync_cluster();
+void* in_block_of(void* shared, int rank);
+template <class T>
+T* in_block(T* shared, int rank) {
+  return static_cast<T*>(in_block_of(shared, rank));
+}
 inline float approximate_exp2(float x) { return __builtin_exp2f(x); }
 inline float approximate_log2(float x) { return __builtin_log2f(x); }
 inline float approximate_inverse(float x) { return 1 / x; }

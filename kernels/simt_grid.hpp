@@ -1,24 +1,28 @@
 // SimtGrid: a LaneGrid on real lanes. Halves are exchanged instead of whole vectors wherever the
 // lanes can share what comes of it: half the shuffles and additions of a butterfly, or less, and
 // the same bits. Work on registers needs no barrier within a warp; warps meet in shared memory with
-// one barrier per sum, since two sums in a row use different halves of it.
+// one barrier per sum, since two sums in a row use different halves of it. What the warps of a
+// block have together, each block of a cluster then writes to all of them, with one barrier more:
+// nobody reads what is not his own, so that after the last barrier a block may leave.
 #pragma once
 #include "lane_grid.hpp"
 #include "simt_group.hpp"
 
 namespace softreg {
 
-// Shared memory of one half of a group's exchange.
+// Shared memory of one half of a block's exchange: a part for each of its warps, and for each block
+// of a cluster.
 template <class T>
-SR_HD constexpr int exchange_bytes(const LaneGrid& grid) {
+SR_HD constexpr int exchange_bytes(const LaneGrid& grid, int blocks = 1) {
   if (grid.warps() == 1) return 0;
   const int columns = grid.parameters * static_cast<int>(sizeof(T));
-  return grid.warps() * (columns > scratch_value_bytes ? columns : scratch_value_bytes);
+  return (grid.warps() / blocks + (blocks > 1 ? blocks : 0)) *
+         (columns > scratch_value_bytes ? columns : scratch_value_bytes);
 }
 
-template <class T, int Lanes, int Columns, int Rows, int Parameters>
-class SimtGrid : public SimtGroup<Lanes> {
-  using Base = SimtGroup<Lanes>;
+template <class T, int Lanes, int Columns, int Rows, int Parameters, int Blocks = 1>
+class SimtGrid : public SimtGroup<Lanes, Blocks> {
+  using Base = SimtGroup<Lanes, Blocks>;
   using Base::across;
   using Base::first_lane;
   using Base::member_mask;
@@ -26,15 +30,19 @@ class SimtGrid : public SimtGroup<Lanes> {
 
  public:
   using Base::rank;
+  using Base::rank_in_block;
   using Base::sync;
+  using Base::threads;
   static SR_HD constexpr LaneGrid grid() { return {Lanes, Columns, Rows, Parameters}; }
   static_assert(is_possible(grid()));
   static constexpr int columns = Columns;
   static constexpr int own_rows = grid().own_rows(), held_rows = grid().held_rows();
   static constexpr int own_columns = grid().own_columns(), held_columns = grid().held_columns();
 
-  // exchange: 2 * exchange_bytes<T>(grid()) of shared memory, aligned to 16 bytes
-  SR_DEVICE explicit SimtGrid(void* exchange) : Base{nullptr}, exchange_(exchange) {}
+  // exchange: 2 * exchange_bytes<T>(grid(), Blocks) of shared memory, aligned to 16 bytes
+  SR_DEVICE explicit SimtGrid(void* exchange) : Base{nullptr}, exchange_(exchange) {
+    if constexpr (Blocks > 1) sync();  // all have begun
+  }
 
   // The lanes of a row, each with partial sums of `columns` rows: the whole sum of the own row.
   SR_DEVICE T scatter_rows(T (&z)[Columns]) const {
@@ -66,16 +74,17 @@ class SimtGrid : public SimtGroup<Lanes> {
     }
     if constexpr (warps > 1) {
       const int lane = rank() % width;
-      const int at = (lane % Columns * shares + grid().share(lane)) * own_columns;
+      const int place = lane % Columns * shares + grid().share(lane), at = place * own_columns;
       T* const partial = next_half<T>();
       if (lane / Columns % replicas == 0) {
         SR_UNROLL
-        for (int p = 0; p < own_columns; ++p) partial[rank() / width * Parameters + at + p] = s[p];
+        for (int p = 0; p < own_columns; ++p) partial[warp() * Parameters + at + p] = s[p];
       }
-      sync();
+      sync_block();
       SR_UNROLL
       for (int p = 0; p < own_columns; ++p)
-        s[p] = tree<1>([&](int w) { return partial[w * Parameters + at + p]; }, 0, Add{});
+        s[p] = over<warps>([&](int w) { return partial[w * Parameters + at + p]; }, Add{});
+      if constexpr (Blocks > 1) columns_over_blocks(s, place, lane / Columns % replicas == 0);
     }
   }
   // Numbers of the own columns, to all lanes that hold the column.
@@ -108,13 +117,13 @@ class SimtGrid : public SimtGroup<Lanes> {
         V* const partial = next_half<V>();
         SR_UNROLL
         for (int k = 0; k < K; ++k)
-          if (rank() % width == keeper(k)) partial[rank() / width * K + k] = mine.v[0];
-        sync();
+          if (rank() % width == keeper(k)) partial[warp() * K + k] = mine.v[0];
+        sync_block();
         SR_UNROLL
         for (int k = 0; k < K; ++k)
-          sums.v[k] = tree<1>([&](int w) { return partial[w * K + k]; }, 0, Add{});
+          sums.v[k] = over<warps>([&](int w) { return partial[w * K + k]; }, Add{});
       }
-      return sums;
+      return over_blocks(sums, Add{});
     }
   }
   SR_DEVICE T largest(T mine) const {
@@ -135,8 +144,11 @@ class SimtGrid : public SimtGroup<Lanes> {
  private:
   using typename Base::Add;
   using typename Base::Larger;
-  static constexpr int warps = grid().warps(), shares = grid().shares();
+  static constexpr int warps = grid().warps() / Blocks, shares = grid().shares();  // of a block
   static constexpr int replicas = grid().replicas(), stride = Columns * replicas;
+  static constexpr int half_bytes = exchange_bytes<T>(grid(), Blocks);
+  static constexpr int own_bytes =  // as far as they are a power of two
+      (own_columns & -own_columns) * static_cast<int>(sizeof(T));
 
   // Of M numbers a lane sends one half to the lane `Offset` away and takes the other from there,
   // until one is left.
@@ -180,26 +192,81 @@ class SimtGrid : public SimtGroup<Lanes> {
     if constexpr (warps > 1) {
       static_assert(sizeof(S) <= scratch_value_bytes);
       S* const partial = next_half<S>();
-      if (rank() % width == 0) partial[rank() / width] = value;
+      if (rank() % width == 0) partial[warp()] = value;
+      sync_block();
+      value = over<warps>([&](int w) { return partial[w]; }, op);
+    }
+    return over_blocks(value, op);
+  }
+  // What the warps of each block have together, in all threads of the block, over all blocks.
+  template <class S, class Op>
+  SR_DEVICE S over_blocks(S value, Op op) const {
+    if constexpr (Blocks > 1) {
+      S* const values = of_blocks<S>();
+      if (rank_in_block() < Blocks)  // a lane for each
+        *simt::in_block(values + simt::cluster_rank(), rank_in_block()) = value;
       sync();
-      value = tree<1>([&](int w) { return partial[w]; }, 0, op);
+      value = over<Blocks>([&](int b) { return values[b]; }, op);
     }
     return value;
   }
-  // Of warps w, w + Offset, w + 2 Offset, ...: what offsets warps / 2, ..., Offset leave of warp w.
-  template <int Offset, class F, class Op>
-  SR_DEVICE static auto tree(F of, int w, Op op) {
-    if constexpr (Offset == warps)
-      return of(w);
+  // Likewise of the own columns, which are at `place` of a row.
+  SR_DEVICE void columns_over_blocks(T (&s)[held_columns], int place, bool writes) const {
+    struct alignas(own_bytes < 16 ? own_bytes : 16) Own {  // in one store
+      T v[own_columns];
+    };
+    constexpr int places = Columns * shares;
+    Own mine;
+    SR_UNROLL
+    for (int p = 0; p < own_columns; ++p) mine.v[p] = s[p];
+    Own* const sums = of_blocks<Own>();
+    SR_UNROLL
+    for (int first = 0; first < Blocks; first += warps) {  // a warp for each
+      const int block = first + warp();
+      if (block < Blocks && writes)
+        *simt::in_block(sums + simt::cluster_rank() * places + place, block) = mine;
+    }
+    sync();
+    SR_UNROLL
+    for (int p = 0; p < own_columns; ++p)
+      s[p] = over<Blocks>([&](int b) { return sums[b * places + place].v[p]; }, Add{});
+  }
+  // Of(0), ..., of(Count - 1): the largest offset first.
+  template <int Count, class F, class Op>
+  SR_DEVICE static auto over(F of, Op op) {
+    return tree<Count, 1>(of, 0, op);
+  }
+  // Of k, k + Offset, k + 2 Offset, ...: what offsets Count / 2, ..., Offset leave in place k.
+  template <int Count, int Offset, class F, class Op>
+  SR_DEVICE static auto tree(F of, int k, Op op) {
+    if constexpr (Offset == Count)
+      return of(k);
     else
-      return op(tree<2 * Offset>(of, w, op), tree<2 * Offset>(of, w + Offset, op));
+      return op(tree<Count, 2 * Offset>(of, k, op), tree<Count, 2 * Offset>(of, k + Offset, op));
+  }
+
+  SR_DEVICE static int warp() { return rank_in_block() / width; }
+  SR_DEVICE static void sync_block() {
+    if constexpr (Blocks > 1)
+      simt::sync_block();
+    else
+      sync();
   }
 
   template <class V>
   SR_DEVICE V* next_half() const {
     half_ ^= 1;
-    return reinterpret_cast<V*>(static_cast<unsigned char*>(exchange_) +
-                                half_ * exchange_bytes<T>(grid()));
+    return beyond<V>(0);
+  }
+  // The part of the blocks, in the half that is in use.
+  template <class V>
+  SR_DEVICE V* of_blocks() const {
+    return beyond<V>(half_bytes / (warps + Blocks) * warps);
+  }
+  template <class V>
+  SR_DEVICE V* beyond(int bytes) const {
+    const int at = half_ * half_bytes + bytes;
+    return reinterpret_cast<V*>(static_cast<unsigned char*>(exchange_) + at);
   }
 
   void* exchange_;

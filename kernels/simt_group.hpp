@@ -1,7 +1,7 @@
 // SimtGroup: the loops of a group on real lanes, in the order of softreg/model/group.hpp, so that
 // SimtGroup<L> gives the bits of LaneGroup<L>. Up to 32 lanes are a part of one warp (several
-// groups may share a warp and go their own ways); more lanes are a whole block. Only this file
-// and simt_grid.hpp synchronise.
+// groups may share a warp and go their own ways); more lanes are a whole block, or all blocks of a
+// cluster. Only this file and simt_grid.hpp synchronise.
 #pragma once
 #include "simt.hpp"
 #include "softreg/model/group.hpp"
@@ -13,25 +13,44 @@ SR_HD constexpr int scratch_bytes_of(int lanes) {
   return lanes > simt::warp_size ? lanes / simt::warp_size * scratch_value_bytes : 0;
 }
 
-template <int Lanes>
+// Of a cluster of Blocks > 1 only who is who, barriers and once(): SimtGrid adds.
+template <int Lanes, int Blocks = 1>
 struct SimtGroup {
-  static_assert(Lanes > 0 && Lanes <= 1024 && (Lanes & (Lanes - 1)) == 0,
-                "lanes are a power of two, at most one block of 1024");
+  static constexpr int threads = Lanes / Blocks;  // of a block, or of its part that is the group
+  static_assert(Lanes > 0 && threads <= 1024 && (Lanes & (Lanes - 1)) == 0,
+                "lanes are a power of two, at most blocks of 1024");
+  static_assert(Blocks == 1 || (Lanes % Blocks == 0 && threads > simt::warp_size),
+                "a block of a cluster has several warps");
   static constexpr int lanes = Lanes;
   static constexpr bool padded = false;
   // Shared memory that one group needs behind `scratch`, aligned to 16 bytes; may be 0.
   SR_HD static constexpr int scratch_bytes() { return scratch_bytes_of(Lanes); }
   void* scratch = nullptr;
 
+  // In a cluster neighbouring warps are those of different blocks: the larger offsets of a sum over
+  // warps, which come first, are within blocks.
   SR_DEVICE static int rank() {
-    if constexpr (Lanes > simt::warp_size)
+    if constexpr (Blocks > 1)
+      return (simt::thread_index() / simt::warp_size * Blocks + simt::cluster_rank()) *
+                 simt::warp_size +
+             simt::thread_index() % simt::warp_size;
+    else if constexpr (Lanes > simt::warp_size)
       return simt::thread_index();
     else
       return simt::thread_index() & (Lanes - 1);
   }
+  // Among the lanes of the group that are in the same block.
+  SR_DEVICE static int rank_in_block() {
+    if constexpr (Blocks > 1)
+      return simt::thread_index();
+    else
+      return rank();
+  }
   // Orders memory: what a lane wrote before it, every lane of the group reads after it.
   SR_DEVICE static void sync() {
-    if constexpr (Lanes > simt::warp_size)
+    if constexpr (Blocks > 1)
+      simt::sync_cluster();
+    else if constexpr (Lanes > simt::warp_size)
       simt::sync_block();
     else if constexpr (Lanes > 1)
       simt::sync_warp(member_mask());
@@ -154,6 +173,7 @@ struct SimtGroup {
 
   template <class S, class Op>
   SR_DEVICE S combine(S value, Op op) const {
+    static_assert(Blocks == 1);
     SR_UNROLL
     for (int o = width / 2; o > 0; o /= 2) {
       const S other = across(value, o);

@@ -36,7 +36,7 @@ constexpr std::int64_t kernel_shared_bytes(const KernelPolicy& p, const Extent& 
   const std::int64_t tile = MemoryWorkspace<T>::tile_size(e);
   switch (p.placement) {
     case Placement::registers:
-      return grid_shared_bytes<T>(p) * p.groups_per_block();
+      return grid_shared_bytes<T>(p) * p.groups_per_cluster();
     case Placement::stream:
       break;
     case Placement::resident: {
@@ -92,7 +92,7 @@ SR_DEVICE void solve_in_registers(const Batch<T>& batch, const Queue& queue, voi
     // No solve takes more turns: where tests are further apart nobody waits for the next.
     const unsigned most = static_cast<unsigned>(batch.stop.max_steps) + 2;
     const unsigned wanted = static_cast<unsigned>(batch.stop.check_every);
-    const unsigned every = wanted < most ? wanted : most;
+    const unsigned every = simt::opaque(wanted < most ? wanted : most);  // not formed in every turn
     for (unsigned turn = 0;; turn = turn + 1 == every ? 0 : turn + 1) {
       if (!running && turn == 0) {
         const std::int64_t i = begun ? queue.next(e.p.g) : queue.first();
@@ -122,20 +122,19 @@ SR_DEVICE Batch<T> without_extras(Batch<T> batch) {
 // workspace: stride numbers for each group of the grid. Of matrix problems alone: shared_values,
 // numbers of T that a block's shared memory has; resident, whether they are all of an instance.
 // (These as one struct cost the fullest class its last registers: nvcc 13.0 spilled.)
-template <class PolicyT, class LossT, class T, class A = T>
-SR_KERNEL void SR_OCCUPANCY(PolicyT::policy.occupancy.threads, PolicyT::policy.occupancy.blocks)
-    solve_kernel(Batch<T> batch, T* workspace, std::int64_t stride, std::int64_t shared_values,
-                 bool resident) {
+template <class PolicyT, class LossT, class A, class T>
+SR_DEVICE void solve_all(const Batch<T>& batch, T* workspace, std::int64_t stride,
+                         std::int64_t shared_values, bool resident) {
   constexpr KernelPolicy P = PolicyT::policy;
-  constexpr int lanes = P.lanes(), per_block = P.groups_per_block();
-  const int group_in_block = simt::thread_index() / lanes;
-  const int group = simt::block_index() * per_block + group_in_block;
-  const Queue queue{group, simt::grid_size() * per_block, batch.taken};
+  constexpr int lanes = P.lanes(), per_cluster = P.groups_per_cluster();
+  const int group_in_cluster = P.cluster() > 1 ? 0 : simt::thread_index() / lanes;
+  const int group = simt::block_index() / P.cluster() * per_cluster + group_in_cluster;
+  const Queue queue{group, simt::grid_size() / P.cluster() * per_cluster, batch.taken};
   unsigned char* const shared = static_cast<unsigned char*>(simt::dynamic_shared());
   T* const own = workspace + group * stride;
 
   if constexpr (P.placement == Placement::registers) {
-    void* const of_group = shared + group_in_block * grid_shared_bytes<T>(P);
+    void* const of_group = shared + group_in_cluster * grid_shared_bytes<T>(P);
     const auto solve = [=](const Batch<T>& of) {
       solve_in_registers<PolicyT, LossT, A>(of, queue, of_group, own);
     };
@@ -145,7 +144,7 @@ SR_KERNEL void SR_OCCUPANCY(PolicyT::policy.occupancy.threads, PolicyT::policy.o
       solve(batch);
   } else {
     using Group = SimtGroup<lanes>;
-    static_assert(per_block == 1);
+    static_assert(per_cluster == 1 && P.cluster() == 1);
     const Group g{shared};
     for (std::int64_t i = queue.first(); i < batch.count; i = queue.next(g)) {
       if constexpr (P.placement == Placement::tiles)
@@ -155,6 +154,29 @@ SR_KERNEL void SR_OCCUPANCY(PolicyT::policy.occupancy.threads, PolicyT::policy.o
         solve_in_memory<DenseMatrix<T>, LossT, P.watches_bounds>(g, batch, i, own);
     }
   }
+}
+
+template <class PolicyT, class LossT, class T, class A = T>
+SR_KERNEL void SR_OCCUPANCY(PolicyT::policy.occupancy.threads, PolicyT::policy.occupancy.blocks)
+    solve_kernel(Batch<T> batch, T* workspace, std::int64_t stride, std::int64_t shared_values,
+                 bool resident) {
+  static_assert(PolicyT::policy.cluster() == 1);
+  solve_all<PolicyT, LossT, A>(batch, workspace, stride, shared_values, resident);
+}
+// Of groups that are clusters. (A cluster of one block is not the same as none.)
+template <class PolicyT, class LossT, class T, class A = T>
+SR_KERNEL void SR_CLUSTER(PolicyT::policy.cluster())
+    SR_OCCUPANCY(PolicyT::policy.occupancy.threads, PolicyT::policy.occupancy.blocks)
+        cluster_solve_kernel(Batch<T> batch, T* workspace, std::int64_t stride,
+                             std::int64_t shared_values, bool resident) {
+  solve_all<PolicyT, LossT, A>(batch, workspace, stride, shared_values, resident);
+}
+template <class PolicyT, class LossT, class T, class A = T>
+constexpr auto kernel_of() {
+  if constexpr (PolicyT::policy.cluster() > 1)
+    return &cluster_solve_kernel<PolicyT, LossT, T, A>;
+  else
+    return &solve_kernel<PolicyT, LossT, T, A>;
 }
 
 }  // namespace softreg

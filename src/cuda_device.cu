@@ -1,13 +1,16 @@
 // The real CUDA device: every runtime call of the project, each one checked.
 #include <cuda_runtime.h>
 
+#include <algorithm>
 #include <cstdio>
+#include <limits>
 #include <mutex>
 #include <unordered_map>
 #include <vector>
 
 #include "device.hpp"
 #include "launcher_declaration.cuh"
+#include "plan_parts.hpp"
 #include "softreg/error.hpp"
 #include "specialise.hpp"
 
@@ -78,6 +81,7 @@ class CudaGpu final : public Gpu {
     check(cudaGetDeviceProperties(&properties_, 0));
     for (Stream& stream : streams_)
       check(cudaStreamCreateWithFlags(&stream.handle, cudaStreamNonBlocking));
+    clusters_ = clusters_at_once();
   }
 
   std::string name() const override { return properties_.name; }
@@ -85,7 +89,7 @@ class CudaGpu final : public Gpu {
     std::size_t free = 0, total = 0;
     check(cudaMemGetInfo(&free, &total));
     return {properties_.multiProcessorCount, properties_.maxThreadsPerMultiProcessor,
-            static_cast<std::int64_t>(free)};
+            static_cast<std::int64_t>(free), clusters_};
   }
   void* allocate(std::size_t bytes) override {
     void* p = nullptr;
@@ -139,7 +143,31 @@ class CudaGpu final : public Gpu {
                            static_cast<cudaStream_t>(launch.stream)));
   }
 
+  // The least of any class; 0 where the device (a part of one, say) has room for none, which CUDA
+  // may call an error.
+  static int clusters_at_once() {
+    int least = std::numeric_limits<int>::max();
+    for (int k = 0; k < policy_count; ++k) {
+      const KernelPolicy& p = policies[k];
+      if (p.cluster() > 1)
+        with_type(p.value_bytes, [&](auto t) {
+          using T = decltype(t);
+          Launch launch;
+          launch.policy = k;
+          launch.shared_bytes = static_cast<int>(grid_shared_bytes<T>(p));
+          int clusters = 0;
+          if (Launcher<SoftmaxL2, T>::clusters_at_once(launch, clusters) != cudaSuccess) {
+            (void)cudaGetLastError();
+            clusters = 0;
+          }
+          least = std::min(least, clusters);
+        });
+    }
+    return least;
+  }
+
   cudaDeviceProp properties_{};
+  int clusters_ = 0;
   Stream streams_[most_streams];
 };
 

@@ -44,7 +44,7 @@ int columns_of(const KernelPolicy& p, std::int64_t n) {
                                              : static_cast<int>((n + 15) / 16 * 16);
 }
 
-Kind kind_of(const BatchShape& s, std::int64_t i, bool reduce) {
+Kind kind_of(const BatchShape& s, std::int64_t i, bool clusters, bool reduce) {
   const Extent e = extent_of(s.layout, i);
   Shape shape{e.rows,
               e.parameters,
@@ -52,7 +52,8 @@ Kind kind_of(const BatchShape& s, std::int64_t i, bool reduce) {
               e.segments,
               s.layout.matrix,
               s.layout.matrix ? resident_bytes(s, i, e) : 0,
-              s.watched == Watched::bounds};
+              s.watched == Watched::bounds,
+              clusters};
   const int whole = choose_policy(shape);
   if (whole < 0) refuse_shape(s, i);
   if (!reduce || s.layout.matrix || !reduces(s, i)) return {whole, 0};
@@ -65,12 +66,12 @@ Kind kind_of(const BatchShape& s, std::int64_t i, bool reduce) {
 }  // namespace
 
 GroupedInstances group_instances(const BatchShape& s, std::span<const std::int64_t> runs,
-                                 bool reduce) {
+                                 bool clusters, bool reduce) {
   std::map<Kind, std::int64_t> next;  // how many, then where the next one goes
   std::vector<std::int64_t*> places(runs.size());
   const bool ragged = s.layout.begin2 != nullptr || s.layout.blocks != nullptr;
   for (std::size_t k = 0; k < runs.size(); ++k) {
-    places[k] = ragged || k == 0 ? &next[kind_of(s, runs[k], reduce)] : places[0];
+    places[k] = ragged || k == 0 ? &next[kind_of(s, runs[k], clusters, reduce)] : places[0];
     ++*places[k];
   }
   GroupedInstances grouped;

@@ -21,9 +21,10 @@ struct GroupedInstances {
   std::vector<CudaGroup> groups;    // by policy
 };
 
-// reduce: instances may be reduced. Throws Error invalid_input if no class holds one of them.
+// clusters: the device can have them; reduce: instances may be reduced. Throws Error invalid_input
+// if no class holds one of them.
 GroupedInstances group_instances(const BatchShape& shape, std::span<const std::int64_t> runs,
-                                 bool reduce);
+                                 bool clusters, bool reduce);
 
 // The batch as a group with so many columns has it on the device, each instance with an x0 of its
 // own; 0: as it is. Where all share A they share what is left of it.

@@ -20,6 +20,7 @@ struct DeviceInfo {
   int multiprocessors;
   int threads_per_multiprocessor;
   std::int64_t memory_bytes;  // that the batch may use
+  int clusters = 0;           // that run at once, of the classes that are clusters; 0: none can
   Specialise specialise = Specialise::never;
 };
 

@@ -59,6 +59,13 @@ std::int64_t blocks_at_once(const KernelPolicy& p, std::int64_t shared_memory) {
   return std::max<std::int64_t>(1, std::min<std::int64_t>(p.occupancy.blocks, fit));
 }
 
+// Of the device: blocks, or clusters of them.
+std::int64_t clusters_at_once(const KernelPolicy& p, std::int64_t shared_memory,
+                              const DeviceInfo& device) {
+  return p.cluster() > 1 ? device.clusters
+                         : device.multiprocessors * blocks_at_once(p, shared_memory);
+}
+
 // Host memory for the reduction of instance i. (Where all share A it is decomposed once.)
 std::int64_t decomposition_bytes(const BatchShape& s, int columns, std::int64_t i) {
   constexpr std::int64_t beside = 1024;
@@ -76,17 +83,17 @@ Chunk size_chunk(const BatchShape& s, const DeviceInfo& device, const CudaGroup&
                      kernel_shared_bytes<T>(p, e, s.layout, s.weighted)};
   });
   // Blocks stay until nobody has an instance left, so there are no more of them than run at once.
-  const std::int64_t instances = last - first, per_block = p.groups_per_block();
-  const std::int64_t blocks = std::min((instances + per_block - 1) / per_block,
-                                       device.multiprocessors * blocks_at_once(p, shared_memory));
-  const std::int64_t groups = std::min(blocks * per_block, instances);
+  const std::int64_t instances = last - first, per_cluster = p.groups_per_cluster();
+  const std::int64_t clusters = std::min((instances + per_cluster - 1) / per_cluster,
+                                         clusters_at_once(p, shared_memory, device));
+  const std::int64_t groups = std::min(clusters * per_cluster, instances);
   const std::int64_t staged = aligned(array_bytes(s, amount));
   return {g.policy,
           g.columns,
           first,
           last,
           amount,
-          static_cast<int>(blocks),
+          static_cast<int>(clusters * p.cluster()),
           groups,
           values,
           static_cast<int>(shared_memory),
@@ -103,8 +110,8 @@ std::int64_t goal_of_group(const BatchShape& s, const DeviceInfo& device, const 
     all.add(s.layout, order[static_cast<std::size_t>(k)]);
   const Chunk whole = size_chunk(s, device, g, 0, all.instances, all);
   const KernelPolicy& p = policies[g.policy];
-  const std::int64_t at_once = device.multiprocessors * blocks_at_once(p, whole.shared_bytes) *
-                               p.groups_per_block() / most_streams;
+  const std::int64_t at_once =
+      clusters_at_once(p, whole.shared_bytes, device) * p.groups_per_cluster() / most_streams;
   const std::int64_t each =
       whole.staged_bytes / all.instances + whole.workspace_values * s.value_bytes;
   return chunk_goal(whole.bytes, at_once * std::min(each, 1024 * mebibyte));
@@ -187,7 +194,7 @@ CudaPlan plan_cuda(const BatchShape& s, std::span<const std::int64_t> runs,
                    const DeviceInfo& device, bool reduce) {
   CudaPlan plan;
   double occupied = 0, used = 0;  // numbers: of matrices more than 64 bits count
-  GroupedInstances grouped = group_instances(s, runs, reduce);
+  GroupedInstances grouped = group_instances(s, runs, device.clusters > 0, reduce);
   plan.order = std::move(grouped.order);
   // Where all share A there is one group.
   plan.shared_bytes = shared_bytes(s, runs.empty() ? 0 : grouped.groups[0].columns);

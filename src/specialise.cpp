@@ -77,6 +77,8 @@ std::string basis(const Nvrtc& compiler) {
 
 KernelSource kernel_source(const KernelRequest& request) {
   const char* const number = request.value_bytes == 4 ? "float" : "double";
+  const char* const kernel =
+      request.kernel.policy.cluster() > 1 ? "cluster_solve_kernel" : "solve_kernel";
   return {fmt::format("#include \"fast.hpp\"\n"
                       "#include \"softreg/model/losses/{}.hpp\"\n"
                       "#include \"solve_kernel.hpp\"\n"
@@ -84,7 +86,7 @@ KernelSource kernel_source(const KernelRequest& request) {
                       "struct Specialised {{ static constexpr KernelPolicy policy{{{}}}; }};\n"
                       "}}\n",
                       request.loss, policy_text(request.kernel.policy)),
-          fmt::format("softreg::solve_kernel<softreg::Specialised, softreg::{}, {}, {}>",
+          fmt::format("softreg::{}<softreg::Specialised, softreg::{}, {}, {}>", kernel,
                       type_name(request.loss), number,
                       request.kernel.fast ? fmt::format("softreg::Fast<{}>", number) : number)};
 }

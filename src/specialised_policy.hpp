@@ -40,6 +40,9 @@ constexpr std::optional<SpecialisedPolicy> specialised_policy(Specialise when,
   // A kernel takes seconds to make, once; a GPU makes some 1e13 multiply-adds a second.
   constexpr double worth = 3e13;
   if (all.instances == 0 || catalogue.placement != Placement::registers) return std::nullopt;
+  // Where A fills the registers to the last, what is narrowed may spill in a step; fast kernels,
+  // which the catalogue does not have, do not.
+  if (catalogue.shared_rows > 0 && !all.fast) return std::nullopt;
   const KernelPolicy special =
       narrowed(catalogue, all.least_rows, all.most_rows, all.parameters, all.plain);
   const double saved = double(multiply_adds(catalogue) - multiply_adds(special));

@@ -13,7 +13,8 @@ SOURCE = pathlib.Path(os.environ.get("SOFTREG_SOURCE_DIR", pathlib.Path(__file__
 OBJECTS = "CMakeFiles/softreg_cuda.dir/losses/Launcher"
 CHECK_EVERY = 8  # steps from test to test, by default
 # Rows and parameters of instances that fill their class in float32.
-FULL = [(16, 4), (32, 8), (64, 16), (128, 32), (256, 16), (256, 64), (512, 32), (1024, 64)]
+FULL = [(16, 4), (32, 8), (64, 16), (128, 32), (256, 16), (256, 64), (512, 32), (1024, 64),
+        (4096, 128)]
 
 Policy = collections.namedtuple("Policy", "lanes rows parameters")
 # A policy written out, and one that in_registers() makes of a lane grid.

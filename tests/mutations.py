@@ -27,12 +27,12 @@ GROUP, KERNEL, POLICY = "simt_group.hpp", "solve_kernel.hpp", "policy.hpp"
 # What makes the programs small: one loss, and one kernel of each kind.
 ALL_LOSSES = """using AnyLoss =
     std::variant<SoftmaxL2, RescaledL2, CrossEntropy, LeastSquares, ExpL2, CoshL2, SinhL2>;"""
-FEW_KERNELS = (POLICY, """std::tuple<Float16x4, Float32x8, Float64x16, Float128x32, Float256x16, Float256x64,
-                            Float512x32, Float1024x64, Double16x4, Double32x8, Double64x16,
-                            Double128x32, Double256x8, Double256x64, BlockStream, BlockResident,
-                            BlockTiles, BlockStreamBounds, BlockTilesBounds>;""",
-               """std::tuple<Float16x4, Float32x8, Float128x32, Float256x64, Float1024x64, Double32x8,
-                            Double64x16, Double128x32, Double256x8, BlockStream, BlockStreamBounds>;""")
+FEW_KERNELS = (POLICY, """std::tuple<Float16x4, Float32x8, Float64x16, Float128x32, Float256x16, Float256x64, Float512x32,
+               Float1024x64, Float4096x128, Double16x4, Double32x8, Double64x16, Double128x32,
+               Double256x8, Double256x64, Double2048x128, BlockStream, BlockResident, BlockTiles,
+               BlockStreamBounds, BlockTilesBounds>;""",
+               """std::tuple<Float16x4, Float32x8, Float128x32, Float256x64, Float1024x64, Double32x8, Double64x16,
+               Double128x32, Double256x8, BlockStream, BlockStreamBounds>;""")
 CATALOG = "include/softreg/model/catalog.hpp"
 MACHINE = """#include "kernels/emulated_parts.hpp"
 #undef SR_EMULATED_{parts}_PARTS  // all here, and only what is used
@@ -70,9 +70,15 @@ TRIED = (("evaluators_test", SOFTMAX), ("group_test", SOFTMAX), ("evaluators_tes
 # (solve_kernel.hpp), which saves time alone.
 MUTATIONS = [
     # Barriers.
-    ("no barrier in over_warps", GRID, "sync();\n      value = tree", "value = tree"),
-    ("no barrier in scatter_columns", GRID, "sync();\n      SR_UNROLL", "SR_UNROLL"),
-    ("no barrier in total of several numbers", GRID, "sync();\n        SR_UNROLL", "SR_UNROLL"),
+    ("no barrier in over_warps", GRID, "sync_block();\n      value = over", "value = over"),
+    ("no barrier in scatter_columns", GRID, "sync_block();\n      SR_UNROLL", "SR_UNROLL"),
+    ("no barrier in total of several numbers", GRID, "sync_block();\n        SR_UNROLL", "SR_UNROLL"),
+    ("a cluster's blocks may not have begun", GRID, "if constexpr (Blocks > 1) sync();  // all", "// all"),
+    ("no barrier in over_blocks", GRID, "sync();\n      value = over<Blocks>", "value = over<Blocks>"),
+    ("no barrier in columns_over_blocks", GRID, "sync();\n    SR_UNROLL\n    for (int p = 0; p < own_columns; ++p)\n      s[p] = over<Blocks>",
+     "SR_UNROLL\n    for (int p = 0; p < own_columns; ++p)\n      s[p] = over<Blocks>"),
+    ("blocks write over each other", GRID, "in_block(values + simt::cluster_rank(), rank", "in_block(values, rank"),
+    ("columns of blocks written over each other", GRID, "sums + simt::cluster_rank() * places + place", "sums + place"),
     ("halves of the exchange do not alternate", GRID, "half_ ^= 1;", "half_ ^= 0;"),
     ("no barrier before partials are read in combine", GROUP, "sync();\n      value = tree", "value = tree"),
     ("no barrier after partials are read in combine", GROUP, "sync();  // also", "// also"),
@@ -93,9 +99,9 @@ MUTATIONS = [
     ("rows scattered to another lane", GRID, "across(z[k + h], h)", "across(z[k + h], Columns / 2 / h)"),
     ("replicas of columns not added", GRID, "for (int h = replicas / 2; h > 0; h /= 2)",
      "for (int h = replicas / 4; h > 0; h /= 2)"),
-    ("shares of a warp written over each other", GRID, "(lane % Columns * shares + grid().share(lane))",
-     "(lane % Columns * shares)"),
-    ("warps written over each other", GRID, "partial[rank() / width] = value", "partial[rank() / width / 2] = value"),
+    ("shares of a warp written over each other", GRID, "lane % Columns * shares + grid().share(lane)",
+     "lane % Columns * shares"),
+    ("warps written over each other", GRID, "partial[warp()] = value", "partial[warp() / 2] = value"),
     ("total of columns without the last halving of shares", GRID, "within_warp<shares / 2 * stride, stride>(mine",
      "within_warp<shares / 2 * stride, 2 * stride>(mine"),
     ("total of columns over replicas too", GRID, "within_warp<shares / 2 * stride, stride>(mine",
@@ -136,9 +142,9 @@ MUTATIONS = [
     ("no maximum of the own rows", REGISTERS, "most = max_(most, z[r])", "most = z[r]"),
     ("guard of a step long past", REGISTERS, "set_shift(const Segment&, T value) { lagged_shift = value; }",
      "set_shift(const Segment&, T) {}"),
-    ("lines of rows overlap", REGISTERS, "* (held_columns / Line::size) + l) * lanes",
-     "* (held_columns / Line::size - 1) + l) * lanes"),
-    ("lines of warps overlap", REGISTERS, "                 g.rank()];", "                 g.rank() % 128];"),
+    ("lines of rows overlap", REGISTERS, "* (held_columns / Line::size) + l) *",
+     "* (held_columns / Line::size - 1) + l) *"),
+    ("lines of warps overlap", REGISTERS, "g.rank_in_block()];", "g.rank_in_block() % 128];"),
     ("line of another part of the row", REGISTERS, "const Line now = line(k, l);", "const Line now = line(k, l ^ 1);"),
     ("line of another row", REGISTERS, "const Line now = line(k, l);",
      "const Line now = line(k ^ (k > held_rows - shared_rows), l);"),
@@ -150,11 +156,12 @@ MUTATIONS = [
     ("a lane asks only itself whether it moved", REGISTERS, "g.total_of_columns(moved) > 0", "moved > 0"),
     ("ridge on x", REGISTERS, "grad[p] + f(point[p])", "grad[p] + f(x[p])"),
     # Memory.
-    ("exchange two values short", GRID, "return grid.warps() * (columns",
-     "return -2 * int(sizeof(T)) + grid.warps() * (columns"),
-    ("slab two values short", REGISTERS, "rows * p.lanes() * std::int64_t{sizeof(T)}",
-     "(rows > 0 ? rows * p.lanes() - 2 : 0) * std::int64_t{sizeof(T)}"),
-    ("slab begins in the exchange", REGISTERS, "2 * exchange_bytes<T>(P.grid))) {}", "exchange_bytes<T>(P.grid))) {}"),
+    ("exchange two values short", GRID, "return (grid.warps() / blocks",
+     "return -2 * int(sizeof(T)) + (grid.warps() / blocks"),
+    ("slab two values short", REGISTERS, "rows * (p.lanes() / p.cluster()) * std::int64_t{sizeof(T)}",
+     "(rows > 0 ? rows * (p.lanes() / p.cluster()) - 2 : 0) * std::int64_t{sizeof(T)}"),
+    ("slab begins in the exchange", REGISTERS, "2 * exchange_bytes<T>(P.grid, P.cluster()))) {}",
+     "exchange_bytes<T>(P.grid, P.cluster()))) {}"),
     ("scratch half as large", GROUP, "? lanes / simt::warp_size * scratch_value_bytes",
      "? lanes / simt::warp_size * scratch_value_bytes / 2"),
     ("groups of a block share the workspace", KERNEL, "workspace + group * stride",

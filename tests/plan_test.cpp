@@ -21,15 +21,19 @@ namespace softreg {
 namespace {
 
 constexpr std::int64_t GB = 1000 * 1000 * 1000;
-constexpr DeviceInfo h100{132, 2048, 80 * GB}, h200{132, 2048, 141 * GB};
+constexpr DeviceInfo h100{132, 2048, 80 * GB, 15}, h200{132, 2048, 141 * GB, 15};
 
 std::string_view class_of(std::int64_t rows, std::int64_t parameters, int value_bytes) {
   return policies[choose_policy({rows, parameters, value_bytes})].name;
 }
 
 // The table restated: the first class that holds (rows, parameters) numbers of value_bytes.
-std::string_view restated(std::int64_t rows, std::int64_t parameters, int value_bytes) {
+std::string_view restated(std::int64_t rows, std::int64_t parameters, int value_bytes,
+                          bool clusters = true) {
   const auto within = [=](std::int64_t r, std::int64_t p) { return rows <= r && parameters <= p; };
+  const auto in_cluster = [=](std::int64_t r, std::int64_t p) {  // with more than 256 KB of A
+    return clusters && within(r, p) && rows * parameters > (256 << 10) / value_bytes;
+  };
   if (value_bytes == 4) {
     if (within(16, 4)) return "lanes1_16x4";
     if (within(32, 8)) return "lanes2_32x8";
@@ -39,6 +43,7 @@ std::string_view restated(std::int64_t rows, std::int64_t parameters, int value_
     if (within(256, 64)) return "lanes128_256x64";
     if (within(512, 32)) return "lanes128_512x32";
     if (within(1024, 64)) return "lanes256_1024x64";
+    if (in_cluster(4096, 128)) return "lanes2048_4096x128";
   } else {
     if (within(16, 4)) return "lanes2_16x4";
     if (within(32, 8)) return "lanes8_32x8";
@@ -46,6 +51,7 @@ std::string_view restated(std::int64_t rows, std::int64_t parameters, int value_
     if (within(128, 32)) return "lanes64_128x32";
     if (within(256, 8)) return "lanes64_256x8";
     if (within(256, 64)) return "lanes256_256x64";
+    if (in_cluster(2048, 128)) return "lanes2048_2048x128";
   }
   return "block_stream";
 }
@@ -53,15 +59,23 @@ std::string_view restated(std::int64_t rows, std::int64_t parameters, int value_
 TEST(Policy, IsTheRestatedOneAtEveryBoundary) {
   std::int64_t choices = 0;
   for (const int bytes : {4, 8})
-    for (const std::int64_t n : {1,   15,  16,  17,  31,  32,  33,  63,   64,   65,   127,    128,
-                                 129, 255, 256, 257, 511, 512, 513, 1023, 1024, 1025, 1 << 20})
+    for (const std::int64_t n :
+         {1,   15,  16,  17,  31,   32,   33,   63,   64,   65,   127,  128,  129,  255,    256,
+          257, 511, 512, 513, 1023, 1024, 1025, 2047, 2048, 2049, 4095, 4096, 4097, 1 << 20})
       for (const std::int64_t d :
-           {1, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 1 << 20}) {
+           {1, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129, 1 << 20}) {
         EXPECT_EQ(class_of(n, d, bytes), restated(n, d, bytes)) << n << " x " << d << ", " << bytes;
+        EXPECT_EQ(
+            policies[choose_policy(
+                         {.rows = n, .parameters = d, .value_bytes = bytes, .clusters = false})]
+                .name,
+            restated(n, d, bytes, false));
         ++choices;
       }
   EXPECT_EQ(class_of(64, 32, 4), "lanes32_128x32");
-  EXPECT_EQ(class_of(1024, 64, 8), "block_stream");
+  EXPECT_EQ(class_of(1024, 64, 8), "lanes2048_2048x128");
+  EXPECT_EQ(class_of(1024, 65, 4), "lanes2048_4096x128");
+  EXPECT_EQ(class_of(512, 128, 4), "block_stream");
   std::printf("[count] policies chosen: %lld\n", static_cast<long long>(choices));
 }
 
@@ -109,15 +123,16 @@ TEST(Policy, IsALaunchableShape) {
   for (const KernelPolicy& p : policies) {
     EXPECT_EQ(p.threads() % 32, 0) << p.name;
     EXPECT_LE(p.threads(), 1024) << p.name;
-    EXPECT_EQ(p.threads() % p.lanes(), 0) << p.name;
-    EXPECT_TRUE(p.lanes() <= 32 || p.lanes() == p.threads()) << p.name;
+    EXPECT_EQ(p.threads() * p.cluster() % p.lanes(), 0) << p.name;
+    EXPECT_TRUE(p.lanes() <= 32 || p.lanes() == p.threads() * p.cluster()) << p.name;
+    EXPECT_LE(p.cluster(), 8) << p.name;  // more a device need not have
     EXPECT_LE(p.threads() * p.occupancy.blocks, 2048) << p.name;
     if (p.placement == Placement::registers) {
       EXPECT_TRUE(is_possible(p.grid)) << p.name;
       const int rows = p.grid.held_rows() - p.shared_rows;
       EXPECT_LE(rows * p.grid.held_columns() * p.value_bytes, 128 * 4) << p.name;
       EXPECT_LE(
-          p.occupancy.blocks * p.groups_per_block() *
+          p.occupancy.blocks * p.groups_per_cluster() *
               (p.value_bytes == 4 ? grid_shared_bytes<float>(p) : grid_shared_bytes<double>(p)),
           max_shared_bytes)
           << p.name;
@@ -165,10 +180,10 @@ void check_plan(const CudaPlan& plan, const BatchShape& s, std::span<const std::
       // In parentheses: RapidCheck's own || would look before the first.
       RC_ASSERT((k == c.first || i > plan.order[static_cast<std::size_t>(k) - 1]));
       RC_ASSERT(c.columns == restated_columns(s, n));
-      RC_ASSERT(policies[c.policy].name ==
-                (s.watched == Watched::bounds
-                     ? "block_stream_bounds"
-                     : restated(n, c.columns > 0 ? n : s.layout.d2, s.value_bytes)));
+      RC_ASSERT(policies[c.policy].name == (s.watched == Watched::bounds
+                                                ? "block_stream_bounds"
+                                                : restated(n, c.columns > 0 ? n : s.layout.d2,
+                                                           s.value_bytes, device.clusters > 0)));
       rows += n;
       Extent e = extent_of(s.layout, i);
       if (c.columns > 0) e.parameters = c.columns;
@@ -179,11 +194,14 @@ void check_plan(const CudaPlan& plan, const BatchShape& s, std::span<const std::
     RC_ASSERT(c.amount.instances == c.last - c.first);
     RC_ASSERT(c.amount.blocks == c.last - c.first && c.amount.rows1 == c.last - c.first);
     RC_ASSERT(c.workspace_values == workspace);
-    const std::int64_t groups = std::int64_t(c.blocks) * policies[c.policy].groups_per_block();
+    const KernelPolicy& p = policies[c.policy];
     RC_ASSERT(c.blocks >= 1);
-    RC_ASSERT(groups - policies[c.policy].groups_per_block() < c.last - c.first);
+    RC_ASSERT(c.blocks % p.cluster() == 0);
+    const std::int64_t groups = std::int64_t(c.blocks) / p.cluster() * p.groups_per_cluster();
+    RC_ASSERT(groups - p.groups_per_cluster() < c.last - c.first);
     RC_ASSERT(c.groups == std::min(groups, c.last - c.first));
-    RC_ASSERT(c.blocks <= device.multiprocessors * policies[c.policy].occupancy.blocks);
+    RC_ASSERT(c.blocks <= (p.cluster() > 1 ? device.clusters * p.cluster()
+                                           : device.multiprocessors * p.occupancy.blocks));
     RC_ASSERT(c.staged_bytes <= c.bytes && c.staged_bytes % 256 == 0);
     // Never less than the bare numbers.
     const std::int64_t bare = (s.a2_shared ? 0 : rows * columns) + (s.target_shared ? 0 : rows) +
@@ -244,10 +262,10 @@ void draw(Drawn& d) {
   const auto flag = [] { return *rc::gen::inRange(0, 2) == 1; };
   const auto any_rows = [] {
     return *rc::gen::element<std::int64_t>(1, 2, 31, 32, 33, 64, 65, 100, 128, 129, 256, 257, 1000,
-                                           70000);
+                                           3000, 70000);
   };
   s.layout.count = *rc::gen::inRange<std::int64_t>(1, 40);
-  s.layout.d2 = *rc::gen::element(1, 3, 8, 9, 16, 17, 32, 33, 500);
+  s.layout.d2 = *rc::gen::element(1, 3, 8, 9, 16, 17, 32, 33, 100, 500);
   s.value_bytes = flag() ? 4 : 8;
   s.weighted = flag();
   s.started = flag();
@@ -282,11 +300,13 @@ TEST(CudaPlan, CoversEveryInstanceOnceWithinMemory) {
     draw(d);
     const BatchShape& s = d.shape;
     const int multiprocessors = *rc::gen::element(1, 2, 132);
-    const DeviceInfo everything{multiprocessors, 2048, std::int64_t{1} << 60};
+    const int clusters = multiprocessors / 9;
+    const DeviceInfo everything{multiprocessors, 2048, std::int64_t{1} << 60, clusters};
     const CudaPlan whole = plan_cuda(s, d.runs, everything);
     check_plan(whole, s, d.runs, everything);
     const DeviceInfo device{multiprocessors, 2048,
-                            std::max<std::int64_t>(1, whole.bytes / *rc::gen::inRange(1, 20))};
+                            std::max<std::int64_t>(1, whole.bytes / *rc::gen::inRange(1, 20)),
+                            clusters};
     ++plans;
     std::int64_t largest = 0;  // instance
     for (const std::int64_t i : d.runs)
@@ -299,12 +319,12 @@ TEST(CudaPlan, CoversEveryInstanceOnceWithinMemory) {
       RC_ASSERT(plan.chunks.size() >= whole.chunks.size());
       cut += plan.chunks.size() > whole.chunks.size();
       // With a little more memory, not more chunks, unless more of them are in flight.
-      const DeviceInfo more{multiprocessors, 2048, device.memory_bytes + 900};
+      const DeviceInfo more{multiprocessors, 2048, device.memory_bytes + 900, clusters};
       const CudaPlan wider = plan_cuda(s, d.runs, more);
       RC_ASSERT((wider.chunks.size() <= plan.chunks.size() ||
                  wider.streams.size() > plan.streams.size()));
       // What a plan takes is enough for it.
-      RC_ASSERT(same(whole, plan_cuda(s, d.runs, {multiprocessors, 2048, whole.bytes})));
+      RC_ASSERT(same(whole, plan_cuda(s, d.runs, {multiprocessors, 2048, whole.bytes, clusters})));
     } catch (const Error& e) {
       RC_ASSERT(e.kind() == ErrorKind::out_of_memory);
       RC_ASSERT(largest > device.memory_bytes);
@@ -476,6 +496,28 @@ TEST(CudaPlan, OfAStreamSharesItsWorkspaceAmongResidentBlocks) {
   EXPECT_EQ(many.chunks[0].blocks, 132 * BlockStream::policy.occupancy.blocks);
   const std::int64_t values = MemoryWorkspace<float>::size({3000, 1, 20, 0, 3000});
   EXPECT_EQ(many.chunks[0].workspace_values, values);
+}
+
+TEST(CudaPlan, OfClustersCountsThoseThatRunAtOnce) {
+  for (const int bytes : {4, 8}) {
+    const std::int64_t n = bytes == 4 ? 4096 : 2048;
+    const CudaPlan few = plan_uniform(3, n, 128, h100, bytes);
+    EXPECT_EQ(few.chunks[0].blocks, 3 * 8);
+    EXPECT_EQ(few.chunks[0].groups, 3);
+    EXPECT_EQ(few.padding, 0);
+    const CudaPlan many = plan_uniform(300, n, 128, h100, bytes);
+    EXPECT_EQ(many.chunks[0].blocks, 15 * 8);
+    EXPECT_EQ(many.chunks[0].groups, 15);
+    EXPECT_EQ(many.chunks[0].workspace_values, 0);
+    EXPECT_EQ(many.occupancy, 256.0 / 2048);
+    // An eighth of A, all but what is in registers.
+    EXPECT_GT(many.chunks[0].shared_bytes, n * 128 * bytes / 8 / 2);
+    EXPECT_LE(many.chunks[0].shared_bytes, max_shared_bytes);
+    DeviceInfo without = h100;
+    without.clusters = 0;
+    const CudaPlan stream = plan_uniform(300, n, 128, without, bytes);
+    EXPECT_EQ(policies[stream.chunks[0].policy].name, "block_stream");
+  }
 }
 
 TEST(CudaPlan, OfMatricesKeepsInSharedMemoryWhatFits) {

@@ -13,9 +13,10 @@ BUILD = pathlib.Path(os.environ["SOFTREG_BUILD_DIR"])
 # no class
 SHAPES = [(16, 4, "softmax_l2", 4, "fast"), (32, 8, "softmax_l2", 4, "fast"), (64, 16, "softmax_l2", 4, "fast"),
           (128, 32, "softmax_l2", 4, "fast"), (256, 16, "softmax_l2", 4, "fast"), (256, 64, "softmax_l2", 4, "fast"),
-          (512, 32, "softmax_l2", 4, "fast"), (1024, 64, "softmax_l2", 4, "fast"), (96, 21, "cross_entropy", 4, "fast"),
+          (512, 32, "softmax_l2", 4, "fast"), (1024, 64, "softmax_l2", 4, "fast"), (4096, 128, "softmax_l2", 4, "fast"),
+          (96, 21, "cross_entropy", 4, "fast"),
           (40, 9, "softmax_l2", 4, "plain"), (64, 9, "cross_entropy", 8, "plain"), (160, 5, "rescaled_l2", 4, "full"),
-          (1000, 63, "cosh_l2", 4, "plain")]
+          (1000, 63, "cosh_l2", 4, "fast")]
 
 
 def make(folder, shape, **environment):

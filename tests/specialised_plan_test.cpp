@@ -46,6 +46,7 @@ TEST(SpecialisedPolicy, IsMadeWhereItPays) {
   EXPECT_FALSE(made(never, p, all));
   EXPECT_TRUE(made(always, p, all));
   EXPECT_FALSE(made(always, BlockStream::policy, all));
+  EXPECT_FALSE(made(always, Float1024x64::policy, all));
   // 2 * (64 - 40) * 16 = 768 multiply-adds saved a step; 3e13 pay.
   all.instances = 1'000'000;
   all.max_steps = 39'062;

@@ -17,7 +17,8 @@ from machine_code import Function
 
 PRODUCTS = {"FFMA", "DFMA"}
 KINDS = {"FFMA": "FMA", "DFMA": "FMA", "HFMA2": "FMA", "SHFL": "SHFL", "MUFU": "MUFU", "LDS": "LDS/STS",
-         "STS": "LDS/STS", "FADD": "ADD/MUL", "FMUL": "ADD/MUL", "DADD": "ADD/MUL", "DMUL": "ADD/MUL", "BAR": "BAR"}
+         "STS": "LDS/STS", "FADD": "ADD/MUL", "FMUL": "ADD/MUL", "DADD": "ADD/MUL", "DMUL": "ADD/MUL", "BAR": "BAR",
+         "UCGABAR_ARV": "BAR", "UCGABAR_WAIT": "BAR"}
 COLUMNS = ["FMA", "SHFL", "MUFU", "LDS/STS", "ADD/MUL", "BAR", "other"]
 sys.setrecursionlimit(20000)  # a path has as many levels as blocks
 

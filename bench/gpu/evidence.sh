@@ -152,14 +152,16 @@ timing lanes32_256x16 f32 10000 2000 --n 256 --d 16
 timing lanes128_256x64 f32 4000 2000 --n 256 --d 64
 timing lanes128_512x32 f32 4000 2000 --n 512 --d 32
 timing lanes256_1024x64 f32 1000 2000 --n 1024 --d 64
+timing lanes2048_4096x128 f32 60 2000 --n 4096 --d 128
 timing lanes2_16x4 f64 200000 2000 --n 16 --d 4
 timing lanes8_32x8 f64 100000 2000 --n 32 --d 8
 timing lanes16_64x16 f64 50000 2000 --n 64 --d 16
 timing lanes64_128x32 f64 4000 2000 --n 128 --d 32
 timing lanes64_256x8 f64 20000 2000 --n 256 --d 8
 timing lanes256_256x64 f64 1000 2000 --n 256 --d 64
-timing block_stream f32 1000 1000 --n 2048 --d 64
-timing block_stream f64 1000 1000 --n 1024 --d 64
+timing lanes2048_2048x128 f64 60 2000 --n 2048 --d 128
+timing block_stream f32 500 1000 --n 8192 --d 64
+timing block_stream f64 500 1000 --n 4096 --d 64
 timing block_resident f32 2000 200 --problem matrix --n 64 --d 16
 timing block_resident f64 2000 200 --problem matrix --n 64 --d 16
 timing block_tiles f32 132 20 --problem matrix --n 512 --d 64

@@ -61,11 +61,11 @@ class DeviceArrays {
     written(b.gradient, count * d, "gradient");
     written(b.attended, segments * b.d2, "attended");
     written(b.log_mass, segments, "log mass");
-    written(
-        static_cast<T*>(launch.workspace),
-        std::min(count, std::int64_t{launch.blocks} * policies[launch.policy].groups_per_block()) *
-            launch.workspace_stride,
-        "the workspace");
+    const KernelPolicy& p = policies[launch.policy];
+    if (launch.blocks % p.cluster() != 0) wrong_ = "blocks are not whole clusters";
+    const std::int64_t groups = launch.blocks / p.cluster() * p.groups_per_cluster();
+    written(static_cast<T*>(launch.workspace), std::min(count, groups) * launch.workspace_stride,
+            "the workspace");
     expect_disjoint();
   }
   const std::string& wrong() const { return wrong_; }

@@ -36,7 +36,7 @@ class EmulatedGpu final : public Gpu {
   DeviceInfo info() override {
     call("info");
     const std::size_t free = state_.reported ? state_.reported : state_.memory - state_.in_use;
-    return {state_.multiprocessors, 2048, static_cast<std::int64_t>(free)};
+    return {state_.multiprocessors, 2048, static_cast<std::int64_t>(free), state_.clusters};
   }
 
   void* allocate(std::size_t bytes) override {

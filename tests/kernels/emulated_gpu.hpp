@@ -29,7 +29,7 @@ enum class Schedule {
 struct EmulatedGpuState {
   std::size_t memory = std::size_t{1} << 30;  // of the device; an allocation beyond it fails
   std::size_t reported = 0;                   // what info() claims to be free; 0: the truth
-  int multiprocessors = 2;
+  int multiprocessors = 2, clusters = 1;      // clusters: that run at once
   simt::Order order = simt::Order::ascending;
   unsigned seed = 0;
   Schedule schedule = Schedule::late;

@@ -14,8 +14,9 @@ SR_EMULATED_LAUNCHER_PARTS(extern)
 
 // Leaves NaN on the stack of every thread: a kernel's local arrays begin there, as its registers do
 // on a device, with whatever was left behind.
-inline void stain_stacks(int threads) {
-  simt::emulate({1, threads, 0}, [] {
+inline void stain_stacks(int threads, int cluster) {
+  const simt::Emulation all{cluster, threads, 0, simt::Order::ascending, 0, cluster};
+  simt::emulate(all, [] {
     unsigned char stain[8192];
     std::memset(stain, 0xff, sizeof stain);
     asm volatile("" : : "r"(stain) : "memory");  // keeps the stores
@@ -27,14 +28,14 @@ void emulate_kernel(const Launch& launch, const Batch<T>& batch, simt::Order ord
   bool ran = false;
   visit_kernel<LossT, T>(launch, [&]<class PolicyT>(bool resident) {
     constexpr KernelPolicy p = PolicyT::policy;
-    stain_stacks(p.threads());
-    simt::emulate(
-        {launch.blocks, p.threads(), static_cast<std::size_t>(launch.shared_bytes), order, seed},
-        [&] {
-          solve_kernel<PolicyT, LossT, T>(batch, static_cast<T*>(launch.workspace),
-                                          launch.workspace_stride, shared_values<T>(launch),
-                                          resident);
-        });
+    stain_stacks(p.threads(), p.cluster());
+    simt::emulate({launch.blocks, p.threads(), static_cast<std::size_t>(launch.shared_bytes), order,
+                   seed, p.cluster()},
+                  [&] {
+                    constexpr auto kernel = kernel_of<PolicyT, LossT, T>();
+                    kernel(batch, static_cast<T*>(launch.workspace), launch.workspace_stride,
+                           shared_values<T>(launch), resident);
+                  });
     ran = true;
   });
   if (!ran)

@@ -24,12 +24,14 @@ namespace softreg {
   SR_REGISTER_PARTS(kind, Float256x64, float)        \
   SR_REGISTER_PARTS(kind, Float512x32, float)        \
   SR_REGISTER_PARTS(kind, Float1024x64, float)       \
+  SR_REGISTER_PARTS(kind, Float4096x128, float)      \
   SR_REGISTER_PARTS(kind, Double16x4, double)        \
   SR_REGISTER_PARTS(kind, Double32x8, double)        \
   SR_REGISTER_PARTS(kind, Double64x16, double)       \
   SR_REGISTER_PARTS(kind, Double128x32, double)      \
   SR_REGISTER_PARTS(kind, Double256x8, double)       \
-  SR_REGISTER_PARTS(kind, Double256x64, double)
+  SR_REGISTER_PARTS(kind, Double256x64, double)      \
+  SR_REGISTER_PARTS(kind, Double2048x128, double)
 // Not of the whole class: it could judge bounds, which no kernel with registers does.
 #define SR_REGISTER_PARTS(kind, Policy, T)                                         \
   SR_REGISTER_PARTS_OF(kind, SR_ARGUMENTS(RegisterPlacement<Policy, T, false>), T) \

@@ -6,6 +6,7 @@
 #include <bit>
 #include <cstdint>
 #include <exception>
+#include <limits>
 #include <memory>
 #include <numeric>
 #include <sstream>
@@ -22,7 +23,17 @@ namespace softreg::simt {
 namespace {
 
 // Where a thread stands. Shuffles of different sizes are different collectives.
-enum class Place : unsigned char { running, sync_block, sync_warp, shuffle_4, shuffle_8, returned };
+enum class Place : unsigned char {
+  running,
+  sync_block,
+  sync_cluster,
+  sync_warp,
+  shuffle_4,
+  shuffle_8,
+  returned
+};
+
+constexpr int most_warps = 64, most_blocks = 8;  // that run at the same time
 
 struct Warp {
   unsigned ready = 0;    // lanes that can run
@@ -37,6 +48,7 @@ std::string name(Place place, unsigned mask) {
   std::ostringstream text;
   if (place == Place::running) text << "run";
   if (place == Place::sync_block) text << "wait at sync_block()";
+  if (place == Place::sync_cluster) text << "wait at sync_cluster()";
   if (place == Place::returned) text << "have returned";
   if (place == Place::sync_warp) text << "wait at sync_warp(0x" << std::hex << mask << ")";
   if (place == Place::shuffle_4) text << "wait at a 4-byte shuffle(0x" << std::hex << mask << ")";
@@ -56,16 +68,20 @@ class Machine {
 
   void run(const Emulation& emulation, const std::function<void()>& kernel);
   void sync_block();
+  void sync_cluster();
+  void* in_block(void* shared, int rank);
   std::uint64_t collective(Place place, unsigned mask, int source, std::uint64_t bits);
-  int thread() const { return thread_; }
-  int block() const { return block_; }
+  int thread() const { return thread_ - rank_ * slots_; }
+  int block() const { return first_block_ + rank_; }
+  int rank() const { return rank_; }
   int grid() const { return emulation_.grid; }
-  void* shared() { return shared_->data(); }
+  void* shared() { return blocks_[rank_].shared->data(); }
 
  private:
   static void entry(Fiber* from);
-  void run_block();
+  void run_cluster();
   void run_thread();
+  void go_to(int thread);
   void suspend();
   void leave();
   void make_ready(int warp, unsigned lanes);
@@ -73,19 +89,30 @@ class Machine {
   static void exchange(Warp& warp, unsigned mask);
   void fail(std::exception_ptr error);
   int choose();
-  int pick(unsigned set);
+  template <class Set>
+  int pick(Set set, int width);
   unsigned random();
   unsigned members(int warp) const;
   std::string standstill() const;
 
+  // Of a block of the cluster that runs.
+  struct Block {
+    std::unique_ptr<SharedMemory> shared;
+    int alive = 0, at_barrier = 0;  // threads
+  };
+
   Emulation emulation_{};
   const std::function<void()>* kernel_ = nullptr;
-  SharedMemory* shared_ = nullptr;
   Fiber host_;
-  std::unique_ptr<Fiber> fibers_[1024];  // made when first needed, kept from run to run
-  Warp warps_[32];
-  unsigned ready_warps_ = 0;
-  int thread_ = 0, block_ = 0, alive_ = 0, at_block_barrier_ = 0;
+  // Threads of a cluster are numbered warp by warp; a block has warps of its own.
+  std::unique_ptr<Fiber> fibers_[most_warps * warp_size];  // made when first needed, then kept
+  Warp warps_[most_warps];
+  Block blocks_[most_blocks];
+  std::uint64_t ready_warps_ = 0;
+  int block_warps_ = 0, slots_ = 0;  // of a block: warps, and the threads that they would hold
+  int thread_ = 0, rank_ = 0;        // that runs, and the block that it belongs to
+  int first_block_ = 0, alive_ = 0, at_cluster_barrier_ = 0;
+  bool have_met_ = false;  // the blocks of the cluster, in a barrier
   unsigned random_ = 1;
   std::exception_ptr failure_;
 };
@@ -98,7 +125,7 @@ Machine& machine() {
 }
 
 unsigned Machine::members(int warp) const {
-  const int lanes = std::min(emulation_.block - warp * warp_size, warp_size);
+  const int lanes = std::min(emulation_.block - warp % block_warps_ * warp_size, warp_size);
   return lanes <= 0 ? 0u : ~0u >> (warp_size - lanes);
 }
 
@@ -109,11 +136,15 @@ unsigned Machine::random() {  // Marsaglia's xorshift: the same order with every
   return random_;
 }
 
-int Machine::pick(unsigned set) {
+// One of a set that is not empty, of numbers below `width`.
+template <class Set>
+int Machine::pick(Set set, int width) {
   if (emulation_.order == Order::ascending) return std::countr_zero(set);
-  if (emulation_.order == Order::descending) return 31 - std::countl_zero(set);
-  const int turn = static_cast<int>(random() % 32);
-  return (std::countr_zero(std::rotr(set, turn)) + turn) % 32;
+  if (emulation_.order == Order::descending)
+    return std::numeric_limits<Set>::digits - 1 - std::countl_zero(set);
+  const int turn = static_cast<int>(random() % static_cast<unsigned>(width));
+  const Set onward = set >> turn;
+  return onward != 0 ? turn + std::countr_zero(onward) : std::countr_zero(set);
 }
 
 // The thread that runs next, or -1 when none can.
@@ -124,16 +155,21 @@ int Machine::choose() {
   // overtakes another where a barrier is missing.
   const bool stay =
       emulation_.order == Order::shuffled && warps_[w].ready != 0 && random() % 64 != 0;
-  if (!stay) w = pick(ready_warps_);
-  const int lane = pick(warps_[w].ready);
+  if (!stay) w = pick(ready_warps_, block_warps_ * emulation_.cluster);
+  const int lane = pick(warps_[w].ready, warp_size);
   warps_[w].ready &= ~(1u << lane);
-  if (warps_[w].ready == 0) ready_warps_ &= ~(1u << w);
+  if (warps_[w].ready == 0) ready_warps_ &= ~(std::uint64_t{1} << w);
   return w * warp_size + lane;
 }
 
 void Machine::make_ready(int warp, unsigned lanes) {
   warps_[warp].ready |= lanes;
-  if (warps_[warp].ready != 0) ready_warps_ |= 1u << warp;
+  if (warps_[warp].ready != 0) ready_warps_ |= std::uint64_t{1} << warp;
+}
+
+void Machine::go_to(int thread) {
+  thread_ = thread;
+  rank_ = emulation_.cluster == 1 ? 0 : thread / slots_;
 }
 
 // The running thread waits; others run until it may go on.
@@ -145,7 +181,7 @@ void Machine::suspend() {
     next = choose();
   }
   if (next != self) {
-    thread_ = next;
+    go_to(next);
     fibers_[self]->switch_to(*fibers_[next]);
   }
   warps_[self / warp_size].place[self % warp_size] = Place::running;
@@ -158,21 +194,22 @@ void Machine::leave() {
   Warp& warp = warps_[self / warp_size];
   warp.place[self % warp_size] = Place::returned;
   warp.ready &= ~(1u << self % warp_size);
-  if (warp.ready == 0) ready_warps_ &= ~(1u << self / warp_size);
+  if (warp.ready == 0) ready_warps_ &= ~(std::uint64_t{1} << self / warp_size);
   --alive_;
+  if (--blocks_[rank_].alive == 0 && emulation_.cluster > 1) blocks_[rank_].shared->clear();
   int next = choose();
   if (next < 0 && alive_ > 0) {
     fail(std::make_exception_ptr(std::runtime_error(standstill())));
     next = choose();
   }
-  if (next >= 0) thread_ = next;
+  if (next >= 0) go_to(next);
   fibers_[self]->switch_to(next < 0 ? host_ : *fibers_[next]);
 }
 
 // Remembers the first error and lets every other thread run, to unwind.
 void Machine::fail(std::exception_ptr error) {
   if (!failure_) failure_ = std::move(error);
-  for (int w = 0; w < 32; ++w)
+  for (int w = 0; w < block_warps_ * emulation_.cluster; ++w)
     for (int lane = 0; lane < warp_size; ++lane)
       if ((members(w) >> lane & 1u) != 0 && warps_[w].place[lane] != Place::returned)
         make_ready(w, 1u << lane);
@@ -180,11 +217,36 @@ void Machine::fail(std::exception_ptr error) {
 
 void Machine::sync_block() {
   warps_[thread_ / warp_size].place[thread_ % warp_size] = Place::sync_block;
-  if (++at_block_barrier_ == emulation_.block) {
-    at_block_barrier_ = 0;
-    for (int w = 0; w * warp_size < emulation_.block; ++w) make_ready(w, members(w));
+  if (++blocks_[rank_].at_barrier == emulation_.block) {
+    blocks_[rank_].at_barrier = 0;
+    for (int w = rank_ * block_warps_; w < (rank_ + 1) * block_warps_; ++w)
+      make_ready(w, members(w));
   }
   suspend();
+}
+
+void Machine::sync_cluster() {
+  warps_[thread_ / warp_size].place[thread_ % warp_size] = Place::sync_cluster;
+  if (++at_cluster_barrier_ == emulation_.block * emulation_.cluster) {
+    at_cluster_barrier_ = 0;
+    have_met_ = true;
+    for (int w = 0; w < block_warps_ * emulation_.cluster; ++w) make_ready(w, members(w));
+  }
+  suspend();
+}
+
+void* Machine::in_block(void* shared, int rank) {
+  const auto refuse = [&](const char* why) {
+    throw std::runtime_error("block " + std::to_string(block()) +
+                             " asks for shared memory of block " +
+                             std::to_string(first_block_ + rank) + " of its cluster, " + why);
+  };
+  if (rank < 0 || rank >= emulation_.cluster) refuse("which has none of this number");
+  if (!have_met_) refuse("which may not have begun");
+  if (blocks_[rank].alive == 0) refuse("which has returned");
+  void* const there = blocks_[rank].shared->like(shared, *blocks_[rank_].shared);
+  if (there == nullptr) refuse("by a place outside of its own");
+  return there;
 }
 
 std::uint64_t Machine::collective(Place place, unsigned mask, int source, std::uint64_t bits) {
@@ -193,8 +255,8 @@ std::uint64_t Machine::collective(Place place, unsigned mask, int source, std::u
   const bool own = (mask >> lane & 1u) != 0;
   if (!own || source < 0 || source >= warp_size || (mask >> source & 1u) == 0) {
     std::ostringstream text;
-    text << "block " << block_ << ": lane " << (own ? source : lane)
-         << " takes part in a collective of thread " << thread_
+    text << "block " << block() << ": lane " << (own ? source : lane)
+         << " takes part in a collective of thread " << thread()
          << " but is not in its member mask 0x" << std::hex << mask;
     throw std::runtime_error(text.str());
   }
@@ -233,18 +295,23 @@ void Machine::exchange(Warp& warp, unsigned mask) {
 
 std::string Machine::standstill() const {
   std::ostringstream text;
-  text << "divergent barrier in block " << block_ << " of " << emulation_.block << " threads:";
-  auto where = [&](int t) {
-    const Warp& warp = warps_[t / warp_size];
-    const Place place = warp.place[t % warp_size];
-    const bool masked = place >= Place::sync_warp && place <= Place::shuffle_8;
-    return name(place, masked ? warp.mask[t % warp_size] : 0);
-  };
-  const char* separator = " ";
-  for (int first = 0, end = 0; first < emulation_.block; first = end) {
-    while (end < emulation_.block && where(end) == where(first)) ++end;
-    text << separator << "threads " << first << " to " << end - 1 << " " << where(first);
-    separator = ", ";
+  const char* separator = "";
+  for (int b = 0; b < emulation_.cluster; ++b) {
+    text << separator << "divergent barrier in block " << first_block_ + b << " of "
+         << emulation_.block << " threads:";
+    const auto where = [&](int t) {
+      const Warp& warp = warps_[b * block_warps_ + t / warp_size];
+      const Place place = warp.place[t % warp_size];
+      const bool masked = place >= Place::sync_warp && place <= Place::shuffle_8;
+      return name(place, masked ? warp.mask[t % warp_size] : 0);
+    };
+    separator = " ";
+    for (int first = 0, end = 0; first < emulation_.block; first = end) {
+      while (end < emulation_.block && where(end) == where(first)) ++end;
+      text << separator << "threads " << first << " to " << end - 1 << " " << where(first);
+      separator = ", ";
+    }
+    separator = "; ";
   }
   return text.str();
 }
@@ -266,41 +333,55 @@ void Machine::entry(Fiber* from) {
   for (;;) active->run_thread();
 }
 
-void Machine::run_block() {
+void Machine::run_cluster() {
   ready_warps_ = 0;
-  for (int w = 0; w < 32; ++w) {
+  for (int w = 0; w < block_warps_ * emulation_.cluster; ++w) {
     warps_[w].ready = warps_[w].waiting = 0;
     std::fill_n(warps_[w].place, warp_size, Place::running);
     make_ready(w, members(w));
   }
-  alive_ = emulation_.block;
-  at_block_barrier_ = 0;
-  shared_->clear();
+  for (int b = 0; b < emulation_.cluster; ++b) {
+    blocks_[b].alive = emulation_.block;
+    blocks_[b].at_barrier = 0;
+    blocks_[b].shared->clear();
+  }
+  alive_ = emulation_.block * emulation_.cluster;
+  at_cluster_barrier_ = 0;
+  have_met_ = false;
   thread_ = 0;
-  thread_ = choose();
+  go_to(choose());
   host_.switch_to(*fibers_[thread_]);
   if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
-  const std::string damage = shared_->damage();
-  if (!damage.empty()) throw std::runtime_error("block " + std::to_string(block_) + " " + damage);
+  for (int b = 0; b < emulation_.cluster; ++b) {
+    const std::string damage = blocks_[b].shared->damage(), name = std::to_string(first_block_ + b);
+    if (!damage.empty()) throw std::runtime_error("block " + name + " " + damage);
+    if (emulation_.cluster > 1 && !blocks_[b].shared->is_clear())
+      throw std::runtime_error("shared memory of block " + name +
+                               " was written after it had returned");
+  }
 }
 
 void Machine::run(const Emulation& emulation, const std::function<void()>& kernel) {
   emulation_ = emulation;
   kernel_ = &kernel;
-  SharedMemory shared(emulation.shared_bytes);
-  shared_ = &shared;
+  block_warps_ = (emulation.block + warp_size - 1) / warp_size;
+  slots_ = block_warps_ * warp_size;
+  for (int b = 0; b < emulation.cluster; ++b)
+    blocks_[b].shared = std::make_unique<SharedMemory>(emulation.shared_bytes);
   random_ = emulation.seed * 2654435761u + 1;
   if (random_ == 0) random_ = 1;
-  for (int t = 0; t < emulation.block; ++t)
-    if (!fibers_[t]) fibers_[t] = std::make_unique<Fiber>(t, &Machine::entry);
-  std::vector<int> blocks(static_cast<std::size_t>(emulation.grid));
-  std::iota(blocks.begin(), blocks.end(), 0);
-  if (emulation.order == Order::descending) std::reverse(blocks.begin(), blocks.end());
+  for (int t = 0; t < slots_ * emulation.cluster; ++t)
+    if (!fibers_[t] && t % slots_ < emulation.block)
+      fibers_[t] = std::make_unique<Fiber>(t, &Machine::entry);
+  std::vector<int> clusters(static_cast<std::size_t>(emulation.grid / emulation.cluster));
+  std::iota(clusters.begin(), clusters.end(), 0);
+  if (emulation.order == Order::descending) std::reverse(clusters.begin(), clusters.end());
   if (emulation.order == Order::shuffled)
-    for (std::size_t i = blocks.size(); i > 1; --i) std::swap(blocks[i - 1], blocks[random() % i]);
-  for (const int block : blocks) {
-    block_ = block;
-    run_block();
+    for (std::size_t i = clusters.size(); i > 1; --i)
+      std::swap(clusters[i - 1], clusters[random() % i]);
+  for (const int cluster : clusters) {
+    first_block_ = cluster * emulation.cluster;
+    run_cluster();
   }
 }
 
@@ -310,6 +391,9 @@ int thread_index() { return machine().thread(); }
 int block_index() { return machine().block(); }
 int grid_size() { return machine().grid(); }
 void sync_block() { machine().sync_block(); }
+int cluster_rank() { return machine().rank(); }
+void sync_cluster() { machine().sync_cluster(); }
+void* in_block_of(void* shared, int rank) { return machine().in_block(shared, rank); }
 void sync_warp(unsigned member_mask) {
   machine().collective(Place::sync_warp, member_mask, thread_index() % warp_size, 0);
 }
@@ -326,6 +410,12 @@ void emulate(const Emulation& emulation, const std::function<void()>& kernel) {
     throw std::invalid_argument("emulate(): grid " + std::to_string(emulation.grid) +
                                 " and block " + std::to_string(emulation.block) +
                                 " are not at least 1 block of 1 to 1024 threads");
+  const int warps = (emulation.block + warp_size - 1) / warp_size;
+  if (emulation.cluster < 1 || emulation.cluster > most_blocks ||
+      emulation.grid % emulation.cluster != 0 || warps * emulation.cluster > most_warps)
+    throw std::invalid_argument("emulate(): clusters of " + std::to_string(emulation.cluster) +
+                                " blocks are not 1 to 8 of the " + std::to_string(emulation.grid) +
+                                " blocks, with at most 64 warps together");
   if (active != nullptr) throw std::logic_error("emulate() was called inside a kernel");
   static thread_local Machine stacks;
   struct Activate {

@@ -73,6 +73,23 @@ TEST(Emulator, OrdersAreWhatTheySay) {
   EXPECT_NE(trace(Order::shuffled, 1), trace(Order::shuffled, 2));
 }
 
+TEST(Emulator, EveryThreadOfEveryClusterRunsOnce) {
+  for (const Order order : orders)
+    for (const auto& [cluster, block] : {std::pair{1, 64}, {2, 5}, {3, 33}, {8, 256}, {4, 512}}) {
+      const int grid = 2 * cluster;
+      std::vector<int> runs(static_cast<std::size_t>(grid * block));
+      emulate({grid, block, 0, order, 7, cluster}, [&] {
+        EXPECT_EQ(cluster_rank(), block_index() % cluster);
+        for (int round = 0; round < 3; ++round) {
+          ++runs[static_cast<std::size_t>(block_index() * block + thread_index())];
+          if (round == 0) sync_block();
+          if (round == 1) sync_cluster();
+        }
+      });
+      for (const int r : runs) ASSERT_EQ(r, 3);
+    }
+}
+
 // Thread t publishes t + 1; then everybody reads its mirror image. Without the barrier some order
 // reads before the write.
 std::vector<float> mirror(Order order, int block, bool barrier) {
@@ -117,6 +134,100 @@ TEST(Emulator, OvertakingWarpShowsAsDifferentBits) {
   };
   EXPECT_TRUE(same_bits(run(Order::ascending, true), run(Order::descending, true)));
   EXPECT_FALSE(same_bits(run(Order::ascending, false), run(Order::descending, false)));
+}
+
+// The first thread of each block of the cluster writes its rank to all; then everybody reads what
+// the others have written.
+enum class Without { nothing, barrier, begin, end };
+std::vector<float> gathered(Order order, int cluster, int block, Without without) {
+  std::vector<float> out(static_cast<std::size_t>(2 * cluster * block));
+  emulate(
+      {2 * cluster, block, sizeof(float) * static_cast<std::size_t>(cluster), order, 5, cluster},
+      [&] {
+        float* s = static_cast<float*>(dynamic_shared());
+        if (without != Without::begin) sync_cluster();
+        if (without == Without::end && cluster_rank() == 1) return;
+        if (thread_index() == 0)
+          for (int b = 0; b < cluster; ++b)
+            *in_block(s + cluster_rank(), b) = static_cast<float>(cluster_rank());
+        if (without == Without::barrier)
+          sync_block();
+        else
+          sync_cluster();
+        for (int b = 0; b < cluster; ++b)
+          out[static_cast<std::size_t>(block_index() * block + thread_index())] += s[b];
+        sync_cluster();  // here only for those who come too early
+      });
+  return out;
+}
+
+TEST(Emulator, BlocksOfAClusterWriteToEachOther) {
+  for (const Order order : orders)
+    for (const auto& [cluster, block] : {std::pair{1, 32}, {2, 40}, {8, 64}})
+      for (const float sum : gathered(order, cluster, block, Without::nothing))
+        ASSERT_EQ(sum, static_cast<float>(cluster * (cluster - 1) / 2));
+}
+
+TEST(Emulator, MissingClusterBarrierShowsAsDifferentBits) {
+  for (const int block : {1, 64})
+    EXPECT_FALSE(same_bits(gathered(Order::ascending, 4, block, Without::barrier),
+                           gathered(Order::ascending, 4, block, Without::nothing)));
+}
+
+TEST(Emulator, BlocksOfAClusterMeetBeforeAndAfterTheyWriteToEachOther) {
+  const auto error = [](Without without, Order order) {
+    try {
+      gathered(order, 4, 64, without);
+    } catch (const std::runtime_error& e) {
+      return std::string(e.what());
+    }
+    return std::string();
+  };
+  EXPECT_EQ(error(Without::begin, Order::ascending),
+            "block 0 asks for shared memory of block 0 of its cluster, which may not have begun");
+  EXPECT_EQ(error(Without::begin, Order::descending),
+            "block 7 asks for shared memory of block 4 of its cluster, which may not have begun");
+  EXPECT_EQ(error(Without::end, Order::ascending),
+            "block 2 asks for shared memory of block 1 of its cluster, which has returned");
+  EXPECT_EQ(error(Without::end, Order::descending),
+            "block 4 asks for shared memory of block 5 of its cluster, which has returned");
+}
+
+// Where a pointer outlives the block that it leads to.
+TEST(Emulator, MemoryOfABlockThatHasReturnedIsGone) {
+  const auto run = [](bool writes) {
+    float read = 0;
+    const std::string error = error_of({2, 1, 4, Order::ascending, 0, 2}, [&] {
+      *static_cast<float*>(dynamic_shared()) = 1;
+      sync_cluster();
+      float* const other = in_block(static_cast<float*>(dynamic_shared()), 1 - cluster_rank());
+      sync_cluster();
+      if (cluster_rank() == 0) return;
+      if (writes)
+        *other = 2;
+      else
+        read = *other;
+    });
+    return std::pair{error, read};
+  };
+  EXPECT_EQ(run(true).first, "shared memory of block 0 was written after it had returned");
+  EXPECT_EQ(run(false).first, "");
+  EXPECT_TRUE(std::isnan(run(false).second));
+}
+
+TEST(Emulator, WrongPlacesInAClusterAreFound) {
+  const auto asks = [](int rank, std::ptrdiff_t offset) {
+    return error_of({2, 1, 100, Order::ascending, 0, 2}, [=] {
+      sync_cluster();
+      in_block(static_cast<unsigned char*>(dynamic_shared()) + offset, rank);
+      sync_cluster();
+    });
+  };
+  EXPECT_EQ(asks(1, 99), "");
+  EXPECT_TRUE(has(asks(2, 0), "which has none of this number"));
+  EXPECT_TRUE(has(asks(-1, 0), "which has none of this number"));
+  EXPECT_TRUE(has(asks(1, 101), "by a place outside of its own"));
+  EXPECT_TRUE(has(asks(1, -1), "by a place outside of its own"));
 }
 
 TEST(Emulator, SharedMemoryStartsAsNaNInEveryBlock) {
@@ -179,6 +290,13 @@ TEST(Emulator, DivergentBarriersSayWhoWaitsWhere) {
     EXPECT_EQ(mixed,
               "divergent barrier in block 0 of 32 threads: threads 0 to 15 wait at "
               "sync_block(), threads 16 to 31 wait at sync_warp(0xffffffff)");
+    const std::string cluster = error_of({4, 2, 0, order, 0, 2}, [] {
+      if (block_index() != 3 || thread_index() != 0) sync_cluster();
+    });
+    EXPECT_EQ(cluster,
+              "divergent barrier in block 2 of 2 threads: threads 0 to 1 wait at sync_cluster(); "
+              "divergent barrier in block 3 of 2 threads: threads 0 to 0 have returned, "
+              "threads 1 to 1 wait at sync_cluster()");
     // The block is shorter than the mask: lanes 16 to 31 do not exist.
     EXPECT_TRUE(has(error_of({1, 16, 0, order}, [] { sync_warp(all_lanes); }), "of 16 threads"));
   }
@@ -305,9 +423,17 @@ TEST(Emulator, WrongCallsAreRefused) {
   EXPECT_THROW(emulate({0, 32, 0}, [] {}), std::invalid_argument);
   EXPECT_THROW(emulate({1, 0, 0}, [] {}), std::invalid_argument);
   EXPECT_THROW(emulate({1, 1025, 0}, [] {}), std::invalid_argument);
+  const auto clusters = [](int grid, int block, int cluster) {
+    emulate({grid, block, 0, Order::ascending, 0, cluster}, [] {});
+  };
+  EXPECT_THROW(clusters(8, 32, 0), std::invalid_argument);
+  EXPECT_THROW(clusters(9, 32, 9), std::invalid_argument);
+  EXPECT_THROW(clusters(6, 32, 4), std::invalid_argument);
+  EXPECT_THROW(clusters(8, 257, 8), std::invalid_argument);
   EXPECT_THROW(emulate({1, 1, 0}, [] { emulate({1, 1, 0}, [] {}); }), std::logic_error);
   EXPECT_THROW(thread_index(), std::logic_error);
   EXPECT_THROW(sync_block(), std::logic_error);
+  EXPECT_THROW(sync_cluster(), std::logic_error);
 }
 
 TEST(Emulator, ThreadsEmulateAtTheSameTime) {

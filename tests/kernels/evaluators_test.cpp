@@ -80,6 +80,7 @@ void count(const Instances<T>& instances, const Written<T>& w, Tally& tally) {
 }
 
 // The launch that the conductor would make, with exactly the workspace that the plan counts.
+// blocks: or clusters of them.
 template <class T>
 Written<T> emulated(const Instances<T>& instances, int policy, int loss, int optimizer, int blocks,
                     Order order, unsigned seed) {
@@ -92,13 +93,13 @@ Written<T> emulated(const Instances<T>& instances, int policy, int loss, int opt
   for (std::int64_t i = 0; i < batch.count; ++i) most.cover(extent_of(batch, i));
   Launch launch;
   launch.policy = policy;
-  launch.blocks = blocks;
+  launch.blocks = blocks * p.cluster();
   int taken = 0;
   batch.taken = &taken;
   launch.workspace_stride = kernel_workspace<T>(p, most, batch.watched());
   launch.shared_bytes =
       static_cast<int>(kernel_shared_bytes<T>(p, most, batch, batch.weights != nullptr));
-  const std::size_t groups = static_cast<std::size_t>(blocks * p.groups_per_block());
+  const std::size_t groups = static_cast<std::size_t>(blocks * p.groups_per_cluster());
   const std::size_t bytes = static_cast<std::size_t>(launch.workspace_stride) * sizeof(T);
   std::vector<unsigned char> workspace(groups * bytes, 0xff);  // NaN
   launch.workspace = workspace.data();
@@ -193,6 +194,18 @@ std::vector<Case> edge_cases(int R, int D, int lanes, int max_steps) {
   return all;
 }
 
+// Few and short, because the emulator is slow with so many lanes.
+std::vector<Case> cluster_cases(int R, int D, int lanes) {
+  const int half = std::min(lanes, R - 1);
+  std::vector<Case> all = {
+      {{R, 1}, D, traces_loss | has_weights | has_ball, 2, 1, 0},
+      {{R - 1, half}, D - 1, column_major | has_ridge | traces_shifts, 2, 2, 0},
+      {{half + 1, half - 1}, D / 2 + 1, has_tolerance | has_bad_neighbours | shares_x0, 3, 2, 0},
+      {{half, R}, D, describes | has_weights | underflows, 0, 1, 0}};
+  for (std::size_t k = 0; k < all.size(); ++k) all[k].seed = 17 + k;
+  return all;
+}
+
 constexpr struct {
   Order order;
   const char* name;
@@ -208,9 +221,12 @@ void compare_kernels(const LossChoice& loss, int max_steps, int runs, Tally& tal
     const KernelPolicy& p = policies[policy];
     if (!is_of_numbers<T>(p) || is_of_matrices(p)) continue;
     if (p.watches_bounds && !loss.distribution) continue;
-    const bool stream = p.placement == Placement::stream;
-    for (Case c : edge_cases(stream ? 300 : p.grid.rows, stream ? 6 : p.grid.parameters, p.lanes(),
-                             max_steps)) {
+    const bool stream = p.placement == Placement::stream, cluster = p.cluster() > 1;
+    if (cluster && sanitized && loss.index > 0) continue;
+    for (Case c : cluster ? cluster_cases(p.grid.rows, p.grid.parameters, p.lanes())
+                          : edge_cases(stream ? 300 : p.grid.rows, stream ? 6 : p.grid.parameters,
+                                       p.lanes(), max_steps)) {
+      if (cluster && (c.seed / 2 + unsigned(loss.index)) % 2 == 1) continue;  // two of four
       if (p.watches_bounds)
         c.features |= traces_shifts | traces_bounds;
       else
@@ -218,7 +234,9 @@ void compare_kernels(const LossChoice& loss, int max_steps, int runs, Tally& tal
       for (int optimizer = 0; optimizer < 2; ++optimizer) {
         if (loss.stationary_at_zero && (c.features & starts_at_zero)) continue;
         // In turn where one kernel has both, or where all is slow.
-        if ((stream || sanitized) && c.seed % 2 != unsigned(optimizer)) continue;
+        const unsigned turn_of_loss = unsigned(loss.index) / 2;
+        if ((stream || cluster || sanitized) && (c.seed + turn_of_loss) % 2 != unsigned(optimizer))
+          continue;
         const Instances<T> instances = make<T>(c, &p, loss, optimizer);
         const Written<T> right = expected(instances, &p, loss.index, optimizer);
         count(instances, right, tally);
@@ -264,11 +282,12 @@ void compare_queues(const LossChoice& loss, Tally& tally) {
     const KernelPolicy& p = policies[policy];
     if (!is_of_numbers<T>(p) || p.placement != Placement::registers) continue;
     if (sanitized && p.lanes() > 32) continue;  // slow, and they only take turns
-    const std::size_t many = static_cast<std::size_t>(2 * p.groups_per_block()) * 3 / 2;
+    if (p.cluster() > 1 && loss.index > 0) continue;
+    const std::size_t many = static_cast<std::size_t>(2 * p.groups_per_cluster()) * 3 / 2;
     Case c{std::vector<int>(many, std::min(p.grid.rows, 7)),
            std::min(p.grid.parameters, 3),
            has_tolerance | has_bad_neighbours,
-           13,
+           p.cluster() > 1 ? 3 : 13,
            4,
            11};
     for (std::size_t k = 0; k < many; k += 3) c.rows[k] = 5;

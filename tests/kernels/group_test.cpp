@@ -1,6 +1,7 @@
 // SimtGroup<L> under the emulator gives the bits of LaneGroup<L> and of a plain restatement of the
+// SimtGroup<L> under the emulator gives the bits of LaneGroup<L> and of a plain restatement of the
 // reduction tree, and SimtGrid those of GridGroup: on every lane, in every thread order, with
-// several groups per block.
+// several groups per block or several blocks per group.
 #include "softreg/model/group.hpp"
 
 #include <gtest/gtest.h>
@@ -361,24 +362,26 @@ std::string wrong_on(const G& g, int n, int d, const GridSums<T>& want) {
   return wrong;
 }
 
-template <class T, int L, int C>
+template <class T, int L, int C, int Blocks = 1>
 void compare_grid() {
-  constexpr int R = 3 * L, P = 16, block = std::max(L, 64);
-  using G = SimtGrid<T, L, C, R, P>;
-  constexpr std::size_t bytes = 2 * exchange_bytes<T>(G::grid());
+  constexpr int R = 3 * L, P = 16, block = Blocks > 1 ? L / Blocks : std::max(L, 64);
+  constexpr int groups = Blocks > 1 ? 1 : block / L;
+  using G = SimtGrid<T, L, C, R, P, Blocks>;
+  constexpr std::size_t bytes = 2 * exchange_bytes<T>(G::grid(), Blocks);
   for (const int n : {1, L, L + 1, 2 * L, R - 1, R})
     for (const int d : {1, 7, P}) {
+      if (Blocks > 1 && !(n == L + 1 && d == 7) && !(n == R - 1 && d == P)) continue;  // slow
       const GridSums<T> want = expected_on<T>(G::grid(), n, d);
       for (const Order order : orders) {
         std::string wrong;
-        simt::emulate({1, block, bytes * (block / L), order, unsigned(n + d)}, [&] {
+        simt::emulate({Blocks, block, bytes * groups, order, unsigned(n + d), Blocks}, [&] {
           unsigned char* const shared = static_cast<unsigned char*>(simt::dynamic_shared());
-          const std::string mine =
-              wrong_on(G{shared + bytes * std::size_t(simt::thread_index() / L)}, n, d, want);
+          const int group = groups > 1 ? simt::thread_index() / L : 0;
+          const std::string mine = wrong_on(G{shared + bytes * std::size_t(group)}, n, d, want);
           if (wrong.empty()) wrong = mine;
         });
-        ASSERT_EQ(wrong, "") << L << " lanes, " << C << " columns, " << n << " x " << d
-                             << ", order " << static_cast<int>(order);
+        ASSERT_EQ(wrong, "") << L << " lanes, " << C << " columns, " << Blocks << " blocks, " << n
+                             << " x " << d << ", order " << static_cast<int>(order);
         compared += n + d;
       }
     }
@@ -396,7 +399,31 @@ TEST(Grids, ReduceInTheOrderOfGridGroup) {
   compare_grid<double, 128, 1>();
   compare_grid<float, 128, 2>();
   compare_grid<float, 128, 8>();
+  compare_grid<float, 128, 1, 2>();
+  compare_grid<double, 256, 4, 4>();
+  compare_grid<float, 512, 8, 8>();
+  compare_grid<float, 2048, 8, 8>();
   std::printf("[count] sums of grids compared: %lld\n", static_cast<long long>(compared));
+}
+
+// What one lane does alone, all see; every block hears of a cancellation.
+TEST(Grids, OfAClusterWaitForAllBlocks) {
+  using Grid = SimtGrid<float, 256, 4, 256, 16, 4>;
+  for (const Order order : orders) {
+    const std::size_t bytes = 2 * exchange_bytes<float>(Grid::grid(), 4);
+    const int set = 1, unset = 0;
+    int value = 0, wrong = 0;
+    simt::emulate({4, 64, bytes, order, 2, 4}, [&] {
+      const Grid g(simt::dynamic_shared());
+      for (int round = 1; round < 4; ++round) {
+        g.once([&] { value = round; });
+        wrong += value != round;
+        g.sync();
+      }
+      wrong += !g.stops(&set) + g.stops(&unset);
+    });
+    EXPECT_EQ(wrong, 0);
+  }
 }
 
 }  // namespace

@@ -14,7 +14,7 @@ namespace softreg {
 class LaneGpu final : public Gpu {
  public:
   std::string name() const override { return "lanes of the CPU"; }
-  DeviceInfo info() override { return {132, 2048, std::int64_t{1} << 40}; }
+  DeviceInfo info() override { return {132, 2048, std::int64_t{1} << 40, 15}; }
   void* allocate(std::size_t bytes) override { return std::malloc(bytes); }
   void release(void* memory) noexcept override { std::free(memory); }
   void* allocate_host(std::size_t bytes) override { return std::malloc(bytes); }

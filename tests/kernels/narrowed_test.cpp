@@ -32,7 +32,7 @@ Written<T> emulated(const Instances<T>& instances, int optimizer, simt::Order or
   int taken = 0;
   batch.taken = &taken;
   const std::size_t shared =
-      static_cast<std::size_t>(grid_shared_bytes<T>(p)) * std::size_t(p.groups_per_block());
+      static_cast<std::size_t>(grid_shared_bytes<T>(p)) * std::size_t(p.groups_per_cluster());
   simt::emulate({2, p.threads(), shared, order, 5},
                 [&] { solve_kernel<PolicyT, LossT, T, A>(batch, nullptr, 0, 0, false); });
   return w;
@@ -41,7 +41,7 @@ Written<T> emulated(const Instances<T>& instances, int optimizer, simt::Order or
 // Of n rows and fewer, if the kernel allows for fewer.
 template <class T, class PolicyT>
 Instances<T> instances_of(unsigned features) {
-  std::vector<int> rows(static_cast<std::size_t>(PolicyT::policy.groups_per_block() + 3),
+  std::vector<int> rows(static_cast<std::size_t>(PolicyT::policy.groups_per_cluster() + 3),
                         PolicyT::most_rows);
   for (std::size_t k = 0; k < rows.size(); k += 2) rows[k] = PolicyT::least_rows;
   const Case c{rows, PolicyT::parameters, features, 17, 4, 3};

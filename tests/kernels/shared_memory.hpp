@@ -3,6 +3,7 @@
 #pragma once
 #include <sanitizer/asan_interface.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstring>
 #include <memory>
@@ -25,6 +26,14 @@ class SharedMemory {
   unsigned char* data() { return storage_.get() + guard; }
   void clear() {
     if (bytes_ > 0) std::memset(data(), 0xff, bytes_);
+  }
+  bool is_clear() {
+    return std::all_of(data(), data() + bytes_, [](unsigned char byte) { return byte == 0xff; });
+  }
+  // The place at the same distance as p is from the start of another one; null: p is outside.
+  void* like(void* p, SharedMemory& other) {
+    const auto at = static_cast<unsigned char*>(p) - other.data();
+    return at < 0 || static_cast<std::size_t>(at) > bytes_ ? nullptr : data() + at;
   }
   // Empty, or what was written outside.
   std::string damage() {
