@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "backend.hpp"
 #include "pipeline.hpp"
@@ -63,17 +65,19 @@ void summarise(const Run<T>& run, const CudaPlan& p, PlanSummary& summary) {
   summary.size_class.clear();
   summary.kernels.clear();
   summary.lanes = 1;
-  int last = -1;
+  std::pair<int, bool> last{-1, false};
   for (const Chunk& c : p.chunks) {
-    if (c.policy == last) continue;
-    last = c.policy;
+    const bool reduced = c.columns > 0;
+    if (std::exchange(last, {c.policy, reduced}) == std::pair{c.policy, reduced}) continue;
     const char* const comma = summary.size_class.empty() ? "" : ",";
-    const std::optional<SpecialisedPolicy>& special = p.specialised[static_cast<std::size_t>(last)];
-    summary.size_class += comma + std::string(policies[last].name);
+    const std::optional<SpecialisedPolicy>& special =
+        p.specialised[static_cast<std::size_t>(c.policy)];
+    summary.size_class +=
+        comma + std::string(policies[c.policy].name) + (reduced ? "_reduced" : "");
     summary.kernels += comma + std::string(!special        ? "catalogue"
                                            : special->fast ? "fast"
                                                            : "specialised");
-    summary.lanes = std::max(summary.lanes, policies[last].lanes());
+    summary.lanes = std::max(summary.lanes, policies[c.policy].lanes());
   }
   summary.padding = p.padding;
   summary.occupancy = p.occupancy;
@@ -91,17 +95,36 @@ void plan(const Run<T>& run, PlanSummary& summary) {
   summarise(run, p, summary);
 }
 
+// Returns the instances that turned out to need a solve as they are.
+template <class T>
+std::vector<std::int64_t> run_plan(Gpu& gpu, Run<T>& run, const CudaPlan& p,
+                                   const SpecialisedKernels& kernels, const DeviceInfo& info,
+                                   PlanSummary& summary) {
+  if (p.chunks.empty() || run.cancelled()) return {};
+  const SharedArrays<T> shared(gpu, run.batch, p, info);
+  Pipeline<T> pipeline(gpu, run, shared, p, kernels, info);
+  summary.chunks += pipeline.run();
+  return pipeline.unreduced();
+}
+
 template <class T>
 void run_chunks(Run<T>& run, PlanSummary& summary) {
   const std::unique_ptr<Gpu> gpu = gpu_source().open();
   const DeviceInfo info = usable(*gpu, run.memory_limit);
   CudaPlan p = plan_cuda(run.shape, run.fit, info);
-  const SpecialisedKernels kernels = specialised_kernels(
-      *gpu, run.loss, sizeof(T), [&run] { return run.cancelled(); }, p);
+  const auto make_kernels = [&] {
+    return specialised_kernels(
+        *gpu, run.loss, sizeof(T), [&run] { return run.cancelled(); }, p);
+  };
+  SpecialisedKernels kernels = make_kernels();
   summarise(run, p, summary);
-  if (p.chunks.empty() || run.cancelled()) return;
-  const SharedArrays<T> shared(*gpu, run.batch, p.shared_bytes, info);
-  summary.chunks += Pipeline<T>(*gpu, run, shared.batch(), p, kernels, info).run();
+  const std::vector<std::int64_t> left = run_plan(*gpu, run, p, kernels, info, summary);
+  if (left.empty() || run.cancelled()) return;
+  p = plan_cuda(run.shape, left, info, false);
+  kernels = make_kernels();
+  summary.chunks += std::int64_t(p.chunks.size());
+  summary.workspace_bytes = std::max(summary.workspace_bytes, p.bytes);
+  (void)run_plan(*gpu, run, p, kernels, info, summary);
 }
 
 template <class T>

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "plan_parts.hpp"
+#include "shared_arrays.hpp"
 #include "specialised_kernels.hpp"
 #include "transfer.hpp"
 
@@ -19,17 +20,19 @@ namespace softreg {
 template <class T>
 class Slot {
  public:
-  Slot(Gpu& gpu, int stream) : gpu_(gpu), stream_(stream), arena_(gpu) {}
+  // unreduced: see Transfer::publish.
+  Slot(Gpu& gpu, int stream, std::vector<std::int64_t>& unreduced)
+      : gpu_(gpu), stream_(stream), arena_(gpu), unreduced_(unreduced) {}
   ~Slot() {
     if (transfer_) drain(gpu_, stream_);
   }
 
   // made: the kernel, if it is not the catalogue's; least: what memory is reserved for later
   // chunks.
-  void start(Run<T>& run, const Batch<T>& shared, const Chunk& chunk, const void* made,
+  void start(Run<T>& run, const SharedArrays<T>& shared, const Chunk& chunk, const void* made,
              std::span<const std::int64_t> order, const StreamMemory& least) {
     queued_ = false;
-    transfer_.emplace(run, shared, chunk, order, arena_);
+    transfer_.emplace(run, shared.batch(), shared.reduction(), chunk, order, arena_);
     arena_.reserve(
         {std::max(chunk.bytes, least.bytes), std::max(chunk.staged_bytes, least.staged_bytes)});
     transfer_->pack();
@@ -44,7 +47,7 @@ class Slot {
     const bool queued = std::exchange(queued_, false);  // unless this fails
     naming_chunk("waiting for", [this] { gpu_.synchronize(stream_); });
     if (!queued) return;
-    transfer_->publish();
+    transfer_->publish(unreduced_);
     transfer_.reset();
   }
   // After a failure: finishes the chunk if that is still possible, else returns it, and gives all
@@ -80,6 +83,7 @@ class Slot {
   Gpu& gpu_;
   const int stream_;
   Arena arena_;
+  std::vector<std::int64_t>& unreduced_;
   std::optional<Transfer<T>> transfer_;
   bool queued_ = false;  // all of it, so that it is solved once the stream is synchronised
 };
@@ -87,7 +91,7 @@ class Slot {
 template <class T>
 class Pipeline {
  public:
-  Pipeline(Gpu& gpu, Run<T>& run, const Batch<T>& shared, const CudaPlan& plan,
+  Pipeline(Gpu& gpu, Run<T>& run, const SharedArrays<T>& shared, const CudaPlan& plan,
            const SpecialisedKernels& kernels, const DeviceInfo& device)
       : run_(run),
         shared_(shared),
@@ -97,7 +101,7 @@ class Pipeline {
         waiting_(plan.chunks.begin(), plan.chunks.end()),
         reserved_(plan.streams) {
     for (std::size_t k = 0; k < plan.streams.size(); ++k)
-      slots_.emplace_back(gpu, static_cast<int>(k));
+      slots_.emplace_back(gpu, static_cast<int>(k), unreduced_);
   }
 
   // Returns how many more chunks there were than planned.
@@ -115,6 +119,12 @@ class Pipeline {
       throw;
     }
     return more_;
+  }
+  // After run(): the instances that are still to be solved, without a reduction.
+  std::vector<std::int64_t> unreduced() const {
+    std::vector<std::int64_t> ascending = unreduced_;
+    std::sort(ascending.begin(), ascending.end());
+    return ascending;
   }
 
  private:
@@ -168,11 +178,12 @@ class Pipeline {
   static bool is_single(const Chunk& chunk) { return chunk.last - chunk.first == 1; }
 
   Run<T>& run_;
-  const Batch<T>& shared_;
+  const SharedArrays<T>& shared_;
   std::span<const std::int64_t> order_;
   const SpecialisedKernels& kernels_;
   const DeviceInfo device_;
   std::deque<Chunk> waiting_;
+  std::vector<std::int64_t> unreduced_;
   std::vector<StreamMemory> reserved_;
   std::deque<Slot<T>> slots_;  // in turn
   std::size_t turn_ = 0;

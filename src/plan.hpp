@@ -53,9 +53,10 @@ struct Amount {
   void add(const Layout& layout, std::int64_t instance);
 };
 
-// One launch: instances order[first] ... order[last - 1], all of one policy.
+// One launch: instances order[first] ... order[last - 1], all of one group (src/cuda_groups.hpp).
 struct Chunk {
   int policy;
+  int columns;  // of A after a reduction; 0: it stays as it is
   std::int64_t first, last;
   Amount amount;
   int blocks;                     // of the grid
@@ -75,7 +76,7 @@ struct StreamMemory {
 };
 
 struct CudaPlan {
-  std::vector<std::int64_t> order;  // instances that run, grouped by policy, each group ascending
+  std::vector<std::int64_t> order;  // instances that run, group after group, each ascending
   std::vector<Chunk> chunks;        // chunk k is solved on stream k modulo their number
   std::vector<StreamMemory> streams;
   std::int64_t shared_bytes = 0;  // of device memory, for arrays that all instances share
@@ -91,10 +92,10 @@ struct CudaPlan {
 // smaller. filling: of a part of them that keeps the device busy.
 std::int64_t chunk_goal(std::int64_t bytes, std::int64_t filling);
 
-// runs: the instances that are fit to run, ascending. Throws Error out_of_memory, with both
-// numbers, if one instance alone does not fit.
+// runs: the instances that are fit to run, ascending. reduce: where it helps, in fewer parameters.
+// Throws Error out_of_memory, with both numbers, if one instance alone does not fit.
 CudaPlan plan_cuda(const BatchShape& shape, std::span<const std::int64_t> runs,
-                   const DeviceInfo& device);
+                   const DeviceInfo& device, bool reduce = true);
 
 // The chunk cut in two halves, for a device that had less memory than it said. Throws Error
 // out_of_memory, with both numbers, if it holds one instance only.

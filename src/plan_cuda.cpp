@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <limits>
-#include <numeric>
+#include <utility>
 
+#include "cuda_groups.hpp"
 #include "plan_parts.hpp"
+#include "reduction.hpp"
 #include "softreg/error.hpp"
 #include "solve_kernel.hpp"
 
@@ -17,13 +19,13 @@ std::int64_t outcome_bytes(int value_bytes) {
   return with_type(value_bytes, [](auto t) { return std::int64_t(sizeof(Outcome<decltype(t)>)); });
 }
 
-// Device memory that instances of a chunk share: one copy whatever their number.
-std::int64_t shared_bytes(const BatchShape& s) {
+// Device memory that all instances share: one copy whatever their number. columns: of A.
+std::int64_t shared_bytes(const BatchShape& s, int columns) {
   const Layout& l = s.layout;
   const std::int64_t v = s.value_bytes;
   std::int64_t bytes = 0;
   if (s.a1_shared) bytes += aligned(l.n * l.d1 * v);
-  if (s.a2_shared) bytes += aligned(l.m * l.d2 * v);
+  if (s.a2_shared) bytes += aligned(l.m * (columns > 0 ? columns : l.d2) * v);
   if (s.target_shared) bytes += aligned(l.n * l.m * v);
   if (s.weighted && s.weights_shared) bytes += aligned(l.n * l.m * v);
   if (s.started && s.start_shared) bytes += aligned(std::int64_t{l.d1} * l.d2 * v);
@@ -64,9 +66,16 @@ std::int64_t clusters_at_once(const KernelPolicy& p, std::int64_t shared_memory,
                          : device.multiprocessors * blocks_at_once(p, shared_memory);
 }
 
-Chunk size_chunk(const BatchShape& s, const DeviceInfo& device, int policy, std::int64_t first,
-                 std::int64_t last, const Amount& amount) {
-  const KernelPolicy& p = policies[policy];
+// Host memory for the reduction of instance i. (Where all share A it is decomposed once.)
+std::int64_t decomposition_bytes(const BatchShape& s, int columns, std::int64_t i) {
+  constexpr std::int64_t beside = 1024;
+  return columns > 0 && !s.a2_shared ? reduction_values(s.layout, i) * s.value_bytes + beside : 0;
+}
+
+// s: on_device.
+Chunk size_chunk(const BatchShape& s, const DeviceInfo& device, const CudaGroup& g,
+                 std::int64_t first, std::int64_t last, const Amount& amount) {
+  const KernelPolicy& p = policies[g.policy];
   const auto [values, shared_memory] = with_type(s.value_bytes, [&](auto t) {
     using T = decltype(t);
     const Extent& e = amount.largest;
@@ -79,7 +88,8 @@ Chunk size_chunk(const BatchShape& s, const DeviceInfo& device, int policy, std:
                                          clusters_at_once(p, shared_memory, device));
   const std::int64_t groups = std::min(clusters * per_cluster, instances);
   const std::int64_t staged = aligned(array_bytes(s, amount));
-  return {policy,
+  return {g.policy,
+          g.columns,
           first,
           last,
           amount,
@@ -91,14 +101,15 @@ Chunk size_chunk(const BatchShape& s, const DeviceInfo& device, int policy, std:
           staged + aligned(groups * values * s.value_bytes)};
 }
 
-// The goal for chunks of this class. The chunks in flight fill the device together, so that each
-// has its part of the groups that run at once.
-std::int64_t goal_of_class(const BatchShape& s, const DeviceInfo& device, int policy,
-                           std::span<const std::int64_t> instances) {
+// The goal for chunks of this group. The chunks in flight fill the device together, so that each
+// has its part of the lanes' groups that run at once.
+std::int64_t goal_of_group(const BatchShape& s, const DeviceInfo& device, const CudaGroup& g,
+                           std::span<const std::int64_t> order) {
   Amount all;
-  for (const std::int64_t i : instances) all.add(s.layout, i);
-  const Chunk whole = size_chunk(s, device, policy, 0, all.instances, all);
-  const KernelPolicy& p = policies[policy];
+  for (std::int64_t k = g.first; k < g.last; ++k)
+    all.add(s.layout, order[static_cast<std::size_t>(k)]);
+  const Chunk whole = size_chunk(s, device, g, 0, all.instances, all);
+  const KernelPolicy& p = policies[g.policy];
   const std::int64_t at_once =
       clusters_at_once(p, whole.shared_bytes, device) * p.groups_per_cluster() / most_streams;
   const std::int64_t each =
@@ -114,77 +125,36 @@ std::int64_t goal_of_class(const BatchShape& s, const DeviceInfo& device, int po
               "free device memory, raise --memory-limit, or use --device cpu");
 }
 
-[[noreturn]] void refuse_shape(const BatchShape& s, std::int64_t instance) {
-  throw Error(ErrorKind::invalid_input,
-              fmt::format("{} is too large: at most {} rows and {} parameters are supported",
-                          describe(s, instance), policies[policy_count - 1].grid.rows,
-                          policies[policy_count - 1].grid.parameters));
-}
-
-// Shared memory that would hold instance i, if it is of one block.
-std::int64_t resident_bytes(const BatchShape& s, std::int64_t i, const Extent& e) {
-  if (s.layout.first_block(i + 1) - s.layout.first_block(i) != 1)
-    return std::numeric_limits<std::int64_t>::max();
-  return with_type(s.value_bytes, [&](auto t) {
-    using T = decltype(t);
-    return matrix_shared_bytes<T>(resident_values<T>(e, s.layout, s.weighted));
-  });
-}
-
-// The instances in the order in which they run: grouped by policy, ascending within each.
-// begins (policy_count + 1): where each policy's instances begin.
-std::vector<std::int64_t> sorted_by_policy(const BatchShape& s, std::span<const std::int64_t> runs,
-                                           bool clusters,
-                                           std::span<std::int64_t, policy_count + 1> begins) {
-  std::vector<std::int8_t> policy(runs.size());
-  std::int64_t counts[policy_count] = {};
-  for (std::size_t k = 0; k < runs.size(); ++k) {
-    const Extent e = extent_of(s.layout, runs[k]);
-    const int chosen =
-        choose_policy({e.rows, e.parameters, s.value_bytes, e.segments, s.layout.matrix,
-                       s.layout.matrix ? resident_bytes(s, runs[k], e) : 0,
-                       s.watched == Watched::bounds, clusters});
-    if (chosen < 0) refuse_shape(s, runs[k]);
-    policy[k] = static_cast<std::int8_t>(chosen);
-    ++counts[chosen];
-  }
-  begins[0] = 0;
-  std::partial_sum(counts, counts + policy_count, begins.begin() + 1);
-  std::vector<std::int64_t> order(runs.size());
-  std::int64_t next[policy_count];
-  std::copy_n(begins.begin(), policy_count, next);
-  for (std::size_t k = 0; k < runs.size(); ++k)
-    order[static_cast<std::size_t>(next[policy[k]]++)] = runs[k];
-  return order;
-}
-
-// Cuts order[begin] ... order[end - 1], all of one policy, into chunks of at most `limit` bytes, or
-// of one instance.
-void cut(const BatchShape& s, const DeviceInfo& device, std::int64_t limit, int policy,
-         std::int64_t begin, std::int64_t end, CudaPlan& plan) {
-  if (begin == end) return;
+// Cuts the instances of a group into chunks of at most `limit` bytes, whose decompositions take no
+// more than they may of host memory, or of one instance.
+void cut(const BatchShape& whole, const DeviceInfo& device, std::int64_t limit, const CudaGroup& g,
+         CudaPlan& plan) {
+  constexpr std::int64_t most_decomposed = 256 * mebibyte;
+  const BatchShape s = on_device(whole, g.columns);
   const std::span order(plan.order);
-  const std::int64_t goal = goal_of_class(
-      s, device, policy,
-      order.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin)));
+  const std::int64_t goal = goal_of_group(s, device, g, order);
   Chunk chunk{};
-  for (std::int64_t k = begin; k < end; ++k) {
+  std::int64_t decomposed = 0;
+  for (std::int64_t k = g.first; k < g.last; ++k) {
     const std::int64_t i = order[static_cast<std::size_t>(k)];
+    const std::int64_t more_decomposed = decomposition_bytes(whole, g.columns, i);
     if (chunk.last > chunk.first) {
       Amount more = chunk.amount;
       more.add(s.layout, i);
-      const Chunk grown = size_chunk(s, device, policy, chunk.first, k + 1, more);
-      if (grown.bytes <= std::min(goal, limit)) {
+      const Chunk grown = size_chunk(s, device, g, chunk.first, k + 1, more);
+      if (grown.bytes <= std::min(goal, limit) && decomposed + more_decomposed <= most_decomposed) {
         chunk = grown;
+        decomposed += more_decomposed;
         continue;
       }
       plan.chunks.push_back(chunk);
     }
     Amount alone;
     alone.add(s.layout, i);
-    chunk = size_chunk(s, device, policy, k, k + 1, alone);
+    chunk = size_chunk(s, device, g, k, k + 1, alone);
+    decomposed = more_decomposed;
     if (const std::int64_t need = plan.shared_bytes + chunk.bytes; need > device.memory_bytes)
-      refuse_instance(s, i, need, device.memory_bytes);
+      refuse_instance(whole, i, need, device.memory_bytes);
   }
   plan.chunks.push_back(chunk);
 }
@@ -221,44 +191,45 @@ std::int64_t chunk_goal(std::int64_t bytes, std::int64_t filling) {
 }
 
 CudaPlan plan_cuda(const BatchShape& s, std::span<const std::int64_t> runs,
-                   const DeviceInfo& device) {
+                   const DeviceInfo& device, bool reduce) {
   CudaPlan plan;
-  std::int64_t begins[policy_count + 1];
   double occupied = 0, used = 0;  // numbers: of matrices more than 64 bits count
-  plan.order = sorted_by_policy(s, runs, device.clusters > 0, begins);
-  plan.shared_bytes = shared_bytes(s);
+  GroupedInstances grouped = group_instances(s, runs, device.clusters > 0, reduce);
+  plan.order = std::move(grouped.order);
+  // Where all share A there is one group.
+  plan.shared_bytes = shared_bytes(s, runs.empty() ? 0 : grouped.groups[0].columns);
   const std::int64_t have = device.memory_bytes - plan.shared_bytes;
   const auto fits = [&](int streams, std::int64_t limit) {
     plan.chunks.clear();
-    for (int policy = 0; policy < policy_count; ++policy)
-      cut(s, device, limit, policy, begins[policy], begins[policy + 1], plan);
+    for (const CudaGroup& g : grouped.groups) cut(s, device, limit, g, plan);
     share_out(static_cast<std::size_t>(streams), plan);
     return plan.bytes <= device.memory_bytes;
   };
   // Chunks give way before streams do; what fits only alone is solved alone.
   if (!fits(most_streams, have))
     for (int streams = most_streams; !fits(streams, have / streams);) --streams;
-  for (int policy = 0; policy < policy_count; ++policy) {
-    const LaneGrid& grid = policies[policy].grid;
-    Alike alike{.instances = begins[policy + 1] - begins[policy],
+  for (const CudaGroup& g : grouped.groups) {
+    const LaneGrid& grid = policies[g.policy].grid;
+    const std::int64_t parameters = on_device(s, g.columns).layout.parameters();
+    Alike alike{.instances = g.last - g.first,
                 .least_rows = std::numeric_limits<int>::max(),
                 .most_rows = 0,
-                .parameters = static_cast<int>(s.layout.parameters()),
+                .parameters = static_cast<int>(parameters),
                 .plain = s.plain,
                 .fast = s.fast,
                 .max_steps = s.max_steps};
-    const bool whole = policies[policy].placement == Placement::registers;
-    for (std::int64_t k = begins[policy]; k < begins[policy + 1]; ++k) {
+    const bool whole = policies[g.policy].placement == Placement::registers;
+    for (std::int64_t k = g.first; k < g.last; ++k) {
       const std::int64_t n = s.layout.all_rows_of(plan.order[static_cast<std::size_t>(k)]);
-      const std::int64_t d = s.layout.parameters();
-      used += double(n) * double(d);
+      used += double(n) * double(g.columns > 0 ? n : parameters);
       const std::int64_t padded = (n + grid.lanes - 1) / grid.lanes * grid.lanes;
-      occupied += whole ? double(grid.rows) * grid.parameters : double(padded) * double(d);
+      occupied += whole ? double(grid.rows) * grid.parameters : double(padded) * double(parameters);
       alike.least_rows = std::min(alike.least_rows, static_cast<int>(n));
       alike.most_rows = std::max(alike.most_rows, static_cast<int>(n));
     }
-    plan.specialised[static_cast<std::size_t>(policy)] =
-        specialised_policy(device.specialise, policies[policy], alike);
+    // One group has a class of registers: those of d parameters, or what is reduced to fewer.
+    plan.specialised[static_cast<std::size_t>(g.policy)] =
+        specialised_policy(device.specialise, policies[g.policy], alike);
   }
   for (const Chunk& c : plan.chunks) {
     const KernelPolicy& p = policies[c.policy];
@@ -280,15 +251,17 @@ std::vector<Chunk> halve(const Chunk& chunk, const BatchShape& s,
         fmt::format(
             "{} needs {} bytes of device memory and the device ran out of it, though {} were "
             "available when the batch was planned",
-            describe(s, alone), shared_bytes(s) + chunk.bytes, device.memory_bytes),
+            describe(s, alone), shared_bytes(s, chunk.columns) + chunk.bytes, device.memory_bytes),
         "free device memory or use --device cpu");
   const std::int64_t middle = chunk.first + (chunk.last - chunk.first) / 2;
+  const CudaGroup group{chunk.policy, chunk.columns, chunk.first, chunk.last};
+  const BatchShape part = on_device(s, chunk.columns);
   std::vector<Chunk> halves;
   for (const auto& [first, last] : {std::pair{chunk.first, middle}, {middle, chunk.last}}) {
     Amount amount;
     for (std::int64_t k = first; k < last; ++k)
-      amount.add(s.layout, order[static_cast<std::size_t>(k)]);
-    halves.push_back(size_chunk(s, device, chunk.policy, first, last, amount));
+      amount.add(part.layout, order[static_cast<std::size_t>(k)]);
+    halves.push_back(size_chunk(part, device, group, first, last, amount));
   }
   return halves;
 }

@@ -21,7 +21,6 @@ class ReducedPlaces {
         rows_(layout_.m),
         columns_(layout_.d2),
         reductions_(size(places)),
-        y_(size(places)),
         instance_(size(places)),
         a_(size(places * rows_ * columns_)),
         target_(size(places * rows_)),
@@ -56,7 +55,6 @@ class ReducedPlaces {
     if (!one) return -1;
     free_.pop_back();
     instance_[size(place)] = i;
-    y_[size(place)] = one->x;
     const auto put = [place](const T* from, std::int64_t values, AlignedVector<T>& to) {
       if (from) std::copy_n(from, values, to.data() + place * values);
     };
@@ -82,8 +80,7 @@ class ReducedPlaces {
                   whole_.losses + i * whole_.tests);
     if (whole_.shifts) whole_.shifts[i] = shifts_[size(place)];
     if (whole_.bounds) whole_.bounds[i] = bounds_[size(place)];
-    std::copy_n(batch_.x_of(place), columns_, y_[size(place)]);
-    return reductions_[size(place)].lift();
+    return reductions_[size(place)].lift(batch_.x_of(place));
   }
 
  private:
@@ -114,7 +111,6 @@ class ReducedPlaces {
   Layout layout_;                // of one, reduced
   std::int64_t rows_, columns_;  // of what is left of A
   std::vector<Reduction<T>> reductions_;
-  std::vector<T*> y_;  // where each reduction wants the parameters
   std::vector<std::int64_t> instance_, free_;
   AlignedVector<T> a_, target_, weights_, start_, x_, step_size_, operator_norm_, losses_;
   std::vector<Outcome<T>> outcome_;

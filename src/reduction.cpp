@@ -23,9 +23,7 @@ class Side {
   using Columns = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic>;
 
  public:
-  // Instances that share A are met one after the other: it is decomposed once.
   void take(const Matrix<const T>& a) {
-    if (a == from_) return;
     from_ = a;
     shorter_ = shortens(a.rows, a.cols);
     rows_.clear();
@@ -45,6 +43,7 @@ class Side {
     for (int i = 0; i < a.rows; ++i) shift(r.col(i), exponents[static_cast<std::size_t>(i)]);
     rows_.assign(r.data(), r.data() + r.size());
   }
+  bool is_of(const Matrix<const T>& a) const { return a == from_; }
   const T* data() const { return shorter_ ? rows_.data() : from_.data; }
   bool finite() const {
     return std::all_of(rows_.begin(), rows_.end(), [](T v) { return std::isfinite(v); });
@@ -69,6 +68,16 @@ class Side {
   Eigen::HouseholderQR<Columns> qr_;
   AlignedVector<T> rows_;
 };
+template <class T>
+using SharedSide = std::shared_ptr<Side<T>>;
+
+// Instances that share A are met one after the other: it is decomposed once.
+template <class T>
+void decompose(const Matrix<const T>& a, SharedSide<T>& side) {
+  if (side->is_of(a)) return;
+  if (side.use_count() > 1) side = std::make_shared<Side<T>>();
+  side->take(a);
+}
 
 }  // namespace
 
@@ -105,7 +114,7 @@ template <class T>
 struct Reduction<T>::State {
   using Columns = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic>;
 
-  Side<T> first, second;
+  SharedSide<T> first = std::make_shared<Side<T>>(), second = std::make_shared<Side<T>>();
   AlignedVector<T> start, y;
   Batch<T> reduced;
   const T* x0 = nullptr;
@@ -113,7 +122,8 @@ struct Reduction<T>::State {
   int d1 = 0, d2 = 0;
   bool tied = false;  // A2 is A1
 
-  const Side<T>& of_a2() const { return tied ? first : second; }
+  const Side<T>& of_a1() const { return *first; }
+  const Side<T>& of_a2() const { return tied ? *first : *second; }
 };
 
 template <class T>
@@ -121,16 +131,18 @@ Reduction<T>::Reduction() : state_(std::make_unique<State>()) {}
 template <class T>
 Reduction<T>::~Reduction() = default;
 template <class T>
+Reduction<T>::Reduction(const Reduction& r) : state_(std::make_unique<State>(*r.state_)) {}
+template <class T>
 Reduction<T>::Reduction(Reduction&&) noexcept = default;
 
 template <class T>
 const Batch<T>* Reduction<T>::take(const Batch<T>& batch, std::int64_t i) {
   State& s = *state_;
   const std::int64_t k = batch.first_block(i);
-  if (batch.matrix) s.first.take(batch.a1_of(k));
+  if (batch.matrix) decompose(batch.a1_of(k), s.first);
   s.tied = batch.matrix && batch.a1_of(k) == batch.a2_of(k);
-  if (!s.tied) s.second.take(batch.a2_of(k));
-  if (!s.first.finite() || !s.of_a2().finite()) return nullptr;
+  if (!s.tied) decompose(batch.a2_of(k), s.second);
+  if (!s.of_a1().finite() || !s.of_a2().finite()) return nullptr;
   s.x0 = batch.start_of(i);
   s.x = batch.x_of(i);
   s.d1 = batch.d1;
@@ -146,14 +158,14 @@ const Batch<T>* Reduction<T>::take(const Batch<T>& batch, std::int64_t i) {
     Columns m = Eigen::Map<const Columns>(s.x0, s.d2, s.d1);
     s.of_a2().into(m);
     Columns t = m.topRows(r.d2).transpose();
-    s.first.into(t);
+    s.of_a1().into(t);
     const Columns y = t.topRows(r.d1).transpose();
     s.start.assign(y.data(), y.data() + y.size());
     // X0 is fixed + Q1 Y0 Q2^T: of 16 times the length of Y0 four bits of a step are lost.
     const auto length = [](const Columns& c) { return c.template cast<double>().stableNorm(); };
     if (!(length(Eigen::Map<const Columns>(s.x0, s.d2, s.d1)) <= 16 * length(y))) return nullptr;
   }
-  r.a1 = s.first.data();
+  r.a1 = s.of_a1().data();
   r.a2 = s.of_a2().data();
   r.start = s.x0 != nullptr ? s.start.data() : nullptr;
   r.x = s.y.data();
@@ -162,14 +174,19 @@ const Batch<T>* Reduction<T>::take(const Batch<T>& batch, std::int64_t i) {
 
 template <class T>
 bool Reduction<T>::lift() const {
+  return lift(state_->y.data());
+}
+
+template <class T>
+bool Reduction<T>::lift(const T* y) const {
   const State& s = *state_;
   using Columns = typename State::Columns;
   const int d1 = s.reduced.d1, d2 = s.reduced.d2;
-  Columns moved = Eigen::Map<const Columns>(s.y.data(), d2, d1);  // Y^T, then Y - Y0
+  Columns moved = Eigen::Map<const Columns>(y, d2, d1);  // Y^T, then Y - Y0
   if (s.x0 != nullptr) moved -= Eigen::Map<const Columns>(s.start.data(), d2, d1);
   Columns t = Columns::Zero(s.d1, d2);
   t.topRows(d1) = moved.transpose();
-  s.first.out_of(t);
+  s.of_a1().out_of(t);
   Columns m = Columns::Zero(s.d2, s.d1);
   m.topRows(d2) = t.transpose();
   s.of_a2().out_of(m);

@@ -15,7 +15,7 @@ namespace softreg {
 // The layout of instance i alone after its reduction; sides that gain nothing keep d1 or d2.
 Layout reduced_layout(const Layout& layout, std::int64_t i);
 
-// Whether the CPU solves instance i that way: one block, one side at least a quarter shorter, and
+// Whether instance i may be solved that way: one block, one side at least a quarter shorter, and
 // nothing that reaches beyond the rows of A1 and A2 (a gradient that is asked for; the length of
 // X0).
 bool reduces(const BatchShape& shape, std::int64_t i);
@@ -23,12 +23,13 @@ bool reduces(const BatchShape& shape, std::int64_t i);
 // Numbers that a Reduction holds for instance i.
 std::int64_t reduction_values(const Layout& layout, std::int64_t i);
 
-// One instance after another.
+// One instance after another. A copy has the decompositions in common with the original.
 template <class T>
 class Reduction {
  public:
   Reduction();
   ~Reduction();
+  Reduction(const Reduction&);
   Reduction(Reduction&&) noexcept;
 
   // A batch of one: instance i reduced. Valid until the next call. Its outcome and traces are
@@ -38,6 +39,7 @@ class Reduction {
   const Batch<T>* take(const Batch<T>& batch, std::int64_t i);
   // Y becomes the x of the instance taken. Whether it is finite; if not, nothing was gained.
   bool lift() const;
+  bool lift(const T* y) const;  // that was found elsewhere
 
  private:
   struct State;

@@ -1,4 +1,5 @@
-// The arrays that all instances share, on the device: copied in once, before the first chunk.
+// The arrays that all instances share, on the device: copied in once, before the first chunk. Of an
+// A that is reduced it is what is left of it.
 #pragma once
 #include <fmt/format.h>
 
@@ -9,16 +10,16 @@ namespace softreg {
 template <class T>
 class SharedArrays {
  public:
-  // bytes: of CudaPlan.
-  SharedArrays(Gpu& gpu, const Batch<T>& from, std::int64_t bytes, const DeviceInfo& device)
+  SharedArrays(Gpu& gpu, const Batch<T>& from, const CudaPlan& plan, const DeviceInfo& device)
       : gpu_(gpu), memory_(gpu), batch_(from) {
+    const std::int64_t bytes = plan.shared_bytes;
     batch_.cancelled = nullptr;  // a kernel is not interrupted; the conductor stops between chunks
     batch_.column_major = !from.matrix;
     if (bytes == 0) return;
     HostMemory columns(gpu);
     try {
       memory_.reserve(bytes);
-      copy_in(from, columns);
+      copy_in(from, plan.chunks.front().columns, columns);
       gpu.synchronize(0);  // before another stream reads them
     } catch (const Error& e) {
       drain(gpu, 0);
@@ -33,23 +34,31 @@ class SharedArrays {
   }
 
   const Batch<T>& batch() const { return batch_; }
+  // Has taken the A that all share; null where it is not reduced.
+  const Reduction<T>* reduction() const { return reduction_ ? &*reduction_ : nullptr; }
 
  private:
-  void copy_in(const Batch<T>& from, HostMemory& columns) {
+  // reduced: columns of what is left of A; 0: it stays as it is.
+  void copy_in(const Batch<T>& from, int reduced, HostMemory& columns) {
     const std::int64_t logits = from.n * from.m;
     if (from.a1_shared) send(&Batch<T>::a1, from.a1, from.n * from.d1);
     if (from.a2_shared) {
-      const T* a2 = from.a2;
-      if (!from.matrix) {
-        columns.reserve(from.m * from.d2 * std::int64_t{sizeof(T)});
-        copy_columns(from.a_of(0), reinterpret_cast<T*>(columns.data()));
-        a2 = reinterpret_cast<T*>(columns.data());
-      }
-      send(&Batch<T>::a2, a2, from.m * from.d2);
+      const std::int64_t values = from.m * (reduced > 0 ? reduced : from.d2);
+      if (!from.matrix) columns.reserve(values * std::int64_t{sizeof(T)});
+      T* const by_columns = reinterpret_cast<T*>(columns.data());
+      if (reduced > 0)
+        copy_reduced_columns(reduce(from), from.rows_of(0), reduced, by_columns);
+      else if (!from.matrix)
+        copy_columns(from.a_of(0), by_columns);
+      send(&Batch<T>::a2, from.matrix ? from.a2 : by_columns, values);
     }
     if (from.target_shared) send(&Batch<T>::target, from.target, logits);
     if (from.weights && from.weights_shared) send(&Batch<T>::weights, from.weights, logits);
     if (from.start && from.start_shared) send(&Batch<T>::start, from.start, from.parameters());
+  }
+  const Batch<T>* reduce(Batch<T> any) {
+    any.start = nullptr;
+    return reduction_.emplace().take(any, 0);
   }
   void send(const T* Batch<T>::*array, const T* from, std::int64_t values) {
     const std::int64_t bytes = values * std::int64_t{sizeof(T)};
@@ -62,6 +71,7 @@ class SharedArrays {
   Gpu& gpu_;
   DeviceMemory memory_;
   Batch<T> batch_;
+  std::optional<Reduction<T>> reduction_;
   std::int64_t used_ = 0;
 };
 

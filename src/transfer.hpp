@@ -2,9 +2,12 @@
 // copy, solved by one launch, copied out by another, and published once the stream is synchronised.
 #pragma once
 #include <algorithm>
+#include <optional>
 #include <span>
 #include <type_traits>
+#include <vector>
 
+#include "chunk_reductions.hpp"
 #include "device_memory.hpp"
 #include "parallel.hpp"
 #include "plan_parts.hpp"
@@ -19,12 +22,20 @@ void copy_columns(const Matrix<const T>& a, T* out) {
   for (int j = 0; j < a.cols; ++j)
     for (int r = 0; r < a.rows; ++r) out[r + std::int64_t(j) * a.rows] = a(r, j);
 }
+// What is left of A after a reduction; columns beyond it add nothing, not even to the sign of a
+// zero. null: it was not reduced, and the kernel shall not dwell on it.
+template <class T>
+void copy_reduced_columns(const Batch<T>* one, int rows, int columns, T* out) {
+  const std::int64_t left = one ? std::int64_t{rows} * one->d2 : 0;
+  if (one) copy_columns(one->a_of(0), out);
+  std::fill(out + left, out + std::int64_t{rows} * columns, one ? -T(0) : quiet_nan<T>());
+}
 
 template <class T>
 class Transfer {
  public:
-  // shared: with device pointers to what all instances share.
-  Transfer(Run<T>& run, const Batch<T>& shared, const Chunk& chunk,
+  // shared: with device pointers to what all instances share; of_shared: see ChunkReductions.
+  Transfer(Run<T>& run, const Batch<T>& shared, const Reduction<T>* of_shared, const Chunk& chunk,
            std::span<const std::int64_t> order, const Arena& arena)
       : run_(run),
         chunk_(chunk),
@@ -34,6 +45,10 @@ class Transfer {
         host_(run.batch),
         device_(shared) {
     host_.count = device_.count = count();
+    if (chunk.columns == 0) return;
+    host_.d2 = device_.d2 = chunk.columns;
+    host_.start_shared = device_.start_shared = false;
+    reductions_.emplace(run.batch, of_shared, count(), run.threads);
   }
 
   const Chunk& chunk() const { return chunk_; }
@@ -64,9 +79,19 @@ class Transfer {
     gpu.copy_out(stream, arena_.host.data() + packed_, arena_.device.data() + packed_,
                  static_cast<std::size_t>(used_ - packed_));
   }
-  // The stream has been synchronised since.
-  void publish() const {
-    parallel_for(count(), run_.threads, [this](std::int64_t k, int) { publish(k, instance(k)); });
+  // The stream has been synchronised since. Appends the instances that have to be solved as they
+  // are; of these nothing has been written.
+  void publish(std::vector<std::int64_t>& unreduced) {
+    std::vector<std::uint8_t> found(static_cast<std::size_t>(count()), 1);
+    parallel_for(count(), run_.threads, [&](std::int64_t k, int slot) {
+      const std::int64_t i = instance(k);
+      if (reductions_ && !reductions_->lift(k, i, slot, host_.x_of(k)))
+        found[static_cast<std::size_t>(k)] = 0;
+      else
+        publish(k, i);
+    });
+    for (std::int64_t k = 0; k < count(); ++k)
+      if (!found[static_cast<std::size_t>(k)]) unreduced.push_back(instance(k));
   }
 
  private:
@@ -133,7 +158,9 @@ class Transfer {
     if (from.matrix && !from.a2_shared)
       pack(&Batch<T>::a2, has.rows2 * from.d2,
            [](const Layout& l, std::int64_t i) { return l.first2(l.first_block(i)) * l.d2; });
-    if (!from.matrix && !from.a2_shared) {
+    if (reductions_) {
+      pack_reduced();
+    } else if (!from.matrix && !from.a2_shared) {
       T* const a = place(&Batch<T>::a2, has.rows * from.d2);
       parallel_for(count(), run_.threads, [&](std::int64_t k, int) {
         copy_columns(from.a_of(instance(k)), a + host_.first_row(k) * from.d2);
@@ -142,16 +169,31 @@ class Transfer {
     if (!from.target_shared) pack(&Batch<T>::target, has.rows, rows);
     if (from.weights && !from.weights_shared) pack(&Batch<T>::weights, has.rows, rows);
     const std::int64_t d = from.parameters();
-    if (from.start && !from.start_shared) pack(&Batch<T>::start, count() * d, each(d));
+    if (from.start && !from.start_shared && !reductions_)
+      pack(&Batch<T>::start, count() * d, each(d));
     pack(&Batch<T>::step_size, count(), each(1));
     if (from.shifts) pack(&Batch<T>::operator_norm, count(), each(1));
     *place(&Batch<T>::taken, 1) = 0;
   }
 
+  // In place of A and the start.
+  void pack_reduced() {
+    const std::int64_t d = host_.d2;
+    T* const a = host_.a2_shared ? nullptr : place(&Batch<T>::a2, chunk_.amount.rows * d);
+    T* const start = host_.start ? place(&Batch<T>::start, count() * d) : nullptr;
+    parallel_for(count(), run_.threads, [&](std::int64_t k, int slot) {
+      const Batch<T>* const one = reductions_->take(k, instance(k), slot);
+      if (a) copy_reduced_columns(one, host_.rows_of(k), host_.d2, a + host_.first_row(k) * d);
+      if (!start) return;
+      std::fill_n(start + k * d, d, one ? T(0) : quiet_nan<T>());
+      if (one) std::copy_n(one->start, one->d2, start + k * d);
+    });
+  }
+
   void place_results() {
     const Batch<T>& from = run_.batch;
     const Amount& has = chunk_.amount;
-    const std::int64_t n = count(), d = from.parameters();
+    const std::int64_t n = count(), d = host_.parameters();
     place(&Batch<T>::x, n * d);
     place(&Batch<T>::outcome, n);
     if (from.losses) place(&Batch<T>::losses, n * from.tests);
@@ -180,7 +222,7 @@ class Transfer {
     const std::int64_t d = to.parameters(), steps = to.stop.max_steps, rows = to.all_rows_of(i);
     const std::int64_t first = host_.first_segment(k), there = to.first_segment(i),
                        segments = to.segments_of(i);
-    put(&Batch<T>::x, k * d, i * d, d);
+    if (!reductions_) put(&Batch<T>::x, k * d, i * d, d);
     put(&Batch<T>::losses, k * to.tests, i * to.tests,
         outcome.status == Status::not_run ? 0 : to.stop.tests(outcome.steps));
     if (to.shifts) to.shifts[i] = host_.shifts[k];
@@ -200,6 +242,7 @@ class Transfer {
   Chunk chunk_;
   std::span<const std::int64_t> instances_;
   const Arena& arena_;
+  std::optional<ChunkReductions<T>> reductions_;
   Batch<T> host_, device_;              // the chunk, in both memories
   std::int64_t used_ = 0, packed_ = 0;  // bytes: of all arrays, of those that are copied in
 };

@@ -246,6 +246,15 @@ TEST(Backends, ReducedPacksAgreeWithTheReference) {
   expect_agreement(Device::cpu, {{8, 8, 40}, {20, 20, 64}}, sanitized ? 33 : 70, 12, "reduced");
 }
 
+// On CUDA each in a class of fewer parameters, some of them in memory.
+TEST(Backends, ReducedCudaAgreesWithTheReference) {
+  on_lanes([] {
+    expect_agreement(Device::cuda, {{8, 8, 40}, {20, 20, 64}, {1, 72, 96}}, sanitized ? 1 : 5, 12,
+                     "reduced on CUDA's lanes");
+    return 0;
+  });
+}
+
 // Converging solves: every backend ends at the same minimum with the same status.
 template <class T>
 void expect_same_ends(Device device, double tolerance) {

@@ -82,7 +82,7 @@ constexpr ClassShape class_shapes[] = {{"lanes1_16x4", 16, 4},
                                        {"lanes2048_2048x128", 2048, 128},
                                        {"lanes2048_2048x128", 300, 120},
                                        {"block_stream", 300, 70},
-                                       {"block_stream", 70, 133}};
+                                       {"block_stream", 110, 133}};
 
 Options options_of(std::size_t k, const AnyLoss& loss, const AnyOptimizer& optimizer,
                    const Scale& scale) {

@@ -148,6 +148,19 @@ std::vector<std::int64_t> first_instances(std::int64_t count) {
   return runs;
 }
 
+// Columns of A after a reduction, restated; 0 without one.
+int restated_columns(const BatchShape& s, std::int64_t n) {
+  const int d = s.layout.d2;
+  if (d <= 32 || 4 * n > 3 * d || s.describes || (s.started && s.watched != Watched::nothing))
+    return 0;
+  const std::string_view name =
+      s.watched == Watched::bounds ? "block_stream" : restated(n, n, s.value_bytes);
+  const auto x = name.rfind('x');
+  const int columns = name == "block_stream" ? static_cast<int>((n + 15) / 16 * 16)
+                                             : std::atoi(std::string(name.substr(x + 1)).c_str());
+  return columns < d ? columns : 0;
+}
+
 // What every plan owes, whatever the batch; returns nothing, fails the test or the property.
 void check_plan(const CudaPlan& plan, const BatchShape& s, std::span<const std::int64_t> runs,
                 const DeviceInfo& device) {
@@ -166,14 +179,17 @@ void check_plan(const CudaPlan& plan, const BatchShape& s, std::span<const std::
       const std::int64_t i = plan.order[static_cast<std::size_t>(k)], n = s.layout.rows_of(i);
       // In parentheses: RapidCheck's own || would look before the first.
       RC_ASSERT((k == c.first || i > plan.order[static_cast<std::size_t>(k) - 1]));
-      RC_ASSERT(policies[c.policy].name ==
-                (s.watched == Watched::bounds
-                     ? "block_stream_bounds"
-                     : restated(n, s.layout.d2, s.value_bytes, device.clusters > 0)));
+      RC_ASSERT(c.columns == restated_columns(s, n));
+      RC_ASSERT(policies[c.policy].name == (s.watched == Watched::bounds
+                                                ? "block_stream_bounds"
+                                                : restated(n, c.columns > 0 ? n : s.layout.d2,
+                                                           s.value_bytes, device.clusters > 0)));
       rows += n;
-      workspace = std::max(workspace, kernel_workspace<float>(policies[c.policy],
-                                                              extent_of(s.layout, i), s.watched));
+      Extent e = extent_of(s.layout, i);
+      if (c.columns > 0) e.parameters = c.columns;
+      workspace = std::max(workspace, kernel_workspace<float>(policies[c.policy], e, s.watched));
     }
+    const std::int64_t columns = c.columns > 0 ? c.columns : s.layout.d2;
     RC_ASSERT(c.amount.rows == rows && c.amount.rows2 == rows);
     RC_ASSERT(c.amount.instances == c.last - c.first);
     RC_ASSERT(c.amount.blocks == c.last - c.first && c.amount.rows1 == c.last - c.first);
@@ -188,9 +204,9 @@ void check_plan(const CudaPlan& plan, const BatchShape& s, std::span<const std::
                                            : device.multiprocessors * p.occupancy.blocks));
     RC_ASSERT(c.staged_bytes <= c.bytes && c.staged_bytes % 256 == 0);
     // Never less than the bare numbers.
-    const std::int64_t bare = (s.a2_shared ? 0 : rows * s.layout.d2) +
-                              (s.target_shared ? 0 : rows) + c.groups * workspace +
-                              (c.last - c.first) * (s.layout.d2 + 1 + s.trace_values);
+    const std::int64_t bare = (s.a2_shared ? 0 : rows * columns) + (s.target_shared ? 0 : rows) +
+                              c.groups * workspace +
+                              (c.last - c.first) * (columns + 1 + s.trace_values);
     const std::int64_t begins = s.layout.begin2 ? 4 * (c.last - c.first + 1) * 8 : 0;
     RC_ASSERT(c.bytes >= bare * s.value_bytes + begins);
     const StreamMemory& stream = plan.streams[number % plan.streams.size()];
@@ -422,6 +438,39 @@ TEST(CudaPlan, OfBatchesBeyond32BitsIsCutIntoChunks) {
       for (const Chunk& c : plan.chunks) rows += c.amount.rows;
       EXPECT_EQ(rows * d, elements);
     }
+}
+
+TEST(CudaPlan, ReducesToACheaperClassOrToLessMemory) {
+  const auto solved = [](std::int64_t n, std::int64_t d, int value_bytes) {
+    const Chunk c = plan_uniform(1, n, d, h200, value_bytes).chunks[0];
+    return std::string(policies[c.policy].name) + " " + std::to_string(c.columns);
+  };
+  EXPECT_EQ(solved(32, 128, 4), "lanes32_128x32 32");
+  EXPECT_EQ(solved(32, 128, 8), "lanes64_128x32 32");
+  EXPECT_EQ(solved(3, 33, 4), "lanes1_16x4 4");
+  EXPECT_EQ(solved(65, 128, 4), "block_stream 80");
+  EXPECT_EQ(solved(40, 64, 4), "lanes128_256x64 0");  // it would be the same
+  EXPECT_EQ(solved(97, 128, 4), "block_stream 0");    // more than 3/4
+  EXPECT_EQ(solved(8, 32, 4), "lanes32_128x32 0");    // of few parameters
+  DeviceInfo device = h200;
+  device.specialise = Specialise::always;
+  const CudaPlan made = plan_uniform(1, 30, 128, device);
+  EXPECT_EQ(
+      made.specialised[static_cast<std::size_t>(made.chunks[0].policy)]->policy.least_parameters,
+      32);
+  // Decompositions take host memory while the device has their chunk: 42,256 bytes and some each.
+  EXPECT_EQ(plan_uniform(10'000, 32, 128, h200).chunks[0].amount.instances, 256 * MiB / 43'280);
+
+  BatchShape s;
+  s.layout.count = 10'000;
+  s.layout.m = 32;
+  s.layout.d2 = 128;
+  s.a2_shared = true;
+  const std::vector<std::int64_t> runs = first_instances(10'000);
+  EXPECT_EQ(plan_cuda(s, runs, h200).chunks.size(), 1u);  // one decomposition
+  EXPECT_EQ(plan_cuda(s, runs, h200).shared_bytes, 32 * 32 * 4);
+  EXPECT_EQ(plan_cuda(s, runs, h200, false).chunks[0].columns, 0);
+  EXPECT_EQ(plan_cuda(s, runs, h200, false).shared_bytes, 32 * 128 * 4);
 }
 
 TEST(CudaPlan, OfOneGiantOrALargeSharedMatrixGoesBeyondAChunk) {

@@ -1,6 +1,8 @@
 // Vector problems with fewer rows than columns, which the CPU solves in fewer parameters: the bits
 // do not depend on what lies beside an instance; numbers that forbid the reduction are seen.
 // (That the results are right: backends_test.cpp, matrix_test.cpp.)
+#include "reduction.hpp"
+
 #include <gtest/gtest.h>
 
 #include <cstdio>
@@ -59,9 +61,9 @@ TEST(Reduction, BitsDoNotDependOnTheBatch) {
 TEST(Reduction, IsLeftWhereNumbersForbidIt) {
   TestBatch<float> p = batch_of<float>(5, true);
   for (const std::int64_t i : {0, 3, 33, 69})
-    for (std::int64_t j = 0; j < d; ++j) {
-      p.x0[at(i * d + j)] = 1000;  // and A's last column does without the others
-      for (std::int64_t r = 0; r < n; ++r) p.a[at((i * n + r) * d + j)] = j == d - 1 ? 1e-3f : 0;
+    for (std::int64_t j = 0; j < d - n; ++j) {  // A does without these columns
+      p.x0[at(i * d + j)] = 1000;
+      for (std::int64_t r = 0; r < n; ++r) p.a[at((i * n + r) * d + j)] = 0;
     }
   for (std::int64_t j = 0; j < d; ++j) {
     p.a[at(50 * n * d + j)] = 3e38f;
@@ -72,9 +74,25 @@ TEST(Reduction, IsLeftWhereNumbersForbidIt) {
   expect_same_alone(p, o);
   const Result<float> r = solve(p.view(), o);
   for (const std::int64_t i : {0, 3, 33, 69})
-    for (std::int64_t j = 0; j + 1 < d; ++j)
+    for (std::int64_t j = 0; j < d - n; ++j)
       EXPECT_EQ(r.x[at(i * d + j)], 1000) << "no step moves it, so no rounding may";
   EXPECT_EQ(r.status[50], Status::overflow);
+
+  std::vector<float> x(p.x0.size()), steps(at(count));
+  std::vector<Outcome<float>> outcome(at(count));
+  Batch<float> batch;
+  batch.count = count;
+  batch.m = n;
+  batch.d2 = d;
+  batch.a2 = p.a.data();
+  batch.target = p.b.data();
+  batch.start = p.x0.data();
+  batch.step_size = steps.data();
+  batch.x = x.data();
+  batch.outcome = outcome.data();
+  Reduction<float> reduction;
+  for (const std::int64_t i : {0, 1, 3, 33, 49, 50, 69})
+    EXPECT_EQ(reduction.take(batch, i) != nullptr, i == 1 || i == 49) << i;
 }
 
 TEST(Reduction, IsLeftWhereTheLengthOfAStartCounts) {

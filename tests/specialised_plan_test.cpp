@@ -180,8 +180,9 @@ TEST_F(Specialising, FastIsForRegisters) {
     FAIL() << "no error";
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::usage);
-    EXPECT_THAT(error.what(), testing::HasSubstr("the largest of 1024 rows and 64 columns, but all "
-                                                 "instances are in block_stream"));
+    EXPECT_THAT(error.what(),
+                testing::HasSubstr("the largest of 4096 rows and 128 columns, but all "
+                                   "instances are in block_stream"));
   }
 }
 

@@ -22,7 +22,7 @@ inline bool has_begun(Status status) {
 struct PlanSummary {
   std::string road;        // "reference", "cpu", "cuda"
   std::string isa;         // of the CPU lanes: "x86-64", "x86-64-v3", "x86-64-v4"; else ""
-  std::string size_class;  // "lanes16", "packs4", "lanes8_64x16", ..., with commas
+  std::string size_class;  // "lanes16", "packs4", "lanes8_64x16_reduced", ..., with commas
   std::string kernels;     // CUDA, per class: "catalogue"; made at run time: "specialised", "fast"
   int lanes = 1;           // lanes that share one instance (the most, if classes differ)
   double padding = 0;    // share of the occupied rows (CUDA: of the places for A) that are padding

@@ -1,0 +1,97 @@
+#include "cuda_groups.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+#include <map>
+#include <utility>
+
+#include "plan_parts.hpp"
+#include "reduction.hpp"
+#include "softreg/error.hpp"
+#include "solve_kernel.hpp"
+
+namespace softreg {
+namespace {
+
+[[noreturn]] void refuse_shape(const BatchShape& s, std::int64_t instance) {
+  throw Error(ErrorKind::invalid_input,
+              fmt::format("{} is too large: at most {} rows and {} parameters are supported",
+                          describe(s, instance), policies[policy_count - 1].grid.rows,
+                          policies[policy_count - 1].grid.parameters));
+}
+
+// Shared memory that would hold instance i, if it is of one block.
+std::int64_t resident_bytes(const BatchShape& s, std::int64_t i, const Extent& e) {
+  if (s.layout.first_block(i + 1) - s.layout.first_block(i) != 1)
+    return std::numeric_limits<std::int64_t>::max();
+  return with_type(s.value_bytes, [&](auto t) {
+    using T = decltype(t);
+    return matrix_shared_bytes<T>(resident_values<T>(e, s.layout, s.weighted));
+  });
+}
+
+struct Kind {
+  int policy, columns;  // of CudaGroup
+  auto operator<=>(const Kind&) const = default;
+};
+
+// Columns for n of them in a class: as many as its lanes hold anyway, or, where A is read from
+// memory, a multiple of 16, so that ragged batches have few groups.
+int columns_of(const KernelPolicy& p, std::int64_t n) {
+  return p.placement == Placement::registers ? p.grid.parameters
+                                             : static_cast<int>((n + 15) / 16 * 16);
+}
+
+Kind kind_of(const BatchShape& s, std::int64_t i, bool clusters, bool reduce) {
+  const Extent e = extent_of(s.layout, i);
+  Shape shape{e.rows,
+              e.parameters,
+              s.value_bytes,
+              e.segments,
+              s.layout.matrix,
+              s.layout.matrix ? resident_bytes(s, i, e) : 0,
+              s.watched == Watched::bounds,
+              clusters};
+  const int whole = choose_policy(shape);
+  if (whole < 0) refuse_shape(s, i);
+  if (!reduce || s.layout.matrix || !reduces(s, i)) return {whole, 0};
+  shape.parameters = e.rows;
+  const int policy = choose_policy(shape), columns = columns_of(policies[policy], e.rows);
+  // Within a class of registers nothing is gained.
+  return columns < s.layout.d2 ? Kind{policy, columns} : Kind{whole, 0};
+}
+
+}  // namespace
+
+GroupedInstances group_instances(const BatchShape& s, std::span<const std::int64_t> runs,
+                                 bool clusters, bool reduce) {
+  std::map<Kind, std::int64_t> next;  // how many, then where the next one goes
+  std::vector<std::int64_t*> places(runs.size());
+  const bool ragged = s.layout.begin2 != nullptr || s.layout.blocks != nullptr;
+  for (std::size_t k = 0; k < runs.size(); ++k) {
+    places[k] = ragged || k == 0 ? &next[kind_of(s, runs[k], clusters, reduce)] : places[0];
+    ++*places[k];
+  }
+  GroupedInstances grouped;
+  std::int64_t first = 0;
+  for (auto& [kind, place] : next) {
+    const std::int64_t last = first + std::exchange(place, first);
+    grouped.groups.push_back({kind.policy, kind.columns, first, last});
+    first = last;
+  }
+  grouped.order.resize(runs.size());
+  for (std::size_t k = 0; k < runs.size(); ++k)
+    grouped.order[static_cast<std::size_t>((*places[k])++)] = runs[k];
+  return grouped;
+}
+
+BatchShape on_device(BatchShape s, int columns) {
+  if (columns == 0) return s;
+  s.layout.d2 = columns;
+  s.start_shared = false;
+  return s;
+}
+
+}  // namespace softreg

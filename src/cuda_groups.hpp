@@ -1,0 +1,33 @@
+// Groups of instances that CUDA solves alike: of one class and, after a reduction, with as many
+// columns. Both depend on an instance's own shape only, never on the batch: that is what keeps its
+// bits the same in every batch.
+#pragma once
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "plan.hpp"
+
+namespace softreg {
+
+struct CudaGroup {
+  int policy;
+  int columns;               // of A after the reduction (src/reduction.hpp); 0: it stays as it is
+  std::int64_t first, last;  // in the order in which instances run
+};
+
+struct GroupedInstances {
+  std::vector<std::int64_t> order;  // group after group, each ascending
+  std::vector<CudaGroup> groups;    // by policy
+};
+
+// clusters: the device can have them; reduce: instances may be reduced. Throws Error invalid_input
+// if no class holds one of them.
+GroupedInstances group_instances(const BatchShape& shape, std::span<const std::int64_t> runs,
+                                 bool clusters, bool reduce);
+
+// The batch as a group with so many columns has it on the device, each instance with an x0 of its
+// own; 0: as it is. Where all share A they share what is left of it.
+BatchShape on_device(BatchShape shape, int columns);
+
+}  // namespace softreg
