@@ -67,7 +67,8 @@ struct RegisterPlacement {
     for (int r = 0; r < own_rows; ++r) b[r] = row(r) < n ? target[row(r)] : T(0);
     SR_UNROLL
     for (int r = 0; r < held_rows; ++r) {
-      const int k = (r + held_rows - shared_rows) % held_rows;  // shared memory while there is room
+      // Those in shared memory first, while registers are free, or last: where nvcc does not spill.
+      const int k = P.cluster() > 1 ? (r + held_rows - shared_rows) % held_rows : r;
       const int i = Grid::grid().row(g.rank(), k);
       T held[held_columns];
       SR_UNROLL

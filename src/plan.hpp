@@ -53,7 +53,7 @@ struct Amount {
   void add(const Layout& layout, std::int64_t instance);
 };
 
-// One launch: instances order[first] ... order[last - 1], all of one group (src/cuda_groups.hpp).
+// One launch: instances order[first] ... order[last - 1], all of one group (src/device_groups.hpp).
 struct Chunk {
   int policy;
   int columns;  // of A after a reduction; 0: it stays as it is

@@ -4,7 +4,7 @@
 #include <limits>
 #include <utility>
 
-#include "cuda_groups.hpp"
+#include "device_groups.hpp"
 #include "plan_parts.hpp"
 #include "reduction.hpp"
 #include "softreg/error.hpp"

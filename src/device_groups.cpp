@@ -1,4 +1,4 @@
-#include "cuda_groups.hpp"
+#include "device_groups.hpp"
 
 #include <fmt/format.h>
 
