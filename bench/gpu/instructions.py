@@ -57,6 +57,7 @@ print(f"# Machine instructions per step\n\n`{command}`, {datetime.date.today()},
       f"nvcc {kernel_steps.nvcc(arguments.build)[1]}\n\n" + "\n".join(__doc__.strip().split("\n")[4:]))
 for path in objects:
     table(path.name.removesuffix(".cu.o"), kernel_steps.steps(path))
-with tempfile.TemporaryDirectory() as folder:
-    table(f"{arguments.loss}, fast arithmetic, made at run time", kernel_steps.fast_steps(arguments.build, folder,
-                                                                                         arguments.loss))
+if arguments.all or arguments.type == "float":
+    with tempfile.TemporaryDirectory() as folder:
+        table(f"{arguments.loss}, fast arithmetic, made at run time",
+              kernel_steps.fast_steps(arguments.build, folder, arguments.loss))
