@@ -38,21 +38,12 @@ void check_fast(Gpu& gpu, const CudaPlan& plan) {
   if (plan.chunks.empty()) return;
   const bool some = std::any_of(plan.specialised.begin(), plan.specialised.end(),
                                 [](const auto& special) { return special && special->fast; });
-  if (!some) {
-    const auto numbers = [](const KernelPolicy& p) {
-      return p.placement == Placement::registers ? p.grid.rows * p.grid.parameters : 0;
-    };
-    const KernelPolicy& largest = *std::max_element(
-        std::begin(policies), std::end(policies),
-        [&](const KernelPolicy& p, const KernelPolicy& q) { return numbers(p) < numbers(q); });
+  if (!some)
     throw Error(ErrorKind::usage,
-                fmt::format("the fast arithmetic is for vector problems of one softmax that "
-                            "registers hold, the largest of {} rows and {} columns, but all "
-                            "instances are in {}",
-                            largest.grid.rows, largest.grid.parameters,
+                fmt::format("the fast arithmetic is for vector problems that have a class in "
+                            "registers (README, \"CUDA classes\"), but all instances are in {}",
                             policies[plan.chunks.front().policy].name),
                 "the portable arithmetic is for all");
-  }
   if (const std::string reason = gpu.cannot_specialise(); !reason.empty())
     throw Error(ErrorKind::device_unavailable,
                 "the fast arithmetic has kernels that are made at run time, but " + reason,

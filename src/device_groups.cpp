@@ -34,7 +34,9 @@ std::int64_t resident_bytes(const BatchShape& s, std::int64_t i, const Extent& e
 
 struct Kind {
   int policy, columns;  // of CudaGroup
-  auto operator<=>(const Kind&) const = default;
+  bool operator<(const Kind& o) const {
+    return policy != o.policy ? policy < o.policy : columns < o.columns;
+  }
 };
 
 // Columns for n of them in a class: as many as its lanes hold anyway, or, where A is read from

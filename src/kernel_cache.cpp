@@ -131,11 +131,13 @@ fs::path kernel_cache_directory() {
     const char* const value = std::getenv(name);
     return value == nullptr ? "" : value;
   };
-  if (fs::path own = variable("SOFTREG_CACHE_DIR"); !own.empty()) return own;
-  if (const fs::path caches = variable("XDG_CACHE_HOME"); !caches.empty())
+  std::error_code none;
+  if (const fs::path own = variable("SOFTREG_CACHE_DIR"); !own.empty())
+    return fs::absolute(own, none);
+  if (const fs::path caches = variable("XDG_CACHE_HOME"); caches.is_absolute())
     return caches / "softreg";
   const fs::path home = variable("HOME");
-  return home.empty() ? home : home / ".cache/softreg";
+  return home.is_absolute() ? home / ".cache/softreg" : fs::path();
 }
 
 }  // namespace softreg

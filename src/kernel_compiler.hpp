@@ -8,7 +8,9 @@ struct KernelCompiler {
   std::string unavailable;    // in one sentence why there is none; empty: there is
   std::string path, version;  // of NVRTC
   std::string cache;          // folder in which kernels are kept; empty: none
+  std::string asked;          // SOFTREG_SPECIALISE
 };
+// Throws Error (usage) if the variable is none of its words.
 KernelCompiler kernel_compiler();
 
 }  // namespace softreg

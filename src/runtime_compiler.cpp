@@ -70,7 +70,7 @@ Nvrtc::Nvrtc(std::span<const std::string> candidates) {
     return;
   }
   throw Error(ErrorKind::device_unavailable,
-              "NVRTC was not found: " + (reason.empty() ? "nowhere to look" : reason),
+              "NVRTC cannot be used: " + (reason.empty() ? "nowhere to look" : reason),
               "install the CUDA toolkit 13 or the PyPI package nvidia-cuda-nvrtc, or set "
               "SOFTREG_NVRTC to the file libnvrtc.so.13");
 }

@@ -33,9 +33,10 @@ void add_packages(const fs::path& prefix, std::vector<std::string>& found) {
 }  // namespace
 
 std::vector<std::string> nvrtc_candidates() {
-  if (const std::string only = variable("SOFTREG_NVRTC"); !only.empty()) return {only};
-  std::vector<std::string> found = {library};
   std::error_code none;
+  if (const std::string only = variable("SOFTREG_NVRTC"); !only.empty())
+    return {fs::exists(only, none) ? fs::absolute(only, none).string() : only};
+  std::vector<std::string> found = {library};
   for (const std::string& toolkit :
        {variable("CUDA_PATH"), variable("CUDA_HOME"), std::string("/usr/local/cuda")}) {
     const fs::path file = fs::path(toolkit) / "lib64" / library;

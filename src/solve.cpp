@@ -32,6 +32,11 @@ double seconds_since(Clock::time_point start) {
 
 std::size_t size(std::int64_t n) { return static_cast<std::size_t>(n); }
 
+// The fast arithmetic is CUDA's.
+Device device_of(const Options& options) {
+  return options.arithmetic == Arithmetic::fast ? Device::cuda : options.device;
+}
+
 // No step is made; only on a ball, where the gradient norm depends on it, its size means something.
 template <class Problem>
 Problem without_step_sizes(Problem problem, const Options& options) {
@@ -78,8 +83,8 @@ struct LiveSolve<T>::State {
       : problem(checked(p, o), o), options(o), describing(describe) {
     validate(problem.batch);
     check_step_size(options, !problem.step_size.empty());
-    backend = &choose_backend(options.device, warnings);
-    check_arithmetic(options, backend->name, sizeof(T), describing);
+    check_arithmetic(options, sizeof(T), describing);
+    backend = &choose_backend(device_of(options), warnings);
     run.batch = problem.batch;
     run.shape = shape_of(problem.batch, options, describing);
     run.loss = static_cast<int>(options.loss.index());

@@ -104,6 +104,7 @@ void Specialiser::open() {
     basis_ = basis(*compiler_);
   } catch (const Error& error) {
     unavailable_ = error.what();
+    if (!error.hint().empty()) unavailable_ += " (" + error.hint() + ")";
   }
 }
 
@@ -163,7 +164,9 @@ Specialiser& specialiser() {
 
 KernelCompiler kernel_compiler() {
   Specialiser& maker = specialiser();
-  KernelCompiler found{maker.unavailable(), "", "", maker.cache().directory().string()};
+  constexpr const char* words[] = {"never", "auto", "always"};
+  KernelCompiler found{maker.unavailable(), "", "", maker.cache().directory().string(),
+                       words[static_cast<int>(specialise_setting())]};
   if (!found.unavailable.empty()) return found;
   found.path = maker.compiler().path();
   found.version = maker.compiler().version();

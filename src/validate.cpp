@@ -222,7 +222,7 @@ void validate_softmax(const AnyLoss& loss) {
       loss);
 }
 
-void check_arithmetic(const Options& o, std::string_view backend, int value_bytes, bool evaluates) {
+void check_arithmetic(const Options& o, int value_bytes, bool evaluates) {
   if (o.arithmetic == Arithmetic::portable) return;
   const auto refuse = [](std::string_view limit, std::string_view instead) {
     throw Error(ErrorKind::usage,
@@ -234,7 +234,8 @@ void check_arithmetic(const Options& o, std::string_view backend, int value_byte
     refuse("for solving and its losses",
            "shifts, whose bounds know the rounding of the portable one");
   if (value_bytes != 4) refuse("for float32", "float64");
-  if (backend != "cuda") refuse("for CUDA", fmt::format("the device {}", backend));
+  if (o.device == Device::cpu) refuse("for CUDA", "the device cpu");
+  if (o.device == Device::reference) refuse("for CUDA", "the device reference");
 }
 
 template <class T>

@@ -1,8 +1,6 @@
 // Whether a call is right, before any work: shapes, sizes and options. Throws Error with both
 // numbers.
 #pragma once
-#include <string_view>
-
 #include "softreg/model/layout.hpp"
 #include "softreg/options.hpp"
 #include "softreg/problem.hpp"
@@ -18,8 +16,7 @@ void validate(const Options& options);
 
 // That nothing else is asked of a solve with the fast arithmetic than what it has. value_bytes: of
 // its numbers; evaluates: it is evaluate().
-void check_arithmetic(const Options& options, std::string_view backend, int value_bytes,
-                      bool evaluates);
+void check_arithmetic(const Options& options, int value_bytes, bool evaluates);
 
 // That the loss has a softmax, of which the bounds speak.
 void validate_softmax(const AnyLoss& loss);

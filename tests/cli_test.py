@@ -989,6 +989,8 @@ def test_doctor():
     assert "self-test" in text and "not used: " in text and doc["cuda_verified"] in text
     compiler = doc["specialised_kernels"]
     assert compiler["available"] == (compiler["unavailable"] == "") == bool(compiler["nvrtc"]) == bool(compiler["nvrtc_version"])
+    assert compiler["asked"] == "never"
+    assert "'often'" in refused(2, "doctor", SOFTREG_SPECIALISE="often")
     text = ok("doctor", SOFTREG_NVRTC="/nowhere", SOFTREG_CACHE_DIR="/some/cache")
     assert "NVRTC         not used: " in text and "/some/cache" in text
 
@@ -1019,9 +1021,14 @@ def test_bits_may_be_allowed_to_depend_on_the_batch(problem):
 @pytest.mark.parametrize("words, reason", [
     (["--device", "cpu", "--dtype", "f32"], "for CUDA, not for the device cpu"),
     (["--dtype", "f64"], "for float32, not for float64"),
-    (["--trace", "shifts"], "for solving and its losses, not for shifts")])
+    (["--dtype", "f32", "--trace", "shifts"], "for solving and its losses, not for shifts")])
 def test_fast_arithmetic_has_its_place(problem, words, reason):
     assert reason in refused(2, "solve", problem, "--arithmetic", "fast", *words)
+
+
+def test_fast_arithmetic_wants_cuda(problem):
+    refused(5, "solve", problem, "--arithmetic", "fast", "--dtype", "f32", CUDA_VISIBLE_DEVICES="")
+    assert "not for an attack" in refused(2, "check", problem, "--attack", 3, "--arithmetic", "fast")
 
 
 def test_fast_arithmetic_is_not_for_sweeps(tmp_path):

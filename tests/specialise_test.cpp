@@ -88,7 +88,7 @@ TEST(KernelSources, AreThoseOfTheSourceTree) {
 TEST(MissingNvrtc, IsOneSentence) {
   if (kernel_sources().empty()) GTEST_SKIP() << "this build has no CUDA";
   Specialiser none({"/nowhere/libnvrtc.so.13", "/dev/null"}, KernelCache(""));
-  EXPECT_THAT(none.unavailable(), testing::StartsWith("NVRTC was not found: /dev/null"))
+  EXPECT_THAT(none.unavailable(), testing::StartsWith("NVRTC cannot be used: /dev/null"))
       << "it is there";
   EXPECT_EQ(none.unavailable().find('\n'), std::string::npos);
   try {

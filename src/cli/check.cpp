@@ -87,6 +87,8 @@ class Check : public Verb {
     if (job.options.device == Device::cuda)
       throw Error(ErrorKind::device_unavailable,
                   "an attack runs on the CPU but the device asked for is cuda");
+    if (job.options.arithmetic != Arithmetic::portable)
+      throw Error(ErrorKind::usage, "the fast arithmetic is for solving, not for an attack");
     if (job.options.memory_limit > 0)
       throw Error(ErrorKind::usage,
                   "an attack keeps one instance per thread: it has no --memory-limit");

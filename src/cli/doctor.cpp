@@ -151,15 +151,17 @@ Json compiler_json(const KernelCompiler& compiler) {
           {"unavailable", compiler.unavailable},
           {"nvrtc", compiler.path},
           {"nvrtc_version", compiler.version},
-          {"cache", compiler.cache}};
+          {"cache", compiler.cache},
+          {"asked", compiler.asked}};
 }
 
 std::string compiler_text(const KernelCompiler& compiler) {
   const std::string nvrtc =
       compiler.unavailable.empty()
-          ? fmt::format("{}, {}", compiler.version, compiler.path)
+          ? fmt::format("{}, {} (found, not tried)", compiler.version, compiler.path)
           : "not used: " + compiler.unavailable + "; CUDA has the catalogue of kernels alone";
-  return "kernels made at run time\n" + line("NVRTC", nvrtc) +
+  return "kernels made at run time\n" +
+         line("asked for", compiler.asked + " (SOFTREG_SPECIALISE)") + line("NVRTC", nvrtc) +
          line("cache",
               compiler.cache.empty() ? "none, there is no home directory" : compiler.cache);
 }
