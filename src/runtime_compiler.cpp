@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <memory>
 
@@ -79,11 +80,14 @@ KernelImage Nvrtc::compile(const std::string& source, std::span<const SourceFile
                            const std::string& kernel, std::span<const char* const> options) const {
   const Functions& f = *functions_;
   std::vector<std::string> strings;  // that end in 0, as the texts of headers need not
-  strings.reserve(2 * headers.size());
-  std::vector<const char*> names, texts;
   for (const SourceFile& header : headers) {
-    names.push_back(strings.emplace_back(header.name).c_str());
-    texts.push_back(strings.emplace_back(header.text).c_str());
+    strings.emplace_back(header.name);
+    strings.emplace_back(header.text);
+  }
+  std::vector<const char*> names, texts;
+  for (std::size_t k = 0; k < strings.size(); k += 2) {
+    names.push_back(strings[k].c_str());
+    texts.push_back(strings[k + 1].c_str());
   }
   Functions::Program program = nullptr;
   const auto check = [&](int result) {
@@ -93,7 +97,7 @@ KernelImage Nvrtc::compile(const std::string& source, std::span<const SourceFile
     if (program != nullptr && f.log_size(program, &size) == 0 && size > 1) {
       log.resize(size);
       if (f.log(program, log.data()) != 0) log.clear();
-      log = log.substr(0, log.find('\0'));
+      log.resize(std::min(log.find('\0'), log.size()));
     }
     if (const std::size_t at = log.find("error:"); at != log.npos)  // warnings may be before it
       log.erase(0, log.rfind('\n', at) + 1);
