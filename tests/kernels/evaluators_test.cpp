@@ -495,7 +495,7 @@ TYPED_TEST(CpuLanes, GiveTheBitsOfTheirLanesOnEveryInstructionSet) {
   Tally tally;
   compare_cpu<float>(choice<TypeParam>(), tally);
   compare_cpu<double>(choice<TypeParam>(), tally);
-  expect_every_end(tally);
+  if (!sanitized) expect_every_end(tally);  // else of fewer instances
   std::printf("[count] CPU instances equal bit for bit: %lld (%s, up to %s)\n",
               static_cast<long long>(tally.instances), choice<TypeParam>().name.c_str(),
               std::ranges::find_if(cpu_isas(), &CpuIsa::usable)->name);
