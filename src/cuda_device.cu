@@ -81,7 +81,8 @@ class CudaGpu final : public Gpu {
     check(cudaGetDeviceProperties(&properties_, 0));
     for (Stream& stream : streams_)
       check(cudaStreamCreateWithFlags(&stream.handle, cudaStreamNonBlocking));
-    clusters_ = clusters_at_once();
+    static const int clusters = clusters_at_once();  // loads their kernels: once
+    clusters_ = clusters;
   }
 
   std::string name() const override { return properties_.name; }

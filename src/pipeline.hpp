@@ -27,17 +27,18 @@ class Slot {
     if (transfer_) drain(gpu_, stream_);
   }
 
-  // made: the kernel, if it is not the catalogue's; least: what memory is reserved for later
+  // specialised: the kernel, if it is not the catalogue's; least: what memory is reserved for later
   // chunks.
-  void start(Run<T>& run, const SharedArrays<T>& shared, const Chunk& chunk, const void* made,
-             std::span<const std::int64_t> order, const StreamMemory& least) {
+  void start(Run<T>& run, const SharedArrays<T>& shared, const Chunk& chunk,
+             const void* specialised, std::span<const std::int64_t> order,
+             const StreamMemory& least) {
     queued_ = false;
     transfer_.emplace(run, shared.batch(), shared.reduction(), chunk, order, arena_);
     arena_.reserve(
         {std::max(chunk.bytes, least.bytes), std::max(chunk.staged_bytes, least.staged_bytes)});
     transfer_->pack();
     transfer_->copy_in(gpu_, stream_);
-    naming_chunk("launching", [&] { transfer_->launch(gpu_, stream_, made); });
+    naming_chunk("launching", [&] { transfer_->launch(gpu_, stream_, specialised); });
     transfer_->copy_out(gpu_, stream_);
     queued_ = true;
   }

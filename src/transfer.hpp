@@ -65,10 +65,10 @@ class Transfer {
     gpu.copy_in(stream, arena_.device.data(), arena_.host.data(),
                 static_cast<std::size_t>(packed_));
   }
-  void launch(Gpu& gpu, int stream, const void* made) const {
+  void launch(Gpu& gpu, int stream, const void* specialised) const {
     Launch launch;
     launch.policy = chunk_.policy;
-    launch.specialised = made;
+    launch.specialised = specialised;
     launch.blocks = chunk_.blocks;
     launch.shared_bytes = chunk_.shared_bytes;
     launch.workspace = arena_.device.data() + chunk_.staged_bytes;

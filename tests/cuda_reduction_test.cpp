@@ -13,6 +13,7 @@
 
 #include "batches.hpp"
 #include "kernels/lane_gpu.hpp"
+#include "kernels/on_emulated_gpu.hpp"
 
 namespace softreg {
 namespace {
@@ -198,15 +199,8 @@ TEST(CudaReduction, OfASequenceIsThatOfItsContexts) {
   }
 }
 
-class CudaReductionOnADevice : public testing::Test {
+class CudaReductionOnADevice : public OnEmulatedGpu {
  protected:
-  ~CudaReductionOnADevice() override {
-    EXPECT_EQ(gpu.misuse, "");
-    EXPECT_EQ(gpu.in_use, 0u);
-    EXPECT_EQ(gpu.host_in_use, 0u);
-  }
-  EmulatedGpuScope scope;
-  EmulatedGpuState& gpu = emulated_gpu_state();
   const TestBatch<float> batch = with_forbidding_numbers(30);
   Options options(std::int64_t memory_limit = 0) const {
     Options o = forbidden();

@@ -9,7 +9,7 @@
 #include <thread>
 
 #include "batches.hpp"
-#include "kernels/emulated_gpu.hpp"
+#include "kernels/on_emulated_gpu.hpp"
 
 namespace softreg {
 namespace {
@@ -17,13 +17,8 @@ namespace {
 constexpr Schedule schedules[] = {Schedule::late, Schedule::interleaved, Schedule::reversed,
                                   Schedule::early};
 
-class CudaStreams : public testing::Test {
+class CudaStreams : public OnEmulatedGpu {
  protected:
-  ~CudaStreams() override {
-    EXPECT_EQ(gpu.misuse, "");
-    EXPECT_EQ(gpu.in_use, 0u);
-    EXPECT_EQ(gpu.host_in_use, 0u);
-  }
   // Ragged over three classes, in a dozen chunks.
   static TestBatch<float> ragged() {
     TestBatch<float> p = make_batch<float>({.count = 36, .n_min = 1, .n_max = 60, .d = 3});
@@ -62,9 +57,6 @@ class CudaStreams : public testing::Test {
   std::int64_t calls(const char* name) const {
     return std::count(gpu.log.begin(), gpu.log.end(), name);
   }
-
-  EmulatedGpuScope scope;
-  EmulatedGpuState& gpu = emulated_gpu_state();
   const TestBatch<float> batch = ragged();
   const std::int64_t limit = 3 * bytes_of_longest(batch, options());
 };

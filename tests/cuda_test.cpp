@@ -8,6 +8,7 @@
 
 #include "kernels/emulated_cases.hpp"
 #include "kernels/lane_gpu.hpp"
+#include "kernels/on_emulated_gpu.hpp"
 #include "philox.hpp"
 #include "sanitized.hpp"
 #include "solve.hpp"
@@ -17,17 +18,7 @@ namespace {
 
 std::size_t size(std::int64_t n) { return static_cast<std::size_t>(n); }
 
-// Every test of this file: whatever happened, nothing is left on the device or pinned.
-class CudaBackend : public testing::Test {
- protected:
-  ~CudaBackend() override {
-    EXPECT_EQ(gpu.misuse, "");
-    EXPECT_EQ(gpu.in_use, 0u);
-    EXPECT_EQ(gpu.host_in_use, 0u);
-  }
-  EmulatedGpuScope scope;
-  EmulatedGpuState& gpu = emulated_gpu_state();
-};
+class CudaBackend : public OnEmulatedGpu {};
 
 // The numbers of a problem; rows: per instance.
 template <class T>

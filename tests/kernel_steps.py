@@ -17,17 +17,15 @@ FULL = [(16, 4), (32, 8), (64, 16), (128, 32), (256, 16), (256, 64), (512, 32), 
         (4096, 128)]
 
 Policy = collections.namedtuple("Policy", "lanes rows parameters")
-# A policy written out, and one that in_registers() makes of a lane grid.
-FORMS = (r'struct (?P<name>\w+) \{\s*static constexpr KernelPolicy policy\{\s*"\w+",\s*Placement::registers,'
-         r'\s*(?P<lanes>\d+),\s*\d+,\s*(?P<rows>\d+),\s*(?P<parameters>\d+),',
-         r'struct (?P<name>\w+) \{\s*static constexpr auto policy =\s*in_registers\(\s*"\w+",\s*\d+,'
-         r'\s*\{(?P<lanes>\d+), \d+, (?P<rows>\d+), (?P<parameters>\d+)\}')
+# A policy that in_registers() makes of a lane grid.
+FORM = (r'struct (?P<name>\w+) \{\s*static constexpr auto policy =\s*in_registers\(\s*"\w+",\s*\d+,'
+        r'\s*\{(?P<lanes>\d+), \d+, (?P<rows>\d+), (?P<parameters>\d+)\}')
 
 
 def policies():
     text = (SOURCE / "kernels/policy.hpp").read_text()
     found = {match["name"]: Policy(*(int(match[field]) for field in Policy._fields))
-             for form in FORMS for match in re.finditer(form, text)}
+             for match in re.finditer(FORM, text)}
     assert found, "no policy in kernels/policy.hpp that keeps A in registers"
     return found
 

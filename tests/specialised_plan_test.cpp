@@ -7,7 +7,7 @@
 #include <numeric>
 
 #include "batches.hpp"
-#include "kernels/emulated_gpu.hpp"
+#include "kernels/on_emulated_gpu.hpp"
 #include "plan.hpp"
 #include "solve.hpp"
 
@@ -97,16 +97,11 @@ TEST(SpecialisedPlan, HasOneKernelPerClass) {
   EXPECT_EQ(kernels, (std::vector<std::string>{"lanes2_32x8: 2 to 20", "lanes8_64x16: 32 to 56"}));
 }
 
-class Specialising : public testing::Test {
+class Specialising : public OnEmulatedGpu {
  protected:
   Specialising() { ::setenv("SOFTREG_SPECIALISE", "always", 1); }
-  ~Specialising() override {
-    ::unsetenv("SOFTREG_SPECIALISE");
-    EXPECT_EQ(gpu.misuse, "");
-  }
+  ~Specialising() override { ::unsetenv("SOFTREG_SPECIALISE"); }
 
-  EmulatedGpuScope scope;
-  EmulatedGpuState& gpu = emulated_gpu_state();
   const std::vector<float> a = std::vector<float>(4 * 40 * 9, 0.1f),
                            b = std::vector<float>(40, 0.025f);
   VectorProblem<float> problem{.count = 4, .n = 40, .d = 9, .a = a, .b = b};
