@@ -81,16 +81,15 @@ class CudaGpu final : public Gpu {
     check(cudaGetDeviceProperties(&properties_, 0));
     for (Stream& stream : streams_)
       check(cudaStreamCreateWithFlags(&stream.handle, cudaStreamNonBlocking));
-    static const int clusters = clusters_at_once();  // loads their kernels: once
-    clusters_ = clusters;
   }
 
   std::string name() const override { return properties_.name; }
   DeviceInfo info() override {
     std::size_t free = 0, total = 0;
     check(cudaMemGetInfo(&free, &total));
+    static const int clusters = clusters_at_once();  // loads their kernels: once
     return {properties_.multiProcessorCount, properties_.maxThreadsPerMultiProcessor,
-            static_cast<std::int64_t>(free), clusters_};
+            static_cast<std::int64_t>(free), clusters};
   }
   void* allocate(std::size_t bytes) override {
     void* p = nullptr;
@@ -168,7 +167,6 @@ class CudaGpu final : public Gpu {
   }
 
   cudaDeviceProp properties_{};
-  int clusters_ = 0;
   Stream streams_[most_streams];
 };
 

@@ -1,6 +1,7 @@
 #!/bin/sh
 # sh evidence.sh OUTDIR: what this machine's GPU does with the bundle that this script lies in. Runs the
-# GPU tests, compute-sanitizer's four tools where the machine has them, and one timing per size class;
+# GPU tests, compute-sanitizer's four tools where the machine has them, and one timing per size class but those of the
+# trace bounds;
 # writes OUTDIR/evidence.json and a log per stage. Takes at most 8 minutes: every stage has its own
 # time limit. Exit codes: 0 everything passed, 1 something failed, 2 usage, 5 no usable GPU.
 set -eu
