@@ -1,11 +1,17 @@
 // Fast<float>: a float whose exp, log and quotients are the device's approximations in place of
-// ours. As NVIDIA describes the instructions (not measured here), in units of 2^-23: exp(a) is off
-// by about 2 + |a| / 2 (a log2 e is rounded), log by about 2 of its own and, near 1, by 2^-22 in
-// all, a quotient by about 2; a number below 2^-126 is 0, and so is a quotient by one above 2^126.
+// ours. As NVIDIA describes the instructions (not measured here), in units of 2^-23: exp2 is off by
+// about 2, log by about 2 of its own and, near 1, by 2^-22 in all, a quotient by about 2; a number
+// below 2^-126 is 0, and so is a quotient by one above 2^126. exp(a) is a power of two, off by
+// |a| / 2 more because a log2 e is rounded; where a softmax is taken the entries of A log2 e are,
+// and a logit is off by half a unit of sum |a_j x_j| more.
 // A kernel that computes its loss with them has no bits to keep, only a tolerance; products, sums
-// and updates stay those of float. sinh and cosh stay ours, and for double there is nothing faster.
+// and updates stay those of float, but for two things that save an instruction a row each: a factor
+// that rows have in common is multiplied once, behind A^T, and <u - b, u> is |u|^2 - <b, u>, off by
+// a unit of |u|^2, which the rounding of f alone makes of it too. |u - b|^2, of which the loss is
+// made, stays as it is. sinh and cosh stay ours, and for double there is nothing faster.
 #pragma once
 #include "simt.hpp"
+#include "softreg/model/segment_pass.hpp"
 
 namespace softreg {
 
@@ -36,10 +42,43 @@ struct Fast<float> {
   SR_HD friend Fast log_(Fast a) {
     return Fast(simt::approximate_log2(a.v) * math_detail::Format<float>::ln2);
   }
+  SR_HD friend Fast exp2_(Fast a) { return Fast(simt::approximate_exp2(a.v)); }
+  SR_HD friend Fast log2_(Fast a) { return Fast(simt::approximate_log2(a.v)); }
+  SR_HD friend Fast centred(Fast, Fast b) { return -b; }
+  SR_HD friend Fast sum_of_centred(Fast sum, Fast square) { return square + sum; }
   SR_HD friend Fast sinh_(Fast a) { return Fast(sinh_(a.v)); }
   SR_HD friend Fast cosh_(Fast a) { return Fast(cosh_(a.v)); }
   SR_HD friend Fast scale_by_exp(Fast a, Fast b) { return Fast(scale_by_exp(a.v, b.v)); }
 };
+
+// A factor that rows have in common, and its product with a number of a row, which keeps it apart:
+// multiplied once instead of in every row, it rounds once.
+struct FastFactor {
+  Fast<float> value;
+  SR_HD explicit operator Fast<float>() const { return value; }
+};
+struct FastScaled {
+  FastFactor factor;
+  Fast<float> rest;
+  SR_HD explicit operator Fast<float>() const { return factor.value * rest; }
+  SR_HD explicit operator float() const { return float(factor.value * rest); }
+  SR_HD friend FastScaled operator*(FastScaled a, Fast<float> b) { return {a.factor, a.rest * b}; }
+  SR_HD friend Fast<float> operator-(FastScaled a, Fast<float> b) {
+    return fma_(a.factor.value, a.rest, -b);
+  }
+  SR_HD friend Fast<float> fma_(Fast<float> a, FastScaled b, Fast<float> c) {
+    return fma_(a * b.factor.value, b.rest, c);
+  }
+};
+SR_HD inline FastScaled operator*(FastFactor a, Fast<float> b) { return {a, b}; }
+template <>
+struct CommonOf<Fast<float>> {
+  using type = FastFactor;
+};
+
+// exp is a power of two.
+template <class LossT>
+inline constexpr bool holds_bits<LossT, Fast<float>> = LossT::normalized;
 
 template <>
 struct RealOf<Fast<float>> {

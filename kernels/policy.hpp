@@ -83,7 +83,7 @@ struct Float1024x64 {
 };
 struct Float4096x128 {
   static constexpr auto policy =
-      in_registers("lanes2048_4096x128", 4, {2048, 8, 4096, 128}, {256, 1}, 10);
+      in_registers("lanes2048_4096x128", 4, {2048, 8, 4096, 128}, {256, 1}, 11);
 };
 struct Double16x4 {
   static constexpr auto policy = in_registers("lanes2_16x4", 8, {2, 1, 16, 4}, {128, 2});

@@ -20,8 +20,9 @@ SR_HD constexpr std::int64_t grid_shared_bytes(const KernelPolicy& p) {
 }
 
 // RowByRow: what is done to one row is long, and done to several at once would take more registers
-// than there are.
-template <class PolicyT, class T, bool RowByRow>
+// than there are. InBits: holds_bits of the loss and its numbers (segment_pass.hpp); A is held over
+// ln 2.
+template <class PolicyT, class T, bool RowByRow, bool InBits = false>
 struct RegisterPlacement {
   static constexpr KernelPolicy P = PolicyT::policy;
   using Grid =
@@ -29,7 +30,9 @@ struct RegisterPlacement {
   static constexpr int lanes = P.grid.lanes, shared_rows = P.shared_rows;
   static constexpr int own_rows = Grid::own_rows, held_rows = Grid::held_rows;
   static constexpr int own_columns = Grid::own_columns, held_columns = Grid::held_columns;
-  static constexpr bool describes = true;
+  static constexpr bool describes = !InBits;
+  static constexpr bool plain = P.plain;
+  static constexpr bool keeps_step_size = plain && shared_rows == 0;  // registers are left
   Grid g;
   const Batch<T>& batch;  // in constant memory: what is rarely used costs no register
   std::int64_t instance = 0;
@@ -63,6 +66,7 @@ struct RegisterPlacement {
     const T* const start = batch.start_of(instance);
     const int d = parameters();
     n = from.rows;
+    if (keeps_step_size) step_ = batch.step_size[instance];
     SR_UNROLL
     for (int r = 0; r < own_rows; ++r) b[r] = row(r) < n ? target[row(r)] : T(0);
     SR_UNROLL
@@ -74,7 +78,7 @@ struct RegisterPlacement {
       SR_UNROLL
       for (int p = 0; p < held_columns; ++p) {
         const int j = column(p);
-        held[p] = i >= n ? T(0) : j < d ? from(i, j) : -T(0);
+        held[p] = i >= n ? T(0) : j < d ? from(i, j) * unit : -T(0);
       }
       put_row(k, held);
     }
@@ -90,8 +94,8 @@ struct RegisterPlacement {
   SR_DEVICE static constexpr int lane_count() { return lanes; }
   SR_DEVICE Extent extent(const Layout&, std::int64_t) const { return {n, 1, parameters(), 0, n}; }
   SR_DEVICE int parameters() const { return batch.parameters(); }
-  SR_DEVICE static T step_size(const Batch<T>& batch, std::int64_t instance) {
-    return batch.step_size[instance];
+  SR_DEVICE T step_size(const Batch<T>& of, std::int64_t i) const {
+    return keeps_step_size ? step_ : of.step_size[i];
   }
   SR_DEVICE static T operator_norm(const Batch<T>& batch, std::int64_t instance) {
     return batch.operator_norm[instance];
@@ -112,9 +116,13 @@ struct RegisterPlacement {
   SR_DEVICE Weights weights(const Segment&) const {
     return {{batch.weights_of(instance), batch.weight}, n};
   }
-  SR_DEVICE T shift(const Segment&) const { return lagged_shift; }
-  SR_DEVICE void set_shift(const Segment&, T value) { lagged_shift = value; }
-  SR_DEVICE void set_shifts(T value) { lagged_shift = value; }
+  SR_DEVICE void set_factor(T value) { factor_ = value * (T(1) / unit); }
+  SR_DEVICE T origin(const Segment&) const { return InBits ? lagged_shift : T(0); }
+  SR_DEVICE T shift(const Segment&) const { return InBits ? T(0) : lagged_shift; }
+  SR_DEVICE void set_shift(const Segment&, T value) {
+    lagged_shift = InBits ? lagged_shift + value : value;
+  }
+  SR_DEVICE void set_shifts(T value) { lagged_shift = InBits ? T(0) : value; }
   SR_DEVICE bool stops(const int* cancelled) const { return g.stops(cancelled); }
 
   // One tile holds everything, and its rows are one segment.
@@ -210,12 +218,15 @@ struct RegisterPlacement {
   }
 
  private:
+  static constexpr T unit = InBits ? T(math_detail::Format<T>::log2_e) : T(1);
   // A row in shared memory: lines of 16 bytes, those of a warp side by side.
   struct alignas(16) Line {
     static constexpr int size = 16 / static_cast<int>(sizeof(T));
     T v[size];
   };
   Line* slab_;
+  T factor_;  // of A^T, where logits are held in bits
+  T step_;    // size, where it is kept
   static_assert(shared_rows == 0 || held_columns % Line::size == 0);
 
   SR_DEVICE Line& line(int k, int l) const {
@@ -267,7 +278,7 @@ struct RegisterPlacement {
       T partial[Grid::columns];
       SR_UNROLL
       for (int k = 0; k < Grid::columns; ++k) {
-        T s = T(0);
+        T s = InBits && k == 0 ? -lagged_shift : T(0);  // of the row that is the lane's own
         each_of_row(r * Grid::columns + k, [&](int p, T value) { s = fma_(value, at[p], s); });
         partial[k] = s;
       }
@@ -289,7 +300,7 @@ struct RegisterPlacement {
     }
     g.scatter_columns(sum);
     SR_UNROLL
-    for (int p = 0; p < own_columns; ++p) grad[p] = sum[p];
+    for (int p = 0; p < own_columns; ++p) grad[p] = InBits ? sum[p] * factor_ : sum[p];
   }
 };
 

@@ -1,7 +1,9 @@
 // SimtGrid: a LaneGrid on real lanes. Halves are exchanged instead of whole vectors wherever the
 // lanes can share what comes of it: half the shuffles and additions of a butterfly, or less, and
 // the same bits. Work on registers needs no barrier within a warp; warps meet in shared memory with
-// one barrier per sum, since two sums in a row use different halves of it. What the warps of a
+// one barrier per sum: sums over rows use one half of it and sums over columns the other, and each
+// waits only if another of its kind was the last. (Which half that is, is known when the kernel is
+// compiled; halves in turn would not be, behind a test or the guard.) What the warps of a
 // block have together, each block of a cluster then writes to all of them, with one barrier more:
 // nobody reads what is not his own, so that after the last barrier a block may leave.
 #pragma once
@@ -75,7 +77,7 @@ class SimtGrid : public SimtGroup<Lanes, Blocks> {
     if constexpr (warps > 1) {
       const int lane = rank() % width;
       const int place = lane % Columns * shares + grid().share(lane), at = place * own_columns;
-      T* const partial = next_half<T>();
+      T* const partial = begin_sum<columns_half, T>();
       if (lane / Columns % replicas == 0) {
         SR_UNROLL
         for (int p = 0; p < own_columns; ++p) partial[warp() * Parameters + at + p] = s[p];
@@ -95,7 +97,7 @@ class SimtGrid : public SimtGroup<Lanes, Blocks> {
   // One value per lane becomes one for all; every lane gets the same bits.
   template <class S>
   SR_DEVICE S total(S mine) const {
-    return over_warps(within_warp<width / 2, 1>(mine, Add{}), Add{});
+    return unread(over_warps(within_warp<width / 2, 1>(mine, Add{}), Add{}));
   }
   // Of several numbers each lane keeps one, which then goes to all.
   template <class V, int K>
@@ -114,7 +116,7 @@ class SimtGrid : public SimtGroup<Lanes, Blocks> {
         for (int k = 0; k < K; ++k)
           sums.v[k] = simt::shuffle(mine.v[0], first_lane() + keeper(k), member_mask());
       } else {
-        V* const partial = next_half<V>();
+        V* const partial = begin_sum<rows_half, V>();
         SR_UNROLL
         for (int k = 0; k < K; ++k)
           if (rank() % width == keeper(k)) partial[warp() * K + k] = mine.v[0];
@@ -127,7 +129,7 @@ class SimtGrid : public SimtGroup<Lanes, Blocks> {
     }
   }
   SR_DEVICE T largest(T mine) const {
-    return over_warps(within_warp<width / 2, 1>(mine, Larger{}), Larger{});
+    return unread(over_warps(within_warp<width / 2, 1>(mine, Larger{}), Larger{}));
   }
   // Likewise of one value per share of the columns.
   template <class S>
@@ -191,7 +193,7 @@ class SimtGrid : public SimtGroup<Lanes, Blocks> {
   SR_DEVICE S over_warps(S value, Op op) const {
     if constexpr (warps > 1) {
       static_assert(sizeof(S) <= scratch_value_bytes);
-      S* const partial = next_half<S>();
+      S* const partial = begin_sum<rows_half, S>();
       if (rank() % width == 0) partial[warp()] = value;
       sync_block();
       value = over<warps>([&](int w) { return partial[w]; }, op);
@@ -202,7 +204,7 @@ class SimtGrid : public SimtGroup<Lanes, Blocks> {
   template <class S, class Op>
   SR_DEVICE S over_blocks(S value, Op op) const {
     if constexpr (Blocks > 1) {
-      S* const values = of_blocks<S>();
+      S* const values = of_blocks<rows_half, S>();
       if (rank_in_block() < Blocks)  // a lane for each
         *simt::in_block(values + simt::cluster_rank(), rank_in_block()) = value;
       sync();
@@ -219,7 +221,7 @@ class SimtGrid : public SimtGroup<Lanes, Blocks> {
     Own mine;
     SR_UNROLL
     for (int p = 0; p < own_columns; ++p) mine.v[p] = s[p];
-    Own* const sums = of_blocks<Own>();
+    Own* const sums = of_blocks<columns_half, Own>();
     SR_UNROLL
     for (int first = 0; first < Blocks; first += warps) {  // a warp for each
       const int block = first + warp();
@@ -253,24 +255,39 @@ class SimtGrid : public SimtGroup<Lanes, Blocks> {
       sync();
   }
 
-  template <class V>
-  SR_DEVICE V* next_half() const {
-    half_ ^= 1;
-    return beyond<V>(0);
+  // Where the warps' parts of the next sum go. The barrier that follows is also one for whoever
+  // reads the sum before.
+  template <int Half, class V>
+  SR_DEVICE V* begin_sum() const {
+    if (read_[Half]) sync();
+    read_[Half] = true;
+    read_[1 - Half] = false;
+    return beyond<V>(Half * half_bytes);
   }
-  // The part of the blocks, in the half that is in use.
-  template <class V>
+  // What is not asked for in every step ends with a barrier, so that a step finds the halves the
+  // same wherever it was.
+  template <class S>
+  SR_DEVICE S unread(S value) const {
+    if constexpr (grid().warps() > 1) {
+      sync();
+      read_[rows_half] = false;
+      read_[columns_half] = true;
+    }
+    return value;
+  }
+  // The part of the blocks.
+  template <int Half, class V>
   SR_DEVICE V* of_blocks() const {
-    return beyond<V>(half_bytes / (warps + Blocks) * warps);
+    return beyond<V>(Half * half_bytes + half_bytes / (warps + Blocks) * warps);
   }
   template <class V>
   SR_DEVICE V* beyond(int bytes) const {
-    const int at = half_ * half_bytes + bytes;
-    return reinterpret_cast<V*>(static_cast<unsigned char*>(exchange_) + at);
+    return reinterpret_cast<V*>(static_cast<unsigned char*>(exchange_) + bytes);
   }
 
+  static constexpr int rows_half = 0, columns_half = 1;
   void* exchange_;
-  mutable int half_ = 0;
+  mutable bool read_[2] = {false, true};  // perhaps still, by somebody
 };
 
 }  // namespace softreg

@@ -71,7 +71,7 @@ SR_DEVICE void solve_in_registers(const Batch<T>& batch, const Queue& queue, voi
   constexpr LaneGrid grid = PolicyT::policy.grid;
   // Two exponentials to a row, or one of eight rows in double, side by side: nvcc 13.0 spills.
   constexpr bool row_by_row = !LossT::normalized || (sizeof(T) == 8 && grid.own_rows() >= 8);
-  using InRegisters = RegisterPlacement<PolicyT, T, row_by_row>;
+  using InRegisters = RegisterPlacement<PolicyT, T, row_by_row, holds_bits<LossT, A>>;
   Evaluator<InRegisters, LossT, T, false, A> e{{{batch, shared}, batch, 0, {}}};
   const auto begin = [&](std::int64_t i) {
     e.instance = e.p.instance = i;
@@ -93,15 +93,16 @@ SR_DEVICE void solve_in_registers(const Batch<T>& batch, const Queue& queue, voi
     const unsigned most = static_cast<unsigned>(batch.stop.max_steps) + 2;
     const unsigned wanted = static_cast<unsigned>(batch.stop.check_every);
     const unsigned every = simt::opaque(wanted < most ? wanted : most);  // not formed in every turn
-    for (unsigned turn = 0;; turn = turn + 1 == every ? 0 : turn + 1) {
-      if (!running && turn == 0) {
+    for (;;) {
+      if (!running) {
         const std::int64_t i = begun ? queue.next(e.p.g) : queue.first();
         if (i >= batch.count) return;
         begin(i);
         turns = {};
         running = begun = true;
       }
-      if (running) running = turns.advance(e, batch.stop);
+      for (unsigned turn = 0; running && turn < every; ++turn)
+        running = turns.advance(e, batch.stop);
     }
   }
 }

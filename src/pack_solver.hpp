@@ -51,8 +51,8 @@ void solve_packs(const Batch<T>& batch, const PackQueue& queue, T* workspace) {
 
   for (int k = 0; k < places; ++k) take(k, 0);
   for (; busy > 0; ++now) {
-    e.evaluate(steps, false);
     const bool test = now == next_test;
+    e.evaluate(steps, false, test);
     if (test) {
       if (e.cancelled()) {
         for (const std::int64_t i : instance)

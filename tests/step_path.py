@@ -70,7 +70,18 @@ class Predicates:
             saved = self._saved(*places[0])
             if saved:
                 return self.identity(*saved[0]) if len(saved) == 1 and saved[0][2] else frozenset(saved)
+            return self._computed(*places[0]) or frozenset(places)
         return frozenset(places)
+
+
+    def _computed(self, block, k):
+        """A comparison of registers, by what it compares: asked twice it has one answer."""
+        f, i = self.function, self.function.blocks[block][k]
+        registers = [re.fullmatch(r"R\d+", operand) for operand in i.operands[2:4]]
+        if not i.opcode.startswith("ISETP") or i.operands[4:] != ["PT"] or not all(registers):
+            return None
+        return (i.opcode, i.operands[0] == "PT") + tuple(
+            (operand, frozenset(f.definitions(block, k, operand))) for operand in i.operands[2:4])
 
 
 class Walk:
@@ -140,16 +151,9 @@ class Step:
         self.body = f.loops[self.header]
         self.forced = {}  # block -> the successor that its branch takes
         self._force({b: f.successors[b][1] for b in self.body if f.blocks[b][-1].opcode == "BRA.DIV"})
-        through = []
-        while True:
-            self.unchecked = self._around(through)
-            missing = next((some for some in self._missing() if Walk(self, through + [some]).path()), None)
-            if not missing:
-                break
-            through.append(missing)
-            assert len(through) < 8, "no way around the loop has both products and the update"
+        self.unchecked = self._whole([])
         certain = dict(self.forced)
-        self.checked = self._around(through + [keeps])
+        self.checked = self._whole([keeps])
         self.forced = certain
 
     def _products(self, blocks):
@@ -206,15 +210,25 @@ class Step:
             if not self._force(walk.certain()):
                 return path
 
-    def _missing(self):
-        """Blocks of which a step passes one, and the path found so far none."""
-        f, path = self.function, set(self.unchecked)
+    def _whole(self, through):
+        """The way around the loop that has both products and the update."""
+        while True:
+            way = self._around(through)
+            missing = next((some for some in self._missing(way) if Walk(self, through + [some]).path()), None)
+            if not missing:
+                return way
+            through = through + [missing]
+            assert len(through) < 8, "no way around the loop has both products and the update"
+
+    def _missing(self, way):
+        """Blocks of which a step passes one, and a way none."""
+        f, path = self.function, set(way)
         if self.counts(path)["FMA"] < self.needed:  # there is a way around the products: no instance is left
             left = {b: self._products([b]) for b in self._reached() - path}
             yield {max(left, key=left.get)}
         after = self.reach(max(path, key=lambda b: self._products([b])))  # not what loads the next instance
         written, read = set(), {}
-        for block in self.unchecked:
+        for block in way:
             multiplies = 4 * self._products([block]) >= self.needed
             for k, i in enumerate(f.blocks[block]):
                 if multiplies and i.base in PRODUCTS:

@@ -25,19 +25,33 @@ struct Pass {
   std::vector<T> f, dlogits;
 };
 
+template <class L, class T>
+T activation(const T& v) {
+  if constexpr (L::normalized)
+    return exp_(v);
+  else
+    return Formula<L>::activate(v);
+}
+
 // One pass over the rows in order, as an evaluator makes it, at the given shift.
 template <class L, class T>
 Pass<T> pass(const std::vector<T>& z, const std::vector<T>& b, const T& shift) {
-  typename Formula<L>::template Terms<T> sums{};
-  for (std::size_t i = 0; i < z.size(); ++i)
-    sums = Formula<L>::terms(z[i] - shift, Formula<L>::activate(z[i] - shift), b[i], sums);
-  const auto h = Formula<L>::finish(sums, shift);
-  Pass<T> out{h.loss, T(1), {}, {}};
+  using F = Formula<L>;
+  std::vector<T> u;
+  for (const T& logit : z) u.push_back(activation<L>(logit - shift));
+  typename F::template Head<T> h;
+  if constexpr (L::normalized) {
+    typename F::template Terms<T> sums{};
+    for (std::size_t i = 0; i < z.size(); ++i) sums = F::terms(u[i], b[i], sums);
+    h = F::finish(sums, shift);
+  }
+  typename F::template Tested<T> tested{};
+  for (std::size_t i = 0; i < z.size(); ++i) tested = F::tested(z[i] - shift, u[i], b[i], tested);
+  Pass<T> out{F::loss(tested, h), T(1), {}, {}};
   if constexpr (L::normalized) out.mass = h.mass;
   for (std::size_t i = 0; i < z.size(); ++i) {
-    const T u = Formula<L>::activate(z[i] - shift);
-    out.f.push_back(Formula<L>::output(u, h));
-    out.dlogits.push_back(Formula<L>::dlogit(z[i] - shift, u, b[i], h));
+    out.f.push_back(F::output(u[i], h));
+    out.dlogits.push_back(F::dlogit(z[i] - shift, u[i], b[i], h));
   }
   return out;
 }

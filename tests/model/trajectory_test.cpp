@@ -30,14 +30,15 @@ struct Scene {
 // Plays a script; remembers what the loop asked of it.
 struct Script {
   std::vector<Scene> scenes;
-  bool describing = false;
+  bool describing = false, test = false;
   int step = 0, evaluations = 0, described = -1, kept = -1;
   std::vector<int> tests, kept_steps;
   Outcome<double> outcome;
 
   void init() { step = 0; }
-  void evaluate(int k, bool describe) {
+  void evaluate(int k, bool describe, bool tested) {
     EXPECT_EQ(k, step);
+    test = tested;
     if (describe)
       described = k;
     else
@@ -46,6 +47,7 @@ struct Script {
   bool cancelled() const { return scenes[at(step)].cancelled; }
   bool describes() const { return describing; }
   Measurement<double> measure() {
+    EXPECT_TRUE(test) << "the loss was not asked for";
     tests.push_back(step);
     const Scene& s = scenes[at(step)];
     return {100.0 + step, 200.0 + step + s.objective_error, s.gradient_norm, s.finite_point};
@@ -301,7 +303,9 @@ TEST(RealTrajectory, CancellingLeavesNoNumbers) {
       const int *yes, *no;
       int left;
       void init() { inner.init(); }
-      void evaluate(int step, bool describing) { inner.evaluate(step, describing); }
+      void evaluate(int step, bool describing, bool tested) {
+        inner.evaluate(step, describing, tested);
+      }
       bool cancelled() {
         batch.cancelled = left-- == 0 ? yes : no;
         return inner.cancelled();

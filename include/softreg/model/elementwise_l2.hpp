@@ -9,24 +9,22 @@ namespace softreg {
 template <class Self>
 struct ElementwiseL2 {
   template <class T>
-  using Terms = Sums<T, 1>;  // |u - b|^2
+  using Tested = Sums<T, 1>;  // |u - b|^2
   template <class T>
-  struct Head {
-    T loss;
-  };
+  struct Head {};
 
   template <class T>
   SR_HD static T activate(T v) {
     return Self::phi(v);
   }
   template <class T>
-  SR_HD static Terms<T> terms(T, T u, T b, const Terms<T>& s) {
+  SR_HD static Tested<T> tested(T, T u, T b, const Tested<T>& s) {
     const T c = u - b;
     return {{fma_(c, c, s[0])}};
   }
   template <class T>
-  SR_HD static Head<T> finish(const Terms<T>& s, T) {
-    return {s[0] / T(2)};
+  SR_HD static T loss(const Tested<T>& s, const Head<T>&) {
+    return s[0] / T(2);
   }
   template <class T>
   SR_HD static T output(T u, const Head<T>&) {

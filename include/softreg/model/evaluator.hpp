@@ -11,7 +11,7 @@
 //              update, visit, visit_gradient, add_to_gradient, keep, once, stops, extent; each
 //              where it Watches. sums: to be added to
 //   tile       describes, each_segment, sum_rows, max_rows, rows, store, weighted, weights, shift,
-//              set_shift, once
+//              set_shift, once; where logits are held in bits (segment_pass.hpp) origin, set_factor
 // T may be a pack of numbers, one for each of several instances (src/pack_placement.hpp): decisions
 // are then taken by select, and `any` and `all` ask whether to bother.
 #pragma once
@@ -30,11 +30,13 @@ struct Evaluator : Descent<Placement, T> {
   using Totals = PassTotals<T, Watches>;
 
   // Logits at the optimizer's point, then loss and gradient of the objective there. describing: f
-  // and A^T f take the place of dL/dz and of the gradient, and are written down.
-  SR_HD void evaluate(Count<T> step, bool describing) {
+  // and A^T f take the place of dL/dz and of the gradient, and are written down. tested: the loss
+  // is asked for; else it may be left out.
+  SR_HD void evaluate(Count<T> step, bool describing, bool tested = true) {
     if constexpr (Placement::describes)
       if (describing) write_gradient();
-    const SegmentPass<LossT, Watches, T, A> pass{batch, instance, before, describing, step == 0};
+    const SegmentPass<LossT, Watches, T, A> pass{
+        batch, instance, before, describing, tested || batch.bounds, step == 0};
     const Totals sum = p.template tiles<Totals>([&pass](auto& tile, Totals& t) {
       tile.each_segment([&](const Segment& s) { pass(tile, s, t); });
     });

@@ -1,13 +1,20 @@
-// What a loss is: five short functions of numbers, and nothing about loops, memory or threads.
+// What a loss is: a few short functions of numbers, and nothing about loops, memory or threads.
 //
-//   u = activate(v)       the row's activation; v = z - shift, and shift is 0 unless normalized
-//   terms(v, u, b, s)     s plus the row's contribution to a handful of sums
-//   h = finish(s, shift)  the loss of one segment and what its rows need back
-//   output(u, h)          the prediction f of a row
-//   dlogit(v, u, b, h)    dL/dz of a row
+//   tested(v, u, b, s)  s plus the row's contribution to the sums that only the loss needs; u: the
+//                       row's activation
+//   loss(s, h)          the loss of one segment, from those
+//   output(u, h)        the prediction f of a row
+//   dlogit(v, u, b, h)  dL/dz of a row
 //
-// Where the loss is normalized, Head has a member `mass` = <u, 1>, and the evaluator keeps shift
-// close to log <exp z, 1>, so that u is close to f and mass close to 1.
+// Where the loss is normalized, v = z - shift and u = exp(v), and it has
+//
+//   terms(u, b, s)        likewise, of the sums that every step needs
+//   h = finish(s, shift)  what the rows of one segment need back; `mass` of it is <u, 1>
+//
+// The evaluator keeps shift close to log <exp z, 1>, so that u is close to f and mass close to 1.
+// Where it is not normalized, rows need nothing of each other: Head is empty, v = z, and it has
+//
+//   u = activate(v)
 #pragma once
 #include <concepts>
 
@@ -16,18 +23,36 @@
 
 namespace softreg {
 
+// A factor that all rows of a segment have in common: a number as any other, unless the numbers of
+// the formula keep it apart and let dlogit return it beside the rest (kernels/fast.hpp).
+template <class T>
+struct CommonOf {
+  using type = T;
+};
+template <class T>
+using Common = typename CommonOf<T>::type;
+
+// How <u - b, u> is summed where |u|^2 is too: row by row as it stands; numbers of which nobody
+// expects the last bits may leave u - b to the end (kernels/fast.hpp).
+template <class T>
+SR_HD T centred(T u, T b) {
+  return u - b;
+}
+template <class T>
+SR_HD T sum_of_centred(T sum, T) {
+  return sum;
+}
+
 // The mathematics of a loss of the catalogue. Each has a header of its own (losses/), which only
 // what evaluates this loss includes.
 template <class LossT>
 struct Formula;
 
 template <class F>
-concept LossFormula = requires(double v, typename F::template Terms<double> s,
+concept LossFormula = requires(double v, typename F::template Tested<double> s,
                                typename F::template Head<double> h) {
-  { F::activate(v) } -> std::same_as<double>;
-  { F::terms(v, v, v, s) } -> std::same_as<typename F::template Terms<double>>;
-  { F::finish(s, v) } -> std::same_as<typename F::template Head<double>>;
-  { h.loss } -> std::convertible_to<double>;
+  { F::tested(v, v, v, s) } -> std::same_as<typename F::template Tested<double>>;
+  { F::loss(s, h) } -> std::same_as<double>;
   { F::output(v, h) } -> std::same_as<double>;
   { F::dlogit(v, v, v, h) } -> std::same_as<double>;
 };

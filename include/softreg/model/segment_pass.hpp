@@ -6,20 +6,29 @@
 
 namespace softreg {
 
+// Whether logits are held in units of ln 2 and less the lagged shift, so that what is held is the
+// argument of exp2 as it comes from the product with A: of a normalized loss, for numbers A whose
+// exp is a power of two anyway. The tile's shift is then 0 and its origin the lagged shift; the
+// guard moves what is held; A^T is followed by a factor. Nothing is traced or described.
+template <class LossT, class A>
+inline constexpr bool holds_bits = false;
+
 // Watches: can trace bounds. A: the numbers that the formula of the loss computes with, T or one
 // that converts to and from T (kernels/fast.hpp).
 template <class LossT, bool Watches, class T, class A>
 struct SegmentPass {
   static_assert(!Watches || std::is_same_v<A, T>, "bounds allow for the rounding of T");
+  static constexpr bool in_bits = holds_bits<LossT, A>;
   using Totals = PassTotals<T, Watches>;
   using F = Formula<LossT>;
   using Head = typename F::template Head<A>;
-  using Terms = typename F::template Terms<A>;
+  using Tested = typename F::template Tested<A>;
 
   const Batch<Real<T>>& batch;
   std::int64_t instance;
   ShiftWorkspace<T> before;  // of shift traces
   bool describing;           // f takes the place of dL/dz
+  bool tested;               // the loss is wanted
   Truth<T> first;            // nothing was measured before
 
   // The logits become dL/dz of the objective, or f; what the segment adds is added to t.
@@ -28,30 +37,39 @@ struct SegmentPass {
     T shift = LossT::normalized ? tile.shift(s) : T(0);
     const Head h = open(tile, s, shift);
     T log_mass = T(0);
-    if constexpr (LossT::normalized) log_mass = shift + T(log_(h.mass));
-    t.v[total_loss] = t[total_loss] + T(h.loss);
+    if constexpr (LossT::normalized) log_mass = shift + log_of(h.mass);
+    if (tested) t.v[total_loss] = t[total_loss] + loss(tile, s, shift, h);
     if (tile.weighted()) t.v[total_penalty] = t[total_penalty] + weigh(tile, s);
-    if (batch.shifts && !describing) {
-      const auto moved = [&] {
-        if constexpr (LossT::normalized && Watches)
-          if (batch.bounds)
-            return BoundPass<LossT, T>{before, tile.lane_count()}(tile, s, h, log_mass, first, t);
-        return watch(tile, s, h);
-      }();
-      t.v[total_df] = t[total_df] + moved[0];
-      t.v[total_dz] = t[total_dz] + moved[1];
-    }
+    if constexpr (!in_bits)
+      if (batch.shifts && !describing) {
+        const auto moved = [&] {
+          if constexpr (LossT::normalized && Watches)
+            if (batch.bounds)
+              return BoundPass<LossT, T>{before, tile.lane_count()}(tile, s, h, log_mass, first, t);
+          return watch(tile, s, h);
+        }();
+        t.v[total_df] = t[total_df] + moved[0];
+        t.v[total_dz] = t[total_dz] + moved[1];
+      }
     // Three loops, so that each vectorises: nothing is decided row by row.
     if (describing) {
       tile.rows(s, [h](int, T& z, T u, T) { z = T(F::output(A(u), h)); });
     } else if (tile.weighted()) {
+      if constexpr (in_bits) tile.set_factor(T(1));
       const auto weight = tile.weights(s);
+      const T origin = held_from(tile, s);
       tile.rows(s, [=](int i, T& z, T u, T b) {
         const T w = weight(i);
-        z = fma_(w * w, z, T(F::dlogit(A(z - shift), A(u), A(b), h)));
+        z = fma_(w * w, logit(z, origin), T(F::dlogit(A(distance(z, shift)), A(u), A(b), h)));
+      });
+    } else if constexpr (in_bits) {
+      tile.set_factor(slope_factor(h));
+      tile.rows(s, [=](int, T& z, T u, T b) {
+        z = without_factor(F::dlogit(A(distance(z, shift)), A(u), A(b), h));
       });
     } else {
-      tile.rows(s, [=](int, T& z, T u, T b) { z = T(F::dlogit(A(z - shift), A(u), A(b), h)); });
+      tile.rows(
+          s, [=](int, T& z, T u, T b) { z = T(F::dlogit(A(distance(z, shift)), A(u), A(b), h)); });
     }
     if constexpr (LossT::normalized) tile.set_shift(s, log_mass);
     if constexpr (Tile::describes)
@@ -64,6 +82,64 @@ struct SegmentPass {
   }
 
  private:
+  // dL/dz of a row, perhaps beside the factor that all rows have in common (CommonOf), which is r.
+  using Slope = decltype(F::dlogit(A(T(0)), A(T(0)), A(T(0)), Head{}));
+  SR_HD static T slope_factor(const Head& h) {
+    if constexpr (std::is_same_v<Slope, A>)
+      return T(1);
+    else
+      return T(A(h.r));
+  }
+  SR_HD static T without_factor(const Slope& slope) {
+    if constexpr (std::is_same_v<Slope, A>)
+      return T(slope);
+    else
+      return T(slope.rest);
+  }
+  SR_HD static T activate(T z, T at) {
+    if constexpr (in_bits)
+      return T(exp2_(A(z)));
+    else if constexpr (LossT::normalized)
+      return T(exp_(A(z - at)));
+    else
+      return T(F::activate(A(z - at)));
+  }
+  SR_HD static T log_of(A mass) {
+    if constexpr (in_bits)
+      return T(log2_(mass));
+    else
+      return T(log_(mass));
+  }
+  // v = z - shift of a row that is held as z
+  SR_HD static T distance(T z, T at) {
+    if constexpr (in_bits)
+      return z * T(math_detail::Format<Real<T>>::ln2);
+    else
+      return z - at;
+  }
+  // The logit that is held as z, and less what.
+  SR_HD static T logit(T z, T origin) {
+    if constexpr (in_bits)
+      return (origin + z) * T(math_detail::Format<Real<T>>::ln2);
+    else
+      return z;
+  }
+  template <class Tile>
+  SR_HD static T held_from(const Tile& tile, const Segment& s) {
+    if constexpr (in_bits)
+      return tile.origin(s);
+    else
+      return T(0);
+  }
+  template <class Tile>
+  SR_HD T loss(Tile& tile, const Segment& s, T at, const Head& h) const {
+    const auto sums =
+        tile.template sum_rows<Tested>(s, [at](int, T z, T u, T b, const Tested& sum) {
+          return F::tested(A(distance(z, at)), A(u), A(b), sum);
+        });
+    return T(F::loss(sums, h));
+  }
+
   // Reduces a segment at the shift of the step before, so that u is almost f: no maximum, no
   // overflow, accurate sums. Guard: if the mass has left (1/2, 2) the shift is taken afresh, first
   // as the maximum, then as the log of the mass.
@@ -71,20 +147,26 @@ struct SegmentPass {
   SR_HD Head open(Tile& tile, const Segment& s, T& shift) const {
     for (int attempt = 0;; ++attempt) {
       const T at = shift;
-      tile.rows(s, [at](int, T z, T& u, T) { u = T(F::activate(A(z - at))); });
-      const Head h =
-          F::finish(tile.template sum_rows<Terms>(s,
-                                                  [at](int, T z, T u, T b, const Terms& sum) {
-                                                    return F::terms(A(z - at), A(u), A(b), sum);
-                                                  }),
-                    A(at));
+      tile.rows(s, [at](int, T z, T& u, T) { u = activate(z, at); });
       if constexpr (!LossT::normalized) {
-        return h;
+        return {};
       } else {
+        using Terms = typename F::template Terms<A>;
+        const Head h = F::finish(
+            tile.template sum_rows<Terms>(
+                s, [](int, T, T u, T b, const Terms& sum) { return F::terms(A(u), A(b), sum); }),
+            A(logit(shift, held_from(tile, s))));
         const T mass = T(h.mass);
         const auto good = mass > T(0.5) && mass < T(2);
         if (attempt == 2 || all(good)) return h;
-        shift = select(good, shift, attempt == 0 ? tile.max_rows(s) : shift + T(log_(h.mass)));
+        const T most = tile.max_rows(s);
+        if constexpr (in_bits) {
+          const T by = attempt == 0 ? most : log_of(h.mass);
+          tile.rows(s, [by](int, T& z, T, T) { z = z - by; });
+          shift = shift + by;
+        } else {
+          shift = select(good, shift, attempt == 0 ? most : shift + log_of(h.mass));
+        }
       }
     }
   }
@@ -92,10 +174,12 @@ struct SegmentPass {
   template <class Tile>
   SR_HD T weigh(Tile& tile, const Segment& s) const {
     const auto weight = tile.weights(s);
-    return tile.template sum_rows<T>(s, [weight](int i, T z, T&, T, T sum) {
-      const T wz = weight(i) * z;
-      return fma_(wz, wz, sum);
-    }) / T(2);
+    const T origin = held_from(tile, s);
+    return tile.template sum_rows<Sums<T, 1>>(s, [weight, origin](int i, T z, T&, T,
+                                                                  const Sums<T, 1>& sum) {
+      const T wz = weight(i) * logit(z, origin);
+      return Sums<T, 1>{{fma_(wz, wz, sum[0])}};
+    })[0] / T(2);
   }
 
   // |f' - f|^2 and |z' - z|^2 since the step before, of one segment.

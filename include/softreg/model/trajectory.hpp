@@ -88,10 +88,15 @@ struct Trajectory {
   // An evaluation, and the test and the update that follow it; returns whether there is more.
   template <class Evaluator>
   SR_HD bool advance(Evaluator& e, const Stop& stop) {
-    e.evaluate(step, describing);
-    if (describing) return ended(e);
-    bool done = false;
     const bool test = step == next_test;
+    e.evaluate(step, describing, test);
+    if (describing) return ended(e);
+    if constexpr (requires { requires Evaluator::Of::plain; })
+      if (!test) {  // an update of its own: code that is little longer saves instructions
+        e.update(step, false);
+        ++step;
+        return true;
+      }
     if (test) {
       if (e.cancelled()) {
         status = Status::not_run;
@@ -101,19 +106,18 @@ struct Trajectory {
       const Verdict verdict = judge(now, step, stop);
       if (verdict.kept) e.keep(step, now);
       status = verdict.status;
-      done = status != Status::max_steps || step == stop.max_steps;
+      if (status != Status::max_steps || step == stop.max_steps) {
+        describing = e.describes();
+        return describing || ended(e);
+      }
       next_test = stop.next_test(step);
     }
-    if (!done && !e.update(step, test) && stop.gradient_norm > 0) {
+    if (!e.update(step, test) && stop.gradient_norm > 0) {
       status = Status::stalled;
-      done = true;
+      describing = e.describes();
+      return describing || ended(e);
     }
-    if (!done)
-      ++step;
-    else if (e.describes())
-      describing = true;
-    else
-      return ended(e);
+    ++step;
     return true;
   }
 

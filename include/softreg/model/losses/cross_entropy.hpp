@@ -7,27 +7,35 @@ namespace softreg {
 template <>
 struct Formula<CrossEntropy> {
   template <class T>
-  using Terms = Sums<T, 3>;  // mass, <b, 1>, <b, v>
+  using Terms = Sums<T, 2>;  // mass, <b, 1>
+  template <class T>
+  using Tested = Sums<T, 1>;  // <b, v>
   template <class T>
   struct Head {
-    T loss, mass, r, total;
+    T mass;
+    Common<T> r;
+    T total;
   };
 
   template <class T>
-  SR_HD static T activate(T v) {
-    return exp_(v);
-  }
-  template <class T>
-  SR_HD static Terms<T> terms(T v, T u, T b, const Terms<T>& s) {
-    return {{s[0] + u, s[1] + b, fma_(b, v, s[2])}};
+  SR_HD static Terms<T> terms(T u, T b, const Terms<T>& s) {
+    return {{s[0] + u, s[1] + b}};
   }
   template <class T>
   SR_HD static Head<T> finish(const Terms<T>& s, T) {
-    return {s[1] * log_(s[0]) - s[2], s[0], T(1) / s[0], s[1]};
+    return {s[0], Common<T>(T(1) / s[0]), s[1]};
+  }
+  template <class T>
+  SR_HD static Tested<T> tested(T v, T, T b, const Tested<T>& s) {
+    return {{fma_(b, v, s[0])}};
+  }
+  template <class T>
+  SR_HD static T loss(const Tested<T>& s, const Head<T>& h) {
+    return h.total * log_(h.mass) - s[0];
   }
   template <class T>
   SR_HD static T output(T u, const Head<T>& h) {
-    return h.r * u;
+    return T(h.r * u);
   }
   template <class T>
   SR_HD static T dlogit(T, T u, T b, const Head<T>& h) {

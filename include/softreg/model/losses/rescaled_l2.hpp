@@ -10,26 +10,34 @@ namespace softreg {
 template <>
 struct Formula<RescaledL2> {
   template <class T>
-  using Terms = Sums<T, 4>;  // mass, |u - b|^2, <u - b, b>, |b|^2
+  using Terms = Sums<T, 3>;  // mass, <u - b, b>, |b|^2
+  template <class T>
+  using Tested = Sums<T, 1>;  // |u - b|^2
   template <class T>
   struct Head {
-    T loss, mass, q, shift;
+    T mass, q, shift;
+    Terms<T> sums;
   };
 
   template <class T>
-  SR_HD static T activate(T v) {
-    return exp_(v);
-  }
-  template <class T>
-  SR_HD static Terms<T> terms(T, T u, T b, const Terms<T>& s) {
-    const T c = u - b;
-    return {{s[0] + u, fma_(c, c, s[1]), fma_(c, b, s[2]), fma_(b, b, s[3])}};
+  SR_HD static Terms<T> terms(T u, T b, const Terms<T>& s) {
+    return {{s[0] + u, fma_(u - b, b, s[1]), fma_(b, b, s[2])}};
   }
   template <class T>
   SR_HD static Head<T> finish(const Terms<T>& s, T shift) {
     const T e = s[0] - T(1);  // u - a b = (u - b) - e b
-    const T loss = (s[1] - T(2) * e * s[2] + e * e * s[3]) / T(2);
-    return {scale_by_exp(loss, T(2) * shift), s[0], s[2] - e * s[3], shift};
+    return {s[0], s[1] - e * s[2], shift, s};
+  }
+  template <class T>
+  SR_HD static Tested<T> tested(T, T u, T b, const Tested<T>& s) {
+    const T c = u - b;
+    return {{fma_(c, c, s[0])}};
+  }
+  template <class T>
+  SR_HD static T loss(const Tested<T>& s, const Head<T>& h) {
+    const T e = h.mass - T(1);
+    const T loss = (s[0] - T(2) * e * h.sums[1] + e * e * h.sums[2]) / T(2);
+    return scale_by_exp(loss, T(2) * h.shift);
   }
   template <class T>
   SR_HD static T output(T u, const Head<T>& h) {

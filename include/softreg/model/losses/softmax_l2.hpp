@@ -11,33 +11,43 @@ namespace softreg {
 template <>
 struct Formula<SoftmaxL2> {
   template <class T>
-  using Terms = Sums<T, 4>;  // mass, |u - b|^2, <u - b, u>, |u|^2
+  using Terms = Sums<T, 3>;  // mass, <centred, u>, |u|^2
+  template <class T>
+  using Tested = Sums<T, 1>;  // |u - b|^2
   template <class T>
   struct Head {
-    T loss, mass, r, q;
+    T mass;
+    Common<T> r;
+    T q, along, square;  // <u - b, u>, |u|^2
   };
 
   template <class T>
-  SR_HD static T activate(T v) {
-    return exp_(v);
-  }
-  template <class T>
-  SR_HD static Terms<T> terms(T, T u, T b, const Terms<T>& s) {
-    const T c = u - b;
-    return {{s[0] + u, fma_(c, c, s[1]), fma_(c, u, s[2]), fma_(u, u, s[3])}};
+  SR_HD static Terms<T> terms(T u, T b, const Terms<T>& s) {
+    return {{s[0] + u, fma_(centred(u, b), u, s[1]), fma_(u, u, s[2])}};
   }
   template <class T>
   SR_HD static Head<T> finish(const Terms<T>& s, T) {
     const T r = T(1) / s[0], e = r - T(1);
-    return {(s[1] + T(2) * e * s[2] + e * e * s[3]) / T(2), s[0], r, r * (s[2] + e * s[3])};
+    const T along = sum_of_centred(s[1], s[2]);
+    return {s[0], Common<T>(r), r * (along + e * s[2]), along, s[2]};
+  }
+  template <class T>
+  SR_HD static Tested<T> tested(T, T u, T b, const Tested<T>& s) {
+    const T c = u - b;
+    return {{fma_(c, c, s[0])}};
+  }
+  template <class T>
+  SR_HD static T loss(const Tested<T>& s, const Head<T>& h) {
+    const T e = T(h.r) - T(1);
+    return (s[0] + T(2) * e * h.along + e * e * h.square) / T(2);
   }
   template <class T>
   SR_HD static T output(T u, const Head<T>& h) {
-    return h.r * u;
+    return T(h.r * u);
   }
   template <class T>
-  SR_HD static T dlogit(T, T u, T b, const Head<T>& h) {
-    const T f = h.r * u;
+  SR_HD static auto dlogit(T, T u, T b, const Head<T>& h) {
+    const auto f = h.r * u;
     return f * (f - b - h.q);
   }
 };

@@ -10,8 +10,7 @@ struct GradientDescent {
   double step_size = automatic_step_size;  // for every instance without a step size of its own
 
   template <class Step, class T>
-  SR_HD static void advance(Step, T next, T& x, T& y) {
-    x = next;
+  SR_HD static void advance(Step, T next, T&, T& y) {
     y = next;
   }
 };
