@@ -48,6 +48,7 @@ struct PackPlacement {
   static constexpr int places = P::width / Lanes;    // instances
   static constexpr int classes = cpu_lanes / Lanes;  // registers that hold the lanes of each
   static constexpr bool describes = false;
+  static constexpr bool one_pass = false;
 
   const Batch<T>& batch;
   int n, held;  // columns of A that each place holds: none where all share it

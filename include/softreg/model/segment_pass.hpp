@@ -25,7 +25,8 @@ struct SegmentPass {
   // The logits become dL/dz of the objective, or f; what the segment adds is added to t.
   template <class Tile>
   SR_HD void operator()(Tile& tile, const Segment& s, Totals& t) const {
-    T shift = LossT::normalized ? tile.shift(s) : T(0);
+    const T lagged = LossT::normalized ? tile.shift(s) : T(0);
+    T shift = lagged;
     const Head h = open(tile, s, shift);
     T log_mass = T(0);
     if constexpr (LossT::normalized) log_mass = shift + T(log_(h.mass));
@@ -42,7 +43,8 @@ struct SegmentPass {
       t.v[total_dz] = t[total_dz] + moved[1];
     }
     // Three loops, so that each vectorises: nothing is decided row by row.
-    if (describing) {
+    if (combined(tile, h, shift, lagged)) {
+    } else if (describing) {
       tile.rows(s, [h](int, T& z, T u, T) { z = T(F::output(A(u), h)); });
     } else if (tile.weighted()) {
       const auto weight = tile.weights(s);
@@ -64,6 +66,16 @@ struct SegmentPass {
   }
 
  private:
+  // Whether the gradient is there already, for a tile that has read its rows at the lagged shift.
+  template <class Tile>
+  SR_HD bool combined(Tile& tile, const Head& h, T shift, T lagged) const {
+    if constexpr (Tile::one_pass) {
+      if (batch.output || tile.weighted() || !(shift == lagged)) return false;
+      tile.combine(h);
+      return true;
+    }
+    return false;
+  }
   // Reduces a segment at the shift of the step before, so that u is almost f: no maximum, no
   // overflow, accurate sums. Guard: if the mass has left (1/2, 2) the shift is taken afresh, first
   // as the maximum, then as the log of the mass.
@@ -71,13 +83,16 @@ struct SegmentPass {
   SR_HD Head open(Tile& tile, const Segment& s, T& shift) const {
     for (int attempt = 0;; ++attempt) {
       const T at = shift;
-      tile.rows(s, [at](int, T z, T& u, T) { u = T(F::activate(A(z - at))); });
-      const Head h =
-          F::finish(tile.template sum_rows<Terms>(s,
-                                                  [at](int, T z, T u, T b, const Terms& sum) {
-                                                    return F::terms(A(z - at), A(u), A(b), sum);
-                                                  }),
-                    A(at));
+      const Head h = [&] {
+        if constexpr (Tile::one_pass)
+          if (attempt == 0) return F::finish(tile.terms(), A(at));
+        tile.rows(s, [at](int, T z, T& u, T) { u = T(F::activate(A(z - at))); });
+        return F::finish(tile.template sum_rows<Terms>(s,
+                                                       [at](int, T z, T u, T b, const Terms& sum) {
+                                                         return F::terms(A(z - at), A(u), A(b), sum);
+                                                       }),
+                         A(at));
+      }();
       if constexpr (!LossT::normalized) {
         return h;
       } else {
