@@ -168,7 +168,6 @@ MUTATIONS = [
     ("columns of another share in a line", ONE_PASS, "(p / own ^ share) * own", "(p / own) * own"),
     ("a row of a tile too many", ONE_PASS, "return row(r) < n;", "return row(r) <= n;"),
     ("columns of a tile padded with +0", ONE_PASS, "start_of(instance), -T(0)", "start_of(instance), T(0)"),
-    ("rows of the basis padded with +0", ONE_PASS, "for (T& t : own.v) t = -T(0);", "for (T& t : own.v) t = T(0);"),
     ("the gradient is made twice", ONE_PASS, "    combined_ = true;\n", ""),
     ("the gradient of the step before", ONE_PASS, "    combined_ = false;\n", ""),
     ("sums of the step before", ONE_PASS, "    terms_ = {};\n", ""),

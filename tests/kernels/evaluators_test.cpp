@@ -199,9 +199,9 @@ std::vector<Case> cluster_cases(int R, int D, int lanes) {
   const int half = std::min(lanes, R - 1);
   std::vector<Case> all = {
       {{R, 1}, D, traces_loss | has_weights | has_ball, 2, 1, 0},
-      {{R - 1, half}, D - 1, column_major | has_ridge | traces_shifts, 2, 2, 0},
+      {{R - 1, half}, D, column_major | has_ridge | traces_shifts, 2, 2, 0},
       {{half + 1, half - 1}, D / 2 + 1, has_tolerance | has_bad_neighbours | shares_x0, 3, 2, 0},
-      {{half, R}, D, describes | has_weights | underflows, 0, 1, 0}};
+      {{half, R}, D - 1, describes | has_weights | underflows, 0, 1, 0}};
   for (std::size_t k = 0; k < all.size(); ++k) all[k].seed = 17 + k;
   return all;
 }
