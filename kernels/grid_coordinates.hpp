@@ -1,5 +1,5 @@
-// GridCoordinates: the parameters of one instance in registers, shared among its lanes by a LaneGrid,
-// and the loops over them, wherever the lanes have its rows.
+// GridCoordinates: the parameters of one instance in registers, shared among its lanes by a
+// LaneGrid, and the loops over them, wherever the lanes have its rows.
 #pragma once
 #include "policy.hpp"
 #include "simt_grid.hpp"

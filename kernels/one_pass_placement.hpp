@@ -62,7 +62,8 @@ struct OnePassPlacement : GridCoordinates<PolicyT, T, TileGrid<PolicyT, T>> {
 
   SR_DEVICE bool has(int r) const { return row(r) < n; }
 
-  // Padding adds nothing, not even to the sign of a zero: it is +0 in A, times -0 in either product.
+  // Padding adds nothing, not even to the sign of a zero: it is +0 in A, times -0 in either
+  // product.
   SR_DEVICE void load() {
     const Matrix<const T> from = batch.a_of(instance);
     simt::wait_copies<0>();

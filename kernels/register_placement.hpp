@@ -18,9 +18,9 @@ SR_HD constexpr std::int64_t grid_shared_bytes(const KernelPolicy& p) {
 }
 
 template <class PolicyT, class T>
-using RegisterGrid = SimtGrid<T, PolicyT::policy.grid.lanes, PolicyT::policy.grid.columns,
-                              PolicyT::policy.grid.rows, PolicyT::policy.grid.parameters,
-                              PolicyT::policy.cluster()>;
+using RegisterGrid =
+    SimtGrid<T, PolicyT::policy.grid.lanes, PolicyT::policy.grid.columns, PolicyT::policy.grid.rows,
+             PolicyT::policy.grid.parameters, PolicyT::policy.cluster()>;
 
 // RowByRow: what is done to one row is long, and done to several at once would take more registers
 // than there are.

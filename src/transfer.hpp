@@ -44,7 +44,8 @@ class Transfer {
         host_(run.batch),
         device_(shared) {
     host_.count = device_.count = count();
-    host_.column_major = device_.column_major = !run.batch.matrix && !reads_by_rows(policies[chunk.policy]);
+    host_.column_major = device_.column_major =
+        !run.batch.matrix && !reads_by_rows(policies[chunk.policy]);
     if (chunk.columns == 0) return;
     host_.d2 = device_.d2 = chunk.columns;
     host_.start_shared = device_.start_shared = false;

@@ -191,9 +191,9 @@ TYPED_TEST(CudaBits, AreTheLanesWhereRowsPassBy) {
   for (const bool ragged : {false, true})
     for (const bool shared : {false, true}) {
       if (ragged && shared) continue;  // a batch that shares A is uniform
-      Numbers<TypeParam> numbers(ragged ? std::vector<std::int64_t>{long_rows, 20, long_rows + 50}
-                                        : uniform(2, long_rows),
-                                 7, 9);
+      Numbers<TypeParam> numbers(
+          ragged ? std::vector<std::int64_t>{long_rows, 20, long_rows + 50} : uniform(2, long_rows),
+          7, 9);
       if (shared) numbers.problem.a = numbers.problem.a.first(size(long_rows * 7));
       Options cuda = on(Device::cuda, 3);
       cuda.loss = shared ? AnyLoss(SoftmaxL2{}) : AnyLoss(CrossEntropy{});

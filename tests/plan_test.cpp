@@ -144,8 +144,9 @@ TEST(Policy, IsALaunchableShape) {
     }
     if (p.placement == Placement::one_pass) {
       EXPECT_TRUE(is_possible(p.grid)) << p.name;
-      EXPECT_LE(p.value_bytes == 4 ? one_pass_shared_bytes<float>(p) : one_pass_shared_bytes<double>(p),
-                max_shared_bytes)
+      EXPECT_LE(
+          p.value_bytes == 4 ? one_pass_shared_bytes<float>(p) : one_pass_shared_bytes<double>(p),
+          max_shared_bytes)
           << p.name;
     }
   }

@@ -51,9 +51,8 @@ void solve_batch_in_one_pass(LaneGrid grid, const Batch<T>& batch) {
     using Memory = OnePassMemory<LossT, T>;
     Evaluator<Memory, LossT, T> e{
         Memory{GridGroup{grid}, DenseMatrix<T>::of(batch, i, nullptr), batch.target_of(i),
-                  batch.weights_of(i), batch.weight, batch.start_of(i), batch.x_of(i), arrays},
-        batch, i,
-        ShiftWorkspace<T>::of(memory.data() + MemoryWorkspace<T>::size(extent), extent)};
+               batch.weights_of(i), batch.weight, batch.start_of(i), batch.x_of(i), arrays},
+        batch, i, ShiftWorkspace<T>::of(memory.data() + MemoryWorkspace<T>::size(extent), extent)};
     e.p.load();
     trajectory(e, batch.stop);
   }

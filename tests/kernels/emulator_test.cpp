@@ -457,8 +457,8 @@ TEST(Emulator, ThreadsEmulateAtTheSameTime) {
   EXPECT_EQ(runs, 100);
 }
 
-// What a thread reads of its own place before it waits for a copy, after it, and after a second copy
-// to the same place has begun that nobody has waited for yet.
+// What a thread reads of its own place before it waits for a copy, after it, and after a second
+// copy to the same place has begun that nobody has waited for yet.
 std::vector<float> copied(Order order) {
   const float from[2] = {1, 2};
   std::vector<float> seen;

@@ -34,8 +34,9 @@ struct OnePassMemory : MemoryPlacement<GridGroup, DenseMatrix<T>, T> {
   Terms terms() {
     const Segment all{0, 0, op.rows(), 0};
     this->rows(all, [at = lagged()](int, T z, T& u, T) { u = F::activate(z - at); });
-    return this->template sum_rows<Terms>(
-        all, [at = lagged()](int, T z, T u, T b, const Terms& s) { return F::terms(z - at, u, b, s); });
+    return this->template sum_rows<Terms>(all, [at = lagged()](int, T z, T u, T b, const Terms& s) {
+      return F::terms(z - at, u, b, s);
+    });
   }
   void combine(const typename F::template Head<T>& h) {
     combined = true;
@@ -46,7 +47,7 @@ struct OnePassMemory : MemoryPlacement<GridGroup, DenseMatrix<T>, T> {
         return sum;
       };
       w.grad[j] = g.template sum_down<Basis>(op.rows(), j, add,
-                                    [&h](const Basis& own) { return F::combine(own, h); });
+                                             [&h](const Basis& own) { return F::combine(own, h); });
     }
   }
 

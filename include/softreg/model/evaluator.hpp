@@ -11,8 +11,8 @@
 //              update, visit, visit_gradient, add_to_gradient, keep, once, stops, extent; each
 //              where it Watches. sums: to be added to
 //   tile       describes, one_pass (its rows have passed by, at the lagged shift: terms() is what
-//              the loss sums of them, and combine(head) makes the gradient), each_segment, sum_rows,
-//              max_rows, rows, store, weighted, weights, shift, set_shift, once
+//              the loss sums of them, and combine(head) makes the gradient), each_segment,
+//              sum_rows, max_rows, rows, store, weighted, weights, shift, set_shift, once
 // T may be a pack of numbers, one for each of several instances (src/pack_placement.hpp): decisions
 // are then taken by select, and `any` and `all` ask whether to bother.
 #pragma once

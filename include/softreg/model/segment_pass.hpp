@@ -81,23 +81,34 @@ struct SegmentPass {
   // as the maximum, then as the log of the mass.
   template <class Tile>
   SR_HD Head open(Tile& tile, const Segment& s, T& shift) const {
-    for (int attempt = 0;; ++attempt) {
+    if constexpr (!Tile::one_pass) {
+      return reduce<0>(tile, s, shift);
+    } else {
+      const Head h = F::finish(tile.terms(), A(shift));
+      if constexpr (LossT::normalized)
+        if (!is_close(T(h.mass))) {
+          shift = tile.max_rows(s);
+          return reduce<1>(tile, s, shift);
+        }
+      return h;
+    }
+  }
+  SR_HD static Truth<T> is_close(T mass) { return mass > T(0.5) && mass < T(2); }
+  template <int First, class Tile>
+  SR_HD Head reduce(Tile& tile, const Segment& s, T& shift) const {
+    for (int attempt = First;; ++attempt) {
       const T at = shift;
-      const Head h = [&] {
-        if constexpr (Tile::one_pass)
-          if (attempt == 0) return F::finish(tile.terms(), A(at));
-        tile.rows(s, [at](int, T z, T& u, T) { u = T(F::activate(A(z - at))); });
-        return F::finish(tile.template sum_rows<Terms>(s,
-                                                       [at](int, T z, T u, T b, const Terms& sum) {
-                                                         return F::terms(A(z - at), A(u), A(b), sum);
-                                                       }),
-                         A(at));
-      }();
+      tile.rows(s, [at](int, T z, T& u, T) { u = T(F::activate(A(z - at))); });
+      const Head h =
+          F::finish(tile.template sum_rows<Terms>(s,
+                                                  [at](int, T z, T u, T b, const Terms& sum) {
+                                                    return F::terms(A(z - at), A(u), A(b), sum);
+                                                  }),
+                    A(at));
       if constexpr (!LossT::normalized) {
         return h;
       } else {
-        const T mass = T(h.mass);
-        const auto good = mass > T(0.5) && mass < T(2);
+        const auto good = is_close(T(h.mass));
         if (attempt == 2 || all(good)) return h;
         shift = select(good, shift, attempt == 0 ? tile.max_rows(s) : shift + T(log_(h.mass)));
       }
