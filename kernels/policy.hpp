@@ -10,7 +10,7 @@
 
 namespace softreg {
 
-enum class Placement { registers, stream, resident, tiles };
+enum class Placement { registers, one_pass, stream, resident, tiles };
 
 // Of a multiprocessor: how many blocks it runs at once, to which the compiler is held.
 struct Occupancy {
@@ -108,6 +108,26 @@ struct Double2048x128 {
       in_registers("lanes2048_2048x128", 8, {2048, 8, 2048, 128}, {256, 1}, 5);
 };
 
+// Any number of rows, which pass by in tiles of a row per lane: read once for each step, while the
+// lanes work on the tile before. What is on its way is 128 KiB of a block's shared memory.
+constexpr KernelPolicy in_one_pass(std::string_view name, int value_bytes, int columns,
+                                   int parameters) {
+  constexpr int lanes = 2048, most = 0x7fffffff / lanes * lanes - lanes;
+  return {name, Placement::one_pass, value_bytes, {lanes, columns, most, parameters}, {256, 1}};
+}
+struct FloatStream16 {
+  static constexpr auto policy = in_one_pass("stream2048_x16", 4, 4, 16);
+};
+struct FloatStream128 {
+  static constexpr auto policy = in_one_pass("stream2048_x128", 4, 32, 128);
+};
+struct DoubleStream8 {
+  static constexpr auto policy = in_one_pass("stream2048_x8", 8, 4, 8);
+};
+struct DoubleStream32 {
+  static constexpr auto policy = in_one_pass("stream2048_x32", 8, 16, 32);
+};
+
 // A block on any shape. Indexes are int: a lane's next row beyond the last one must still be one.
 constexpr KernelPolicy in_memory(std::string_view name, Placement placement, bool bounds = false) {
   constexpr int lanes = 256, most = 0x7fffffff - lanes;
@@ -144,7 +164,8 @@ struct KernelOf<BlockResident> {
 using Policies =
     std::tuple<Float16x4, Float32x8, Float64x16, Float128x32, Float256x16, Float256x64, Float512x32,
                Float1024x64, Float4096x128, Double16x4, Double32x8, Double64x16, Double128x32,
-               Double256x8, Double256x64, Double2048x128, BlockStream, BlockResident, BlockTiles,
+               Double256x8, Double256x64, Double2048x128, FloatStream16, FloatStream128,
+               DoubleStream8, DoubleStream32, BlockStream, BlockResident, BlockTiles,
                BlockStreamBounds, BlockTilesBounds>;
 inline constexpr int policy_count = std::tuple_size_v<Policies>;
 template <class List>
@@ -175,11 +196,18 @@ constexpr bool is_of_matrices(const KernelPolicy& p) {
   return p.placement == Placement::resident || p.placement == Placement::tiles;
 }
 
+constexpr bool is_of_one_softmax(const KernelPolicy& p) {
+  return p.placement == Placement::registers || p.placement == Placement::one_pass;
+}
+// Whether A of a vector problem lies by rows on the device, as a tile of it does; else by columns,
+// because lanes of a warp read neighbouring rows.
+constexpr bool reads_by_rows(const KernelPolicy& p) { return p.placement == Placement::one_pass; }
+
 // Whether the policy can hold such an instance, and is meant for it.
 constexpr bool fits(const KernelPolicy& p, const Shape& s) {
   return s.rows <= p.grid.rows && s.parameters <= p.grid.parameters &&
          (p.value_bytes == 0 || p.value_bytes == s.value_bytes) && is_of_matrices(p) == s.matrix &&
-         p.watches_bounds == s.bounds && (p.placement != Placement::registers || s.segments == 1) &&
+         p.watches_bounds == s.bounds && (!is_of_one_softmax(p) || s.segments == 1) &&
          (p.placement != Placement::resident || s.resident_bytes <= max_shared_bytes) &&
          (p.cluster() == 1 ||
           (s.clusters && s.rows * s.parameters * s.value_bytes > least_cluster_bytes));

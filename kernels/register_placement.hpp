@@ -4,9 +4,7 @@
 // on the same grid. Every index is a compile-time constant after unrolling; otherwise nvcc moves
 // the arrays to memory.
 #pragma once
-#include "policy.hpp"
-#include "simt_grid.hpp"
-#include "softreg/model/operators.hpp"
+#include "grid_coordinates.hpp"
 
 namespace softreg {
 
@@ -19,44 +17,48 @@ SR_HD constexpr std::int64_t grid_shared_bytes(const KernelPolicy& p) {
          rows * (p.lanes() / p.cluster()) * std::int64_t{sizeof(T)};
 }
 
+template <class PolicyT, class T>
+using RegisterGrid =
+    SimtGrid<T, PolicyT::policy.grid.lanes, PolicyT::policy.grid.columns, PolicyT::policy.grid.rows,
+             PolicyT::policy.grid.parameters, PolicyT::policy.cluster()>;
+
 // RowByRow: what is done to one row is long, and done to several at once would take more registers
 // than there are. InBits: holds_bits of the loss and its numbers (segment_pass.hpp); A is held over
 // ln 2.
 template <class PolicyT, class T, bool RowByRow, bool InBits = false>
-struct RegisterPlacement {
-  static constexpr KernelPolicy P = PolicyT::policy;
-  using Grid =
-      SimtGrid<T, P.grid.lanes, P.grid.columns, P.grid.rows, P.grid.parameters, P.cluster()>;
+struct RegisterPlacement : GridCoordinates<PolicyT, T, RegisterGrid<PolicyT, T>> {
+  using Grid = RegisterGrid<PolicyT, T>;
+  using Base = GridCoordinates<PolicyT, T, Grid>;
+  using Base::batch;
+  using Base::column;
+  using Base::g;
+  using Base::grad;
+  using Base::instance;
+  using Base::lagged_shift;
+  using Base::n;
+  using Base::P;
+  using Base::parameters;
+  using Base::point;
+  using Base::row;
   static constexpr int lanes = P.grid.lanes, shared_rows = P.shared_rows;
   static constexpr int own_rows = Grid::own_rows, held_rows = Grid::held_rows;
   static constexpr int own_columns = Grid::own_columns, held_columns = Grid::held_columns;
-  static constexpr bool describes = !InBits;
+  static constexpr bool describes = !InBits, one_pass = false;
   static constexpr bool plain = P.plain;
   static constexpr bool keeps_step_size = plain && shared_rows == 0;  // registers are left
-  Grid g;
-  const Batch<T>& batch;  // in constant memory: what is rarely used costs no register
-  std::int64_t instance = 0;
-  int n = 0;
   T a[held_rows - shared_rows][held_columns], b[own_rows], z[own_rows], u[own_rows];
-  T x[own_columns], point[own_columns], grad[own_columns], lagged_shift;
 
   // shared: of the group in this block, grid_shared_bytes<T>(P)
   SR_DEVICE RegisterPlacement(const Batch<T>& of, void* shared)
-      : g(shared),
-        batch(of),
+      : Base(of, shared),
         slab_(reinterpret_cast<Line*>(static_cast<unsigned char*>(shared) +
                                       2 * exchange_bytes<T>(P.grid, P.cluster()))) {}
 
-  SR_DEVICE int row(int r) const { return g.rank() + r * lanes; }
   // Whether the r-th own row is one of the instance. Asked anew wherever it matters: kept from step
   // to step, the answers cost more instructions to unpack.
   SR_DEVICE bool has(int r) const {
     return (r + 1) * lanes <= P.least_rows || row(r) < simt::opaque(n);
   }
-  SR_DEVICE bool has_column(int p) const {
-    return P.least_parameters == P.grid.parameters || column(p) < parameters();
-  }
-  SR_DEVICE int column(int p) const { return Grid::grid().column(g.rank(), p); }
 
   // Padding adds nothing, not even to the sign of a zero: columns are -0 (times x = +0 is -0), rows
   // have a = +0 and are multiplied by -0 in transpose().
@@ -82,31 +84,12 @@ struct RegisterPlacement {
       }
       put_row(k, held);
     }
-    SR_UNROLL
-    for (int p = 0; p < own_columns; ++p) {
-      x[p] = start && column(p) < d ? start[column(p)] : T(0);
-      point[p] = x[p];
-      grad[p] = T(0);
-    }
+    this->load_start(start, T(0));
   }
 
-  SR_DEVICE int row_count() const { return n; }
-  SR_DEVICE static constexpr int lane_count() { return lanes; }
-  SR_DEVICE Extent extent(const Layout&, std::int64_t) const { return {n, 1, parameters(), 0, n}; }
-  SR_DEVICE int parameters() const { return batch.parameters(); }
   SR_DEVICE T step_size(const Batch<T>& of, std::int64_t i) const {
     return keeps_step_size ? step_ : of.step_size[i];
   }
-  SR_DEVICE static T operator_norm(const Batch<T>& batch, std::int64_t instance) {
-    return batch.operator_norm[instance];
-  }
-  SR_DEVICE static ShiftSummary<T>& shifts(const Batch<T>& batch, std::int64_t instance) {
-    return batch.shifts[instance];
-  }
-  SR_DEVICE static BoundSummary<T>& bounds(const Batch<T>& batch, std::int64_t instance) {
-    return batch.bounds[instance];
-  }
-  SR_DEVICE bool weighted() const { return batch.weighted(); }
   // Padding may be asked for its weight.
   struct Weights {
     LogitWeights<T> of;
@@ -123,9 +106,8 @@ struct RegisterPlacement {
     lagged_shift = InBits ? lagged_shift + value : value;
   }
   SR_DEVICE void set_shifts(T value) { lagged_shift = InBits ? T(0) : value; }
-  SR_DEVICE bool stops(const int* cancelled) const { return g.stops(cancelled); }
 
-  // One tile holds everything, and its rows are one segment.
+  // One tile holds everything.
   template <class S, class F>
   SR_DEVICE S tiles(F f) {
     logits();
@@ -133,10 +115,6 @@ struct RegisterPlacement {
     f(*this, total);
     transpose();
     return total;
-  }
-  template <class F>
-  SR_DEVICE void each_segment(F f) const {
-    f(Segment{0, 0, n, instance});
   }
 
   template <class S, class F>
@@ -166,55 +144,6 @@ struct RegisterPlacement {
     SR_UNROLL
     for (int r = 0; r < own_rows; ++r)
       if (has(r)) to[row(r)] = z[r];
-  }
-  // After a pass that left f in place of dL/dz, the gradient is A^T f.
-  SR_DEVICE void attended(T* to) const {
-    visit_gradient([to](int j, T value) { to[j] = value; });
-  }
-
-  template <class S, class F>
-  SR_DEVICE S serial(F f) const {
-    S s{};
-    each_column([&](int p) { s = f(column(p), point[p], grad[p], s); });
-    return g.total_of_columns(s);
-  }
-  // Returns whether f said of any coordinate that it moved; says yes unless asked.
-  template <class F>
-  SR_DEVICE bool update(F f, bool ask = false) {
-    int moved = 0;
-    if (ask) {
-      each_column([&](int p) { moved |= f(x[p], point[p], grad[p]) ? 1 : 0; });
-      return g.total_of_columns(moved) > 0;
-    }
-    each_column([&](int p) { f(x[p], point[p], grad[p]); });
-    return true;
-  }
-  template <class F>
-  SR_DEVICE void add_to_gradient(F f) {
-    each_column([&](int p) { grad[p] = grad[p] + f(point[p]); });
-  }
-
-  // Memory outside the lanes: each coordinate is handled by one lane, after all have read what it
-  // replaces, and all see it afterwards.
-  template <class F>
-  SR_DEVICE void visit(F f) const {
-    g.sync();
-    visit_each(point, f);
-    g.sync();
-  }
-  template <class F>
-  SR_DEVICE void visit_gradient(F f) const {
-    g.sync();
-    visit_each(grad, f);
-    g.sync();
-  }
-  SR_DEVICE void keep() const {
-    T* const result = batch.x_of(instance);
-    visit([=](int j, T at) { result[j] = at; });
-  }
-  template <class F>
-  SR_DEVICE void once(F f) const {
-    g.once(f);
   }
 
  private:
@@ -257,17 +186,6 @@ struct RegisterPlacement {
         for (int p = 0; p < Line::size; ++p) f(l * Line::size + p, now.v[p]);
       }
     }
-  }
-  template <class F>
-  SR_DEVICE void each_column(F f) const {
-    SR_UNROLL
-    for (int p = 0; p < own_columns; ++p)
-      if (has_column(p)) f(p);
-  }
-  template <class F>
-  SR_DEVICE void visit_each(const T (&of)[own_columns], F f) const {
-    if (!Grid::grid().is_first_replica(g.rank())) return;
-    each_column([&](int p) { f(column(p), of[p]); });
   }
 
   SR_DEVICE void logits() {

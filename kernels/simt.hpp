@@ -119,6 +119,27 @@ SR_DEVICE inline int poll(const int* flag) { return *static_cast<const volatile 
 // Adds to a counter of all blocks and returns what it was.
 SR_DEVICE inline int add(int* counter, int value) { return atomicAdd(counter, value); }
 
+// Begins to copy Bytes (4, 8 or 16, to which both places are aligned) from global memory to the
+// block's shared memory, or to fill them with zeros where `wanted` is false: nothing is read then.
+// They arrive at any time from now on, and are there for this thread after wait_copies.
+template <int Bytes>
+SR_DEVICE void copy_async(void* shared, const void* global, bool wanted) {
+  static_assert(Bytes == 4 || Bytes == 8 || Bytes == 16);
+  const auto to = static_cast<unsigned>(__cvta_generic_to_shared(shared));
+  asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;"
+               :
+               : "r"(to), "l"(global), "n"(Bytes), "r"(wanted ? Bytes : 0)
+               : "memory");
+}
+// The copies that this thread has begun since the last call are a group.
+SR_DEVICE inline void commit_copies() { asm volatile("cp.async.commit_group;" : : : "memory"); }
+// Until no more than the last Groups of them are on their way. Before a thread returns it waits for
+// all.
+template <int Groups>
+SR_DEVICE void wait_copies() {
+  asm volatile("cp.async.wait_group %0;" : : "n"(Groups) : "memory");
+}
+
 // Start of the block's dynamic shared memory, aligned to 16 bytes.
 SR_DEVICE inline void* dynamic_shared() {
   extern __shared__ __align__(16) unsigned char storage[];
@@ -149,6 +170,17 @@ T opaque(T value) {
 int poll(const int* flag);
 int add(int* counter, int value);
 void* dynamic_shared();
+void begin_copy(void* shared, const void* global, int bytes);  // global null: zeros
+void commit_copies();
+void wait_for_copies(int groups);
+template <int Bytes>
+void copy_async(void* shared, const void* global, bool wanted) {
+  begin_copy(shared, wanted ? global : nullptr, Bytes);
+}
+template <int Groups>
+void wait_copies() {
+  wait_for_copies(Groups);
+}
 std::uint64_t exchange_bits(std::uint64_t bits, int bytes, int source, unsigned member_mask);
 
 template <class T>

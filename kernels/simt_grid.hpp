@@ -61,6 +61,8 @@ class SimtGrid : public SimtGroup<Lanes, Blocks> {
     const T from[1] = {own};
     spread<1>(from, held, 1);
   }
+  // What gather_rows gives of held row k.
+  SR_DEVICE T of_row(T own, int k) const { return k == 0 ? own : across(own, k); }
   // Sums over the held rows, of the held columns, become those over all rows, of the own columns.
   SR_DEVICE void scatter_columns(T (&s)[held_columns]) const {
     SR_UNROLL

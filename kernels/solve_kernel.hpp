@@ -2,6 +2,7 @@
 // the trajectory from start to finish, then takes the next: no host between two steps.
 #pragma once
 #include "matrix_solve.hpp"
+#include "one_pass_placement.hpp"
 #include "policy.hpp"
 #include "register_placement.hpp"
 #include "softreg/model/batch.hpp"
@@ -19,6 +20,8 @@ constexpr std::int64_t kernel_workspace(const KernelPolicy& p, const Extent& e, 
     case Placement::registers:
     case Placement::resident:
       return trace;
+    case Placement::one_pass:
+      return one_pass_values(e) + trace;
     case Placement::stream:
       return memory_solve_values<T>(e, watched);
     case Placement::tiles:
@@ -37,6 +40,8 @@ constexpr std::int64_t kernel_shared_bytes(const KernelPolicy& p, const Extent& 
   switch (p.placement) {
     case Placement::registers:
       return grid_shared_bytes<T>(p) * p.groups_per_cluster();
+    case Placement::one_pass:
+      return one_pass_shared_bytes<T>(p);
     case Placement::stream:
       break;
     case Placement::resident: {
@@ -107,6 +112,22 @@ SR_DEVICE void solve_in_registers(const Batch<T>& batch, const Queue& queue, voi
   }
 }
 
+// Instances whose rows pass by, each solved by all lanes of a cluster.
+template <class PolicyT, class LossT, class T>
+SR_DEVICE void solve_in_one_pass(const Batch<T>& batch, const Queue& queue, void* shared,
+                                 T* workspace) {
+  Evaluator<OnePassPlacement<PolicyT, LossT, T>, LossT, T> e{
+      {{batch, shared, workspace}, batch, 0, {}}};
+  for (std::int64_t i = queue.first(); i < batch.count; i = queue.next(e.p.g)) {
+    e.instance = e.p.instance = i;
+    const Extent extent = extent_of(batch, i);
+    e.before = ShiftWorkspace<T>::of(workspace + one_pass_values(extent), extent);
+    e.p.load();
+    trajectory(e, batch.stop);
+  }
+  e.p.finish();
+}
+
 // What the batch of a plain policy has nothing of, as constants.
 template <class T>
 SR_DEVICE Batch<T> without_extras(Batch<T> batch) {
@@ -143,6 +164,8 @@ SR_DEVICE void solve_all(const Batch<T>& batch, T* workspace, std::int64_t strid
       solve(without_extras(batch));
     else
       solve(batch);
+  } else if constexpr (P.placement == Placement::one_pass) {
+    solve_in_one_pass<PolicyT, LossT>(batch, queue, shared, own);
   } else {
     using Group = SimtGroup<lanes>;
     static_assert(per_cluster == 1 && P.cluster() == 1);

@@ -154,7 +154,8 @@ class CudaGpu final : public Gpu {
           using T = decltype(t);
           Launch launch;
           launch.policy = k;
-          launch.shared_bytes = static_cast<int>(grid_shared_bytes<T>(p));
+          launch.shared_bytes =
+              static_cast<int>(kernel_shared_bytes<T>(p, Extent{}, Layout{}, false));
           int clusters = 0;
           if (Launcher<SoftmaxL2, T>::clusters_at_once(launch, clusters) != cudaSuccess) {
             (void)cudaGetLastError();

@@ -4,6 +4,7 @@
 #include "lane_parts.hpp"
 #if defined(__FMA__)
 #include "pack_solver.hpp"
+#include "panel_evaluator.hpp"
 #endif
 
 namespace softreg {
@@ -38,6 +39,15 @@ void solve_tiles(const Batch<T>& batch, std::int64_t i, T* workspace, const Team
   trajectory(evaluator, batch.stop);
 }
 
+// Of one instance on the lanes.
+#if defined(__FMA__)
+template <class LossT, class T>
+using LaneEvaluator = PanelEvaluator<LossT, T>;
+#else
+template <class LossT, class T>
+struct LaneEvaluator : Evaluator<MemoryPlacement<Lanes, LaneOperator<T>, T>, LossT, T, true> {};
+#endif
+
 template <class LossT, class T>
 void solve_lanes(const Batch<T>& batch, std::int64_t i, T* workspace) {
   using Op = LaneOperator<T>;
@@ -48,18 +58,15 @@ void solve_lanes(const Batch<T>& batch, std::int64_t i, T* workspace) {
   const auto own = LanesWorkspace<T>::carve(workspace, e);
   const T* const w = batch.weights_of(i);
   T* const before = own.solve + MemoryWorkspace<T>::size(e);
-  Evaluator<Placement, LossT, T, true> evaluator{
-      {{{},
-        Op{fill_up(batch.a_of(i), padded, own.a)},
-        fill_up(batch.target_of(i), n, padded, own.target),
-        w ? fill_up(w, n, padded, own.weights) : nullptr,
-        batch.weight,
-        batch.start_of(i),
-        batch.x_of(i),
-        MemoryWorkspace<T>::carve(own.solve, e)},
-       batch,
-       i,
-       ShiftWorkspace<T>::of(before, e)}};
+  const Placement placement{{},
+                            Op{fill_up(batch.a_of(i), padded, own.a)},
+                            fill_up(batch.target_of(i), n, padded, own.target),
+                            w ? fill_up(w, n, padded, own.weights) : nullptr,
+                            batch.weight,
+                            batch.start_of(i),
+                            batch.x_of(i),
+                            MemoryWorkspace<T>::carve(own.solve, e)};
+  LaneEvaluator<LossT, T> evaluator{{{placement, batch, i, ShiftWorkspace<T>::of(before, e)}}};
   evaluator.p.load();
   trajectory(evaluator, batch.stop);
 }

@@ -9,7 +9,7 @@
 #include <type_traits>
 #include <utility>
 
-#include "softreg/model/math.hpp"
+#include "softreg/model/sums.hpp"
 
 namespace softreg {
 
@@ -185,6 +185,27 @@ SR_PACK Pack<T, W> exchange(Pack<T, W> a, std::integer_sequence<int, I...>) {
 template <int Distance, class T, int W>
 SR_PACK Pack<T, W> exchange(Pack<T, W> a) {
   return exchange<Distance>(a, std::make_integer_sequence<int, W>{});
+}
+
+template <int Distance, class T, int W, int K>
+SR_PACK Sums<Pack<T, W>, K> exchange(Sums<Pack<T, W>, K> a) {
+  for (int k = 0; k < K; ++k) a.v[k] = exchange<Distance>(a.v[k]);
+  return a;
+}
+// The tree of model/group.hpp over every `Lanes` neighbouring lanes, each of which gets the result.
+template <int Lanes, class S, class F>
+SR_PACK S fold_lanes(S s, F f) {
+  if constexpr (Lanes > 1)
+    return fold_lanes<Lanes / 2>(f(s, exchange<Lanes / 2>(s)), f);
+  else
+    return s;
+}
+
+template <class T, int W, int K>
+SR_PACK Sums<Pack<T, W>, K> select(Mask<T, W> c, Sums<Pack<T, W>, K> a,
+                                   const Sums<Pack<T, W>, K>& b) {
+  for (int k = 0; k < K; ++k) a.v[k] = select(c, a.v[k], b.v[k]);
+  return a;
 }
 
 }  // namespace softreg

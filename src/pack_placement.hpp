@@ -48,6 +48,7 @@ struct PackPlacement {
   static constexpr int places = P::width / Lanes;    // instances
   static constexpr int classes = cpu_lanes / Lanes;  // registers that hold the lanes of each
   static constexpr bool describes = false;
+  static constexpr bool one_pass = false;
 
   const Batch<T>& batch;
   int n, held;  // columns of A that each place holds: none where all share it
@@ -176,8 +177,7 @@ struct PackPlacement {
     for (int row = 0; row < w.row_registers; ++row)
       most = max_(most,
                   row + 1 < w.row_registers ? w.z[row] : select(owned, w.z[row], -infinity<P>()));
-    within<Lanes / 2>([&]<int O>() { most = max_(most, exchange<O>(most)); });
-    return most;
+    return fold_lanes<Lanes>(most, [](P a, P b) { return max_(a, b); });
   }
   template <class F>
   SR_PACK void rows(const Segment&, F f) const {
@@ -299,7 +299,7 @@ struct PackPlacement {
       s = node<S, 1>(0, f);
     else
       s = tree<S>(f);
-    within<Lanes / 2>([&]<int O>() { s = s + exchanged<O>(s); });
+    s = fold_lanes<Lanes>(s, [](const S& a, const S& b) { return a + b; });
     // Lanes without a row add their zero, which makes of -0 a 0.
     return n < cpu_lanes ? s + S{} : s;
   }
@@ -334,29 +334,6 @@ struct PackPlacement {
     }
     return left[0];
   }
-  template <int O, class F>
-  SR_PACK static void within(F f) {
-    if constexpr (O > 0) {
-      f.template operator()<O>();
-      within<O / 2>(f);
-    }
-  }
-  template <int O>
-  SR_PACK static P exchanged(P s) {
-    return exchange<O>(s);
-  }
-  template <int O, int K>
-  SR_PACK static Sums<P, K> exchanged(Sums<P, K> s) {
-    for (int k = 0; k < K; ++k) s.v[k] = exchange<O>(s.v[k]);
-    return s;
-  }
 };
-
-template <class T, int W, int K>
-SR_PACK Sums<Pack<T, W>, K> select(Mask<T, W> c, Sums<Pack<T, W>, K> a,
-                                   const Sums<Pack<T, W>, K>& b) {
-  for (int k = 0; k < K; ++k) a.v[k] = select(c, a.v[k], b.v[k]);
-  return a;
-}
 
 }  // namespace softreg

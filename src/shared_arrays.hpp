@@ -14,12 +14,11 @@ class SharedArrays {
       : gpu_(gpu), memory_(gpu), batch_(from) {
     const std::int64_t bytes = plan.shared_bytes;
     batch_.cancelled = nullptr;  // a kernel is not interrupted; the conductor stops between chunks
-    batch_.column_major = !from.matrix;
     if (bytes == 0) return;
     HostMemory columns(gpu);
     try {
       memory_.reserve(bytes);
-      copy_in(from, plan.chunks.front().columns, columns);
+      copy_in(from, plan.chunks.front(), columns);
       gpu.synchronize(0);  // before another stream reads them
     } catch (const Error& e) {
       drain(gpu, 0);
@@ -38,19 +37,21 @@ class SharedArrays {
   const Reduction<T>* reduction() const { return reduction_ ? &*reduction_ : nullptr; }
 
  private:
-  // reduced: columns of what is left of A; 0: it stays as it is.
-  void copy_in(const Batch<T>& from, int reduced, HostMemory& columns) {
+  // any: chunk; where all share A, its class is that of all.
+  void copy_in(const Batch<T>& from, const Chunk& any, HostMemory& columns) {
+    const int reduced = any.columns;
+    const bool as_it_is = from.matrix || reads_by_rows(policies[any.policy]);
     const std::int64_t logits = from.n * from.m;
     if (from.a1_shared) send(&Batch<T>::a1, from.a1, from.n * from.d1);
     if (from.a2_shared) {
       const std::int64_t values = from.m * (reduced > 0 ? reduced : from.d2);
-      if (!from.matrix) columns.reserve(values * std::int64_t{sizeof(T)});
+      if (!as_it_is) columns.reserve(values * std::int64_t{sizeof(T)});
       T* const by_columns = reinterpret_cast<T*>(columns.data());
       if (reduced > 0)
         copy_reduced_columns(reduce(from), from.rows_of(0), reduced, by_columns);
-      else if (!from.matrix)
+      else if (!as_it_is)
         copy_columns(from.a_of(0), by_columns);
-      send(&Batch<T>::a2, from.matrix ? from.a2 : by_columns, values);
+      send(&Batch<T>::a2, as_it_is ? from.a2 : by_columns, values);
     }
     if (from.target_shared) send(&Batch<T>::target, from.target, logits);
     if (from.weights && from.weights_shared) send(&Batch<T>::weights, from.weights, logits);

@@ -28,6 +28,7 @@ struct Tile {
   static constexpr int lanes = tile_lanes;
   SR_HD static constexpr int lane_count() { return lanes; }
   static constexpr bool describes = true;
+  static constexpr bool one_pass = false;
   static constexpr LaneGroup<tile_lanes, true> g{};
   const TileSource<T>& p;
   const TileRows<T>& at;

@@ -16,7 +16,6 @@
 
 namespace softreg {
 
-// A of a vector problem goes by columns: lanes of a warp read neighbouring rows.
 template <class T>
 void copy_columns(const Matrix<const T>& a, T* out) {
   for (int j = 0; j < a.cols; ++j)
@@ -45,6 +44,8 @@ class Transfer {
         host_(run.batch),
         device_(shared) {
     host_.count = device_.count = count();
+    host_.column_major = device_.column_major =
+        !run.batch.matrix && !reads_by_rows(policies[chunk.policy]);
     if (chunk.columns == 0) return;
     host_.d2 = device_.d2 = chunk.columns;
     host_.start_shared = device_.start_shared = false;
@@ -155,12 +156,12 @@ class Transfer {
     if (from.matrix && !from.a1_shared)
       pack(&Batch<T>::a1, has.rows1 * from.d1,
            [](const Layout& l, std::int64_t i) { return l.first1(l.first_block(i)) * l.d1; });
-    if (from.matrix && !from.a2_shared)
+    if (!device_.column_major && !from.a2_shared)
       pack(&Batch<T>::a2, has.rows2 * from.d2,
            [](const Layout& l, std::int64_t i) { return l.first2(l.first_block(i)) * l.d2; });
     if (reductions_) {
       pack_reduced();
-    } else if (!from.matrix && !from.a2_shared) {
+    } else if (device_.column_major && !from.a2_shared) {
       T* const a = place(&Batch<T>::a2, has.rows * from.d2);
       parallel_for(count(), run_.threads, [&](std::int64_t k, int) {
         copy_columns(from.a_of(instance(k)), a + host_.first_row(k) * from.d2);

@@ -183,6 +183,34 @@ TYPED_TEST(CudaBits, AreTheLanesWhateverIsSharedOrTraced) {
   }
 }
 
+// A lies by rows on the device where its rows pass by, also next to instances whose A does not, and
+// where all share it.
+TYPED_TEST(CudaBits, AreTheLanesWhereRowsPassBy) {
+  if (sanitized) GTEST_SKIP() << "slow there, and evaluators_test has the kernels";
+  constexpr std::int64_t long_rows = sizeof(TypeParam) == 4 ? 9500 : 4750;  // 260 KB
+  for (const bool ragged : {false, true})
+    for (const bool shared : {false, true}) {
+      if (ragged && shared) continue;  // a batch that shares A is uniform
+      Numbers<TypeParam> numbers(
+          ragged ? std::vector<std::int64_t>{long_rows, 20, long_rows + 50} : uniform(2, long_rows),
+          7, 9);
+      if (shared) numbers.problem.a = numbers.problem.a.first(size(long_rows * 7));
+      Options cuda = on(Device::cuda, 3);
+      cuda.loss = shared ? AnyLoss(SoftmaxL2{}) : AnyLoss(CrossEntropy{});
+      cuda.optimizer = Nesterov{};
+      const auto run = [&] { return solve(numbers.problem, cuda); };
+      const Result<TypeParam> r = run();
+      EXPECT_THAT(r.plan.size_class,
+                  testing::HasSubstr(sizeof(TypeParam) == 4 ? "stream2048_x16" : "stream2048_x8"));
+      ASSERT_EQ(difference(r, on_lanes(run)), "") << ragged << shared;
+      Options cpu = cuda;
+      cpu.device = Device::reference;
+      const Result<TypeParam> plain = solve(numbers.problem, cpu);
+      for (std::size_t k = 0; k < r.x.size(); ++k)  // three steps from the same start
+        ASSERT_NEAR(r.x[k], plain.x[k], 1e4 * double(rounding_unit<TypeParam>()));
+    }
+}
+
 TYPED_TEST(CudaBits, OfARaggedBatchAreThoseOfItsInstancesAlone) {
   const std::vector<std::int64_t> rows = {5, 300, 64, 1, 33, 1100, 200, 32, 128, 40, 7, 301};
   Numbers<TypeParam> numbers(rows, 7, 5);

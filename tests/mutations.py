@@ -1,6 +1,6 @@
 """Whether the tests of the kernels see mistakes: each mutation below breaks one line of kernels/, and
 a test must fail: the comparison of kernels in evaluators_test, for one loss and with some of the
-kernels (no cluster: those are slow, and group_test knows how clusters add); else group_test; else that comparison for another loss, or with AddressSanitizer.
+kernels (one cluster: they are slow, and group_test knows how they add); else group_test; else that comparison for another loss, or with AddressSanitizer.
 
     python3 tests/mutations.py [WORD ...]     # all, or those whose description has one of the words
 
@@ -23,12 +23,13 @@ SECONDS = 100  # of processor time for one call: some mutants do not end
 
 GRID, LANES, REGISTERS = "simt_grid.hpp", "lane_grid.hpp", "register_placement.hpp"
 GROUP, KERNEL, POLICY = "simt_group.hpp", "solve_kernel.hpp", "policy.hpp"
+COORDINATES, ONE_PASS = "grid_coordinates.hpp", "one_pass_placement.hpp"
 
 # What makes the programs small: one loss, and one kernel of each kind.
 ALL_LOSSES = """using AnyLoss =
     std::variant<SoftmaxL2, RescaledL2, CrossEntropy, LeastSquares, ExpL2, CoshL2, SinhL2>;"""
 FEW_KERNELS = """using Policies = std::tuple<Float16x4, Float32x8, Float128x32, Float256x64, Float1024x64, Double32x8,
-    Double64x16, Double128x32, Double256x8, BlockStream, BlockStreamBounds>;"""
+    Double64x16, Double128x32, Double256x8, FloatStream16, BlockStream, BlockStreamBounds>;"""
 CATALOG = "include/softreg/model/catalog.hpp"
 MACHINE = """#include "kernels/emulated_parts.hpp"
 #undef SR_EMULATED_{parts}_PARTS  // all here, and only what is used
@@ -82,10 +83,10 @@ MUTATIONS = [
     ("no barrier after for_each", GROUP, "i += Lanes) f(i);\n    sync();", "i += Lanes) f(i);"),
     ("no barrier after fold", GROUP, "done(i, s);\n    }\n    sync();", "done(i, s);\n    }"),
     ("no barrier after serial", GROUP, "s = f(i, s);\n    sync();", "s = f(i, s);"),
-    ("no barrier before visit", REGISTERS, "g.sync();\n    visit_each(point, f)", "visit_each(point, f)"),
-    ("no barrier after visit", REGISTERS, "visit_each(point, f);\n    g.sync();", "visit_each(point, f);"),
-    ("no barrier before visit_gradient", REGISTERS, "g.sync();\n    visit_each(grad, f)", "visit_each(grad, f)"),
-    ("no barrier after visit_gradient", REGISTERS, "visit_each(grad, f);\n    g.sync();", "visit_each(grad, f);"),
+    ("no barrier before visit", COORDINATES, "g.sync();\n    visit_each(point, f)", "visit_each(point, f)"),
+    ("no barrier after visit", COORDINATES, "visit_each(point, f);\n    g.sync();", "visit_each(point, f);"),
+    ("no barrier before visit_gradient", COORDINATES, "g.sync();\n    visit_each(grad, f)", "visit_each(grad, f)"),
+    ("no barrier after visit_gradient", COORDINATES, "visit_each(grad, f);\n    g.sync();", "visit_each(grad, f);"),
     # Lanes.
     ("numbers spread from another lane", GRID, "p / Own * lanes_apart)", "(Held / Own - p / Own) * lanes_apart)"),
     ("shuffle from the lane of another number", GRID, "first_lane() + keeper(k), member",
@@ -127,16 +128,16 @@ MUTATIONS = [
     ("a row of A too many", REGISTERS, "i >= n ?", "i > n ?"),
     ("a row of b too many", REGISTERS, "row(r) < n ? target", "row(r) <= n ? target"),
     ("a weight too many", REGISTERS, "i < n ? of(i)", "i <= n ? of(i)"),
-    ("one column too many", REGISTERS, "column(p) < parameters()", "column(p) <= parameters()"),
-    ("one column too few", REGISTERS, "column(p) < parameters()", "column(p) + 1 < parameters()"),
+    ("one column too many", COORDINATES, "column(p) < parameters()", "column(p) <= parameters()"),
+    ("one column too few", COORDINATES, "column(p) < parameters()", "column(p) + 1 < parameters()"),
     ("a column of A too many", REGISTERS, ": j < d ?", ": j <= d ?"),
-    ("a number of the start too many", REGISTERS, "start && column(p) < d", "start && column(p) <= d"),
+    ("a number of the start too many", COORDINATES, "start && column(p) < d", "start && column(p) <= d"),
     ("columns padded with +0", REGISTERS, "from(i, j) : -T(0)", "from(i, j) : T(0)"),
     ("rows padded with +0", REGISTERS, "has(r) ? z[r] : -T(0)", "has(r) ? z[r] : T(0)"),
     ("sums begin with -0", REGISTERS, "T s = T(0);", "T s = -T(0);"),
     # What the lanes hold.
     ("no maximum of the own rows", REGISTERS, "most = max_(most, z[r])", "most = z[r]"),
-    ("guard of a step long past", REGISTERS, "set_shift(const Segment&, T value) { lagged_shift = value; }",
+    ("guard of a step long past", COORDINATES, "set_shift(const Segment&, T value) { lagged_shift = value; }",
      "set_shift(const Segment&, T) {}"),
     ("lines of rows overlap", REGISTERS, "* (held_columns / Line::size) + l) *",
      "* (held_columns / Line::size - 1) + l) *"),
@@ -144,13 +145,32 @@ MUTATIONS = [
     ("line of another part of the row", REGISTERS, "const Line now = line(k, l);", "const Line now = line(k, l ^ 1);"),
     ("line of another row", REGISTERS, "const Line now = line(k, l);",
      "const Line now = line(k ^ (k > held_rows - shared_rows), l);"),
-    ("x in place of the point", REGISTERS, "f(x[p], point[p], grad[p]); });\n    return true",
+    ("x in place of the point", COORDINATES, "f(x[p], point[p], grad[p]); });\n    return true",
      "f(point[p], x[p], grad[p]); });\n    return true"),
-    ("the point is not the start", REGISTERS, "point[p] = x[p];", "point[p] = T(0);"),
-    ("x is returned, not the point", REGISTERS, "visit_each(point, f);", "visit_each(x, f);"),
-    ("only the last column says whether it moved", REGISTERS, "moved |= ", "moved = "),
-    ("a lane asks only itself whether it moved", REGISTERS, "g.total_of_columns(moved) > 0", "moved > 0"),
-    ("ridge on x", REGISTERS, "grad[p] + f(point[p])", "grad[p] + f(x[p])"),
+    ("the point is not the start", COORDINATES, "point[p] = x[p];", "point[p] = T(0);"),
+    ("x is returned, not the point", COORDINATES, "visit_each(point, f);", "visit_each(x, f);"),
+    ("only the last column says whether it moved", COORDINATES, "moved |= ", "moved = "),
+    ("a lane asks only itself whether it moved", COORDINATES, "g.total_of_columns(moved) > 0", "moved > 0"),
+    ("ridge on x", COORDINATES, "grad[p] + f(point[p])", "grad[p] + f(x[p])"),
+    # Tiles that pass by.
+    ("a tile is read before it has come", ONE_PASS, "simt::wait_copies<stages - 1>();", ""),
+    ("a tile too few is waited for", ONE_PASS, "simt::wait_copies<stages - 1>();", "simt::wait_copies<stages>();"),
+    ("the next tile comes where this one is to be read", ONE_PASS, "simt::wait_copies<stages - 1>();",
+     "simt::wait_copies<stages - 1>();\n      if (stages > 0) begin_next_copies();"),
+    ("copies are no group", ONE_PASS, "    simt::commit_copies();\n", ""),
+    ("copies on their way at the end", ONE_PASS, "void finish() const { simt::wait_copies<0>(); }",
+     "void finish() const {}"),
+    ("copies of the last instance come late", ONE_PASS, "    simt::wait_copies<0>();\n    a_", "    a_"),
+    ("rows copied to another place", ONE_PASS, "q ^ place", "q"),
+    ("the first tile does not come again", ONE_PASS, "ahead_ + 1 == tiles_ ? 0", "ahead_ + 1 > tiles_ ? 0"),
+    ("a row copied too many", ONE_PASS, "first + q < n", "first + q <= n"),
+    ("a column copied too many", ONE_PASS, "has_row && column + p < d", "has_row && column + p <= d"),
+    ("columns of another share in a line", ONE_PASS, "(p / own ^ share) * own", "(p / own) * own"),
+    ("a row of a tile too many", ONE_PASS, "return row(r) < n;", "return row(r) <= n;"),
+    ("columns of a tile padded with +0", ONE_PASS, "start_of(instance), -T(0)", "start_of(instance), T(0)"),
+    ("the gradient is made twice", ONE_PASS, "    combined_ = true;\n", ""),
+    ("the gradient of the step before", ONE_PASS, "    combined_ = false;\n", ""),
+    ("sums of the step before", ONE_PASS, "    terms_ = {};\n", ""),
     # Memory.
     ("exchange two values short", GRID, "return (grid.warps() / blocks",
      "return -2 * int(sizeof(T)) + (grid.warps() / blocks"),
@@ -181,7 +201,8 @@ MUTATIONS = [
      """    const int next = g.total(g.rank() == 0 ? *taken : 0);
     g.once([this] { simt::add(taken, 1); });
     return std::int64_t{groups} + next;"""),
-    ("instance not told to the placement", KERNEL, "e.instance = e.p.instance = i;", "e.instance = i;"),
+    ("instance not told to the placement", KERNEL, "e.instance = e.p.instance = i;\n    e.before = {workspace, ",
+     "e.instance = i;\n    e.before = {workspace, "),
     ("the next instance goes on where the last one ended", KERNEL, "        turns = {};\n", ""),
     ("the next instance keeps the guard of the last one", KERNEL, "    e.init();\n", ""),
 ]

@@ -34,6 +34,7 @@ std::string_view restated(std::int64_t rows, std::int64_t parameters, int value_
   const auto in_cluster = [=](std::int64_t r, std::int64_t p) {  // with more than 256 KB of A
     return clusters && within(r, p) && rows * parameters > (256 << 10) / value_bytes;
   };
+  constexpr std::int64_t any = std::int64_t{1} << 30;
   if (value_bytes == 4) {
     if (within(16, 4)) return "lanes1_16x4";
     if (within(32, 8)) return "lanes2_32x8";
@@ -44,6 +45,8 @@ std::string_view restated(std::int64_t rows, std::int64_t parameters, int value_
     if (within(512, 32)) return "lanes128_512x32";
     if (within(1024, 64)) return "lanes256_1024x64";
     if (in_cluster(4096, 128)) return "lanes2048_4096x128";
+    if (in_cluster(any, 16)) return "stream2048_x16";
+    if (in_cluster(any, 128)) return "stream2048_x128";
   } else {
     if (within(16, 4)) return "lanes2_16x4";
     if (within(32, 8)) return "lanes8_32x8";
@@ -52,6 +55,8 @@ std::string_view restated(std::int64_t rows, std::int64_t parameters, int value_
     if (within(256, 8)) return "lanes64_256x8";
     if (within(256, 64)) return "lanes256_256x64";
     if (in_cluster(2048, 128)) return "lanes2048_2048x128";
+    if (in_cluster(any, 8)) return "stream2048_x8";
+    if (in_cluster(any, 32)) return "stream2048_x32";
   }
   return "block_stream";
 }
@@ -134,6 +139,13 @@ TEST(Policy, IsALaunchableShape) {
       EXPECT_LE(
           p.occupancy.blocks * p.groups_per_cluster() *
               (p.value_bytes == 4 ? grid_shared_bytes<float>(p) : grid_shared_bytes<double>(p)),
+          max_shared_bytes)
+          << p.name;
+    }
+    if (p.placement == Placement::one_pass) {
+      EXPECT_TRUE(is_possible(p.grid)) << p.name;
+      EXPECT_LE(
+          p.value_bytes == 4 ? one_pass_shared_bytes<float>(p) : one_pass_shared_bytes<double>(p),
           max_shared_bytes)
           << p.name;
     }

@@ -23,7 +23,7 @@ def register_ceilings():
     text = POLICIES.read_text()
     occupancy = dict(re.findall(r'struct (\w+) \{\s*static constexpr auto policy =\s*in_registers\("\w+", \d, \{[^}]*\},'
                                 r'\s*\{(\d+, \d+)\}', text))
-    occupancy |= {name: "256, 1" for name in re.findall(r"struct (\w+) \{\s*static constexpr auto policy = in_memory", text)}
+    occupancy |= {name: "256, 1" for name in re.findall(r"struct (\w+) \{\s*static constexpr auto policy = in_(?:memory|one_pass)", text)}
     ceilings = {}
     for name, numbers in occupancy.items():
         threads, blocks = map(int, numbers.split(","))

@@ -161,7 +161,11 @@ timing lanes64_128x32 f64 4000 2000 --n 128 --d 32
 timing lanes64_256x8 f64 20000 2000 --n 256 --d 8
 timing lanes256_256x64 f64 1000 2000 --n 256 --d 64
 timing lanes2048_2048x128 f64 60 2000 --n 2048 --d 128
-timing block_stream f32 500 1000 --n 8192 --d 64
+timing stream2048_x16 f32 200 1000 --n 16384 --d 16
+timing stream2048_x128 f32 60 1000 --n 8192 --d 128
+timing stream2048_x8 f64 200 1000 --n 16384 --d 8
+timing stream2048_x32 f64 60 1000 --n 8192 --d 32
+timing block_stream f32 500 1000 --n 2048 --d 256
 timing block_stream f64 500 1000 --n 4096 --d 64
 timing block_resident f32 2000 200 --problem matrix --n 64 --d 16
 timing block_resident f64 2000 200 --problem matrix --n 64 --d 16

@@ -8,6 +8,7 @@
 
 #include "kernels/emulated_machines.hpp"
 #include "kernels/emulated_parts.hpp"
+#include "kernels/one_pass_memory.hpp"
 
 namespace softreg {
 
@@ -38,6 +39,25 @@ void solve_batch_on(int lanes, const Batch<T>& batch) {
     throw std::logic_error("no yardstick of " + std::to_string(lanes) + " lanes");
 }
 
+// The rows of each instance pass by in as many tiles as it needs.
+template <class LossT, class T>
+void solve_batch_in_one_pass(LaneGrid grid, const Batch<T>& batch) {
+  for (std::int64_t i = 0; i < batch.count; ++i) {
+    const Extent extent = extent_of(batch, i);
+    grid.rows = (int(extent.rows) + grid.lanes - 1) / grid.lanes * grid.lanes;
+    std::vector<T> memory(std::size_t(memory_solve_values<T>(extent, batch.watched())),
+                          quiet_nan<T>());
+    const auto arrays = MemoryWorkspace<T>::carve(memory.data(), extent);
+    using Memory = OnePassMemory<LossT, T>;
+    Evaluator<Memory, LossT, T> e{
+        Memory{GridGroup{grid}, DenseMatrix<T>::of(batch, i, nullptr), batch.target_of(i),
+               batch.weights_of(i), batch.weight, batch.start_of(i), batch.x_of(i), arrays},
+        batch, i, ShiftWorkspace<T>::of(memory.data() + MemoryWorkspace<T>::size(extent), extent)};
+    e.p.load();
+    trajectory(e, batch.stop);
+  }
+}
+
 template <class LossT>
 void EmulatedLanes<LossT>::solve(int lanes, const Batch<float>& batch) {
   solve_batch_on<LossT>(lanes, batch);
@@ -53,6 +73,14 @@ void EmulatedLanes<LossT>::solve(const LaneGrid& grid, const Batch<float>& batch
 template <class LossT>
 void EmulatedLanes<LossT>::solve(const LaneGrid& grid, const Batch<double>& batch) {
   solve_batch<LossT>(GridGroup{grid}, batch);
+}
+template <class LossT>
+void EmulatedLanes<LossT>::solve_in_one_pass(const LaneGrid& grid, const Batch<float>& batch) {
+  solve_batch_in_one_pass<LossT>(grid, batch);
+}
+template <class LossT>
+void EmulatedLanes<LossT>::solve_in_one_pass(const LaneGrid& grid, const Batch<double>& batch) {
+  solve_batch_in_one_pass<LossT>(grid, batch);
 }
 
 }  // namespace softreg

@@ -38,8 +38,13 @@ void solve_on_lanes(int loss, int lanes, const Batch<double>& batch) {
 namespace {
 template <class T>
 void solve_with_order_of(const KernelPolicy& p, int loss, const Batch<T>& batch) {
-  if (p.placement != Placement::registers) return solve_on_lanes(loss, p.lanes(), batch);
-  visit_loss(loss, [&]<class LossT>() { EmulatedLanes<LossT>::solve(p.grid, batch); });
+  if (!is_of_one_softmax(p)) return solve_on_lanes(loss, p.lanes(), batch);
+  visit_loss(loss, [&]<class LossT>() {
+    if (p.placement == Placement::one_pass)
+      EmulatedLanes<LossT>::solve_in_one_pass(p.grid, batch);
+    else
+      EmulatedLanes<LossT>::solve(p.grid, batch);
+  });
 }
 }  // namespace
 void solve_like(const KernelPolicy& policy, int loss, const Batch<float>& batch) {

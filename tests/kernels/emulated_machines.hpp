@@ -20,6 +20,8 @@ struct EmulatedLanes {
   static void solve(int lanes, const Batch<double>& batch);
   static void solve(const LaneGrid& grid, const Batch<float>& batch);
   static void solve(const LaneGrid& grid, const Batch<double>& batch);
+  static void solve_in_one_pass(const LaneGrid& grid, const Batch<float>& batch);
+  static void solve_in_one_pass(const LaneGrid& grid, const Batch<double>& batch);
 };
 
 }  // namespace softreg

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <bit>
 #include <cstdint>
+#include <cstring>
+#include <deque>
 #include <exception>
 #include <limits>
 #include <memory>
@@ -76,6 +78,9 @@ class Machine {
   int rank() const { return rank_; }
   int grid() const { return emulation_.grid; }
   void* shared() { return blocks_[rank_].shared->data(); }
+  void begin_copy(void* shared, const void* global, int bytes);
+  void commit_copies();
+  void wait_for_copies(int groups);
 
  private:
   static void entry(Fiber* from);
@@ -95,6 +100,19 @@ class Machine {
   unsigned members(int warp) const;
   std::string standstill() const;
 
+  // Of a thread: those on their way, oldest first, and how many of them each group has.
+  struct Copy {
+    unsigned char* to;
+    unsigned char bytes[16];
+    int size;
+  };
+  struct Copies {
+    std::deque<Copy> begun;
+    std::deque<int> groups;
+    int uncommitted = 0;
+  };
+  static void arrive(const Copy& copy) { std::memcpy(copy.to, copy.bytes, std::size_t(copy.size)); }
+
   // Of a block of the cluster that runs.
   struct Block {
     std::unique_ptr<SharedMemory> shared;
@@ -107,6 +125,7 @@ class Machine {
   // Threads of a cluster are numbered warp by warp; a block has warps of its own.
   std::unique_ptr<Fiber> fibers_[most_warps * warp_size];  // made when first needed, then kept
   Warp warps_[most_warps];
+  Copies copies_[most_warps * warp_size];
   Block blocks_[most_blocks];
   std::uint64_t ready_warps_ = 0;
   int block_warps_ = 0, slots_ = 0;  // of a block: warps, and the threads that they would hold
@@ -316,10 +335,43 @@ std::string Machine::standstill() const {
   return text.str();
 }
 
+// In ascending order of threads a copy arrives as late as it may, in descending order at once.
+void Machine::begin_copy(void* shared, const void* global, int bytes) {
+  if (!blocks_[rank_].shared->has(shared, std::size_t(bytes)))
+    throw std::runtime_error("block " + std::to_string(block()) +
+                             " copies to a place outside of its shared memory");
+  if (reinterpret_cast<std::uintptr_t>(shared) % std::size_t(bytes) != 0 ||
+      reinterpret_cast<std::uintptr_t>(global) % std::size_t(bytes) != 0)
+    throw std::runtime_error("a copy of " + std::to_string(bytes) +
+                             " bytes between places that are not aligned to them");
+  Copy copy{static_cast<unsigned char*>(shared), {}, bytes};
+  if (global != nullptr) std::memcpy(copy.bytes, global, std::size_t(bytes));
+  const bool late = emulation_.order == Order::ascending ||
+                    (emulation_.order == Order::shuffled && random() % 2 == 0);
+  if (!late) return arrive(copy);
+  copies_[thread_].begun.push_back(copy);
+  ++copies_[thread_].uncommitted;
+}
+
+void Machine::commit_copies() {
+  Copies& own = copies_[thread_];
+  own.groups.push_back(std::exchange(own.uncommitted, 0));
+}
+
+void Machine::wait_for_copies(int groups) {
+  Copies& own = copies_[thread_];
+  for (; static_cast<int>(own.groups.size()) > groups; own.groups.pop_front())
+    for (int k = 0; k < own.groups.front(); ++k, own.begun.pop_front()) arrive(own.begun.front());
+}
+
 void Machine::run_thread() {
   if (!failure_) {
     try {
       (*kernel_)();
+      if (!copies_[thread_].begun.empty())
+        throw std::runtime_error("thread " + std::to_string(thread()) + " of block " +
+                                 std::to_string(block()) +
+                                 " returned while copies were on their way");
     } catch (const Unwind&) {
     } catch (...) {
       fail(std::current_exception());
@@ -345,6 +397,7 @@ void Machine::run_cluster() {
     blocks_[b].at_barrier = 0;
     blocks_[b].shared->clear();
   }
+  for (int t = 0; t < slots_ * emulation_.cluster; ++t) copies_[t] = {};
   alive_ = emulation_.block * emulation_.cluster;
   at_cluster_barrier_ = 0;
   have_met_ = false;
@@ -400,6 +453,11 @@ void sync_warp(unsigned member_mask) {
 int poll(const int* flag) { return __atomic_load_n(flag, __ATOMIC_RELAXED); }
 int add(int* counter, int value) { return __atomic_fetch_add(counter, value, __ATOMIC_RELAXED); }
 void* dynamic_shared() { return machine().shared(); }
+void begin_copy(void* shared, const void* global, int bytes) {
+  machine().begin_copy(shared, global, bytes);
+}
+void commit_copies() { machine().commit_copies(); }
+void wait_for_copies(int groups) { machine().wait_for_copies(groups); }
 std::uint64_t exchange_bits(std::uint64_t bits, int bytes, int source, unsigned member_mask) {
   const Place place = bytes == 4 ? Place::shuffle_4 : Place::shuffle_8;
   return machine().collective(place, member_mask, source, bits);

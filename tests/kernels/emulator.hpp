@@ -10,7 +10,9 @@ namespace softreg::simt {
 
 // A thread runs until it waits; then the lowest, the highest or a random thread that can run goes
 // on. So in ascending order the first warp runs ahead of the others as far as barriers let it, and
-// in descending order the last one. Blocks run in the same order, those of a cluster side by side.
+// in descending order the last one. What is copied to shared memory arrives when it is waited for
+// in ascending order, at once in descending order, and at either time in the shuffled one. Blocks
+// run in the same order, those of a cluster side by side.
 enum class Order { ascending, descending, shuffled };
 
 struct Emulation {
@@ -26,9 +28,9 @@ struct Emulation {
 // std::invalid_argument for sizes out of range and std::runtime_error when a barrier can never
 // complete (what() says who waits where), when lanes disagree about a warp collective, when a block
 // writes beside its shared memory, and when one of a cluster asks for the memory of another before
-// all have met in sync_cluster() or after that one has returned, or writes to it then. What a
-// thread of the kernel throws ends the run and leaves emulate() as it is, after the stacks of all
-// other threads have been unwound.
+// all have met in sync_cluster() or after that one has returned, or writes to it then, and when a
+// thread returns before its copies have arrived. What a thread of the kernel throws ends the run
+// and leaves emulate() as it is, after the stacks of all other threads have been unwound.
 void emulate(const Emulation& emulation, const std::function<void()>& kernel);
 
 }  // namespace softreg::simt

@@ -457,6 +457,73 @@ TEST(Emulator, ThreadsEmulateAtTheSameTime) {
   EXPECT_EQ(runs, 100);
 }
 
+// What a thread reads of its own place before it waits for a copy, after it, and after a second
+// copy to the same place has begun that nobody has waited for yet.
+std::vector<float> copied(Order order) {
+  const float from[2] = {1, 2};
+  std::vector<float> seen;
+  emulate({1, 1, 16, order, 3}, [&] {
+    float* const s = static_cast<float*>(dynamic_shared());
+    *s = 0;
+    copy_async<4>(s, from, true);
+    commit_copies();
+    seen.push_back(*s);
+    wait_copies<0>();
+    seen.push_back(*s);
+    copy_async<4>(s, from + 1, true);
+    commit_copies();
+    copy_async<4>(s + 1, from, false);
+    commit_copies();
+    wait_copies<1>();
+    seen.push_back(*s);
+    seen.push_back(s[1]);
+    wait_copies<0>();
+    seen.push_back(s[1]);
+  });
+  return seen;
+}
+TEST(Emulator, CopiesArriveBetweenTheirBeginningAndTheWait) {
+  const std::vector<float> late = copied(Order::ascending), early = copied(Order::descending);
+  EXPECT_EQ(late[0], 0);
+  EXPECT_EQ(early[0], 1);
+  EXPECT_TRUE(std::isnan(late[3]));  // of the group that was not waited for
+  EXPECT_EQ(early[3], 0);
+  for (const std::vector<float>& seen : {late, early, copied(Order::shuffled)}) {
+    EXPECT_EQ(seen[1], 1);
+    EXPECT_EQ(seen[2], 2);
+    EXPECT_EQ(seen[4], 0);
+  }
+}
+
+TEST(Emulator, CopiesAreRefusedWhereADeviceWouldFail) {
+  alignas(16) const float from[8] = {};
+  const auto says = [&](auto kernel, const std::string& what) {
+    try {
+      emulate({1, 1, 32, Order::ascending}, kernel);
+      ADD_FAILURE() << "no error: " << what;
+    } catch (const std::runtime_error& e) {
+      EXPECT_NE(std::string(e.what()).find(what), std::string::npos) << e.what();
+    }
+  };
+  const auto shared = [] { return static_cast<float*>(dynamic_shared()); };
+  says([&] { copy_async<16>(shared() + 6, from, true); }, "outside of its shared memory");
+  says([&] { copy_async<16>(shared() + 1, from, true); }, "not aligned");
+  says([&] { copy_async<8>(shared(), from + 1, true); }, "not aligned");
+  says(
+      [&] {
+        copy_async<4>(shared(), from, true);
+        commit_copies();
+      },
+      "thread 0 of block 0 returned while copies were on their way");
+  // Of a group that was never committed nothing is waited for.
+  says(
+      [&] {
+        copy_async<4>(shared(), from, true);
+        wait_copies<0>();
+      },
+      "returned while copies were on their way");
+}
+
 TEST(Emulator, DeepStacksFit) {
   emulate({1, 64, 0}, [] {
     volatile char frame[150 * 1024];  // of 256 KB

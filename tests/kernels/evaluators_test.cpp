@@ -199,9 +199,9 @@ std::vector<Case> cluster_cases(int R, int D, int lanes) {
   const int half = std::min(lanes, R - 1);
   std::vector<Case> all = {
       {{R, 1}, D, traces_loss | has_weights | has_ball, 2, 1, 0},
-      {{R - 1, half}, D - 1, column_major | has_ridge | traces_shifts, 2, 2, 0},
+      {{R - 1, half}, D, column_major | has_ridge | traces_shifts, 2, 2, 0},
       {{half + 1, half - 1}, D / 2 + 1, has_tolerance | has_bad_neighbours | shares_x0, 3, 2, 0},
-      {{half, R}, D, describes | has_weights | underflows, 0, 1, 0}};
+      {{half, R}, D - 1, describes | has_weights | underflows, 0, 1, 0}};
   for (std::size_t k = 0; k < all.size(); ++k) all[k].seed = 17 + k;
   return all;
 }
@@ -223,7 +223,9 @@ void compare_kernels(const LossChoice& loss, int max_steps, int runs, Tally& tal
     if (p.watches_bounds && !loss.distribution) continue;
     const bool stream = p.placement == Placement::stream, cluster = p.cluster() > 1;
     if (cluster && sanitized && loss.index > 0) continue;
-    for (Case c : cluster ? cluster_cases(p.grid.rows, p.grid.parameters, p.lanes())
+    const bool one_pass = p.placement == Placement::one_pass;
+    for (Case c : cluster ? cluster_cases(one_pass ? 2 * p.lanes() + 1 : p.grid.rows,
+                                          p.grid.parameters, p.lanes())
                           : edge_cases(stream ? 300 : p.grid.rows, stream ? 6 : p.grid.parameters,
                                        p.lanes(), max_steps)) {
       if (cluster && (c.seed / 2 + unsigned(loss.index)) % 2 == 1) continue;  // two of four
@@ -280,7 +282,7 @@ template <class T>
 void compare_queues(const LossChoice& loss, Tally& tally) {
   for (int policy = 0; policy < policy_count; ++policy) {
     const KernelPolicy& p = policies[policy];
-    if (!is_of_numbers<T>(p) || p.placement != Placement::registers) continue;
+    if (!is_of_numbers<T>(p) || !is_of_one_softmax(p)) continue;
     if (sanitized && p.lanes() > 32) continue;  // slow, and they only take turns
     if (p.cluster() > 1 && loss.index > 0) continue;
     const std::size_t many = static_cast<std::size_t>(2 * p.groups_per_cluster()) * 3 / 2;

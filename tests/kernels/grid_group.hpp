@@ -36,17 +36,24 @@ struct GridGroup {
       lane[std::size_t(i % lanes)] = max_(lane[std::size_t(i % lanes)], f(i));
     return within_and_over_warps(lane, grid.warp(), [](T a, T b) { return max_(a, b); });
   }
-  // The sum down column j: over the lanes that hold it.
-  template <class S, class F>
-  S sum_down(int n, int j, F f) const {
+  // The sum down column j: over the lanes that hold it, of what each makes of its own.
+  template <class S, class F, class Own>
+  auto sum_down(int n, int j, F f, Own own) const {
     const int column = j / grid.held_columns(), row_lanes = lanes / grid.columns;
-    std::vector<S> lane(std::size_t(row_lanes), S{});
-    for (int r = 0; r < row_lanes; ++r)
+    std::vector<decltype(own(S{}))> lane;
+    for (int r = 0; r < row_lanes; ++r) {
+      S s{};
       for (int k = 0; k < grid.held_rows(); ++k) {
         const int i = grid.row(r * grid.columns + column, k);
-        if (i < n) lane[std::size_t(r)] = f(i, lane[std::size_t(r)]);
+        if (i < n) s = f(i, s);
       }
+      lane.push_back(own(s));
+    }
     return within_and_over_warps(lane, grid.warp() / grid.columns, add);
+  }
+  template <class S, class F>
+  S sum_down(int n, int j, F f) const {
+    return sum_down<S>(n, j, f, [](const S& s) { return s; });
   }
   // Dot products: over the lanes that share row i.
   template <class T, class F, class Done>

@@ -30,6 +30,10 @@ class SharedMemory {
   bool is_clear() {
     return std::all_of(data(), data() + bytes_, [](unsigned char byte) { return byte == 0xff; });
   }
+  bool has(const void* p, std::size_t bytes) {
+    const auto at = static_cast<const unsigned char*>(p) - data();
+    return at >= 0 && static_cast<std::size_t>(at) + bytes <= bytes_;
+  }
   // The place at the same distance as p is from the start of another one; null: p is outside.
   void* like(void* p, SharedMemory& other) {
     const auto at = static_cast<unsigned char*>(p) - other.data();

@@ -22,16 +22,8 @@ std::size_t at(int i) { return static_cast<std::size_t>(i); }
 template <class T>
 struct Pass {
   T loss, mass;
-  std::vector<T> f, dlogits;
+  std::vector<T> f, dlogits, combined;  // combined: dlogits by basis and combine
 };
-
-template <class L, class T>
-T activation(const T& v) {
-  if constexpr (L::normalized)
-    return exp_(v);
-  else
-    return Formula<L>::activate(v);
-}
 
 // One pass over the rows in order, as an evaluator makes it, at the given shift.
 template <class L, class T>
@@ -47,11 +39,12 @@ Pass<T> pass(const std::vector<T>& z, const std::vector<T>& b, const T& shift) {
   }
   typename F::template Tested<T> tested{};
   for (std::size_t i = 0; i < z.size(); ++i) tested = F::tested(z[i] - shift, u[i], b[i], tested);
-  Pass<T> out{F::loss(tested, h), T(1), {}, {}};
+  Pass<T> out{F::loss(tested, h), T(1), {}, {}, {}};
   if constexpr (L::normalized) out.mass = h.mass;
   for (std::size_t i = 0; i < z.size(); ++i) {
     out.f.push_back(F::output(u[i], h));
     out.dlogits.push_back(F::dlogit(z[i] - shift, u[i], b[i], h));
+    out.combined.push_back(F::combine(F::basis(z[i] - shift, u[i], b[i]), h));
   }
   return out;
 }
@@ -151,9 +144,10 @@ void sweep_against_oracle(const char* type) {
         const Instance<T> p = instances::make<T>(kind, shape, seed);
         const std::vector<T> z = logits(p);
         const Pass<T> got = pass<L>(z, p.b);
-        compare_with_oracle<L>(instances::exact(z), instances::exact(p.b),
-                               std::numeric_limits<T>::epsilon() / 2, got.loss,
-                               instances::exact(got.dlogits), worst);
+        for (const std::vector<T>& dlogits : {got.dlogits, got.combined})
+          compare_with_oracle<L>(instances::exact(z), instances::exact(p.b),
+                                 std::numeric_limits<T>::epsilon() / 2, got.loss,
+                                 instances::exact(dlogits), worst);
       }
   std::printf("[count] %s %s numbers against the oracle: %ld (worst %.3f of the bound)\n",
               L::name.data(), type, worst.compared, worst.ratio);
@@ -164,6 +158,38 @@ TYPED_TEST(LossOf, EqualsTheOracleFloat) { sweep_against_oracle<TypeParam, float
 TYPED_TEST(LossOf, EqualsTheOracleDouble) { sweep_against_oracle<TypeParam, double>("f64"); }
 TYPED_TEST(LossOf, EqualsTheOracleLongDouble) {
   sweep_against_oracle<TypeParam, long double>("long double");
+}
+
+// combine is linear: of a sum of the basis over rows, each times a number of its own, it makes the
+// sum of dL/dz times these numbers.
+TYPED_TEST(LossOf, CombinesSumsOfItsBasis) {
+  using F = Formula<TypeParam>;
+  for (const Case kind : instances::every_case) {
+    const Instance<double> p = instances::make<double>(kind, {33, 5}, 5);
+    const std::vector<double> z = logits(p);
+    const double shift = TypeParam::normalized ? *std::max_element(z.begin(), z.end()) : 0;
+    typename F::template Head<double> h;
+    if constexpr (TypeParam::normalized) {
+      typename F::template Terms<double> terms{};
+      for (std::size_t i = 0; i < z.size(); ++i)
+        terms = F::terms(activation<TypeParam>(z[i] - shift), p.b[i], terms);
+      h = F::finish(terms, shift);
+    }
+    decltype(F::basis(0.0, 0.0, 0.0)) sum{};
+    double size = 0, want = 0;
+    for (std::size_t i = 0; i < z.size(); ++i) {
+      const double u = activation<TypeParam>(z[i] - shift), a = p.a[i * 5];
+      const auto t = F::basis(z[i] - shift, u, p.b[i]);
+      for (std::size_t k = 0; k < std::size(t.v); ++k) sum.v[k] += a * t.v[k];
+      auto absolute = t;
+      for (double& v : absolute.v) v = std::abs(v);
+      size += std::abs(a) * (std::abs(F::combine(absolute, h)) + std::abs(F::combine(t, h)));
+      want += a * F::dlogit(z[i] - shift, u, p.b[i], h);
+      // What cancels within a row: b of a cross entropy, and the parts of a basis.
+      for (const double v : t.v) size += std::abs(a * v) * (1 + std::abs(p.b[i]));
+    }
+    EXPECT_NEAR(F::combine(sum, h), want, 64 * 1.2e-16 * size + 1e-300);
+  }
 }
 
 // The prediction is what the papers call f, and a distribution where the loss says so.

@@ -31,8 +31,16 @@ struct ElementwiseL2 {
     return u;
   }
   template <class T>
-  SR_HD static T dlogit(T v, T u, T b, const Head<T>&) {
-    return Self::slope(v, u) * (u - b);
+  SR_HD static T dlogit(T v, T u, T b, const Head<T>& h) {
+    return combine(basis(v, u, b), h);
+  }
+  template <class T>
+  SR_HD static Sums<T, 1> basis(T v, T u, T b) {
+    return {{Self::slope(v, u) * (u - b)}};
+  }
+  template <class T>
+  SR_HD static T combine(const Sums<T, 1>& t, const Head<T>&) {
+    return t[0];
   }
 };
 

@@ -10,8 +10,10 @@
 //              lane_count; of coordinates (coordinates.hpp has them all): parameters, serial,
 //              update, visit, visit_gradient, add_to_gradient, keep, once, stops, extent; each
 //              where it Watches. sums: to be added to
-//   tile       describes, each_segment, sum_rows, max_rows, rows, store, weighted, weights, shift,
-//              set_shift, once; where logits are held in bits (segment_pass.hpp) origin, set_factor
+//   tile       describes, one_pass (its rows have passed by, at the lagged shift: terms() is what
+//              the loss sums of them, and combine(head) makes the gradient), each_segment,
+//              sum_rows, max_rows, rows, store, weighted, weights, shift, set_shift, once;
+//              where logits are held in bits (segment_pass.hpp) origin, set_factor
 // T may be a pack of numbers, one for each of several instances (src/pack_placement.hpp): decisions
 // are then taken by select, and `any` and `all` ask whether to bother.
 #pragma once

@@ -5,6 +5,8 @@
 //   loss(s, h)          the loss of one segment, from those
 //   output(u, h)        the prediction f of a row
 //   dlogit(v, u, b, h)  dL/dz of a row
+//   basis(v, u, b)      what is known of dL/dz before the sums: a handful of numbers t, of which
+//   combine(t, h)       makes dL/dz; linear in t, so that it may come after a sum over rows
 //
 // Where the loss is normalized, v = z - shift and u = exp(v), and it has
 //
@@ -48,6 +50,15 @@ SR_HD T sum_of_centred(T sum, T) {
 template <class LossT>
 struct Formula;
 
+// u of a row; v: its logit less the shift, which is 0 where the loss is not normalized.
+template <class LossT, class T>
+SR_HD T activation(T v) {
+  if constexpr (LossT::normalized)
+    return exp_(v);
+  else
+    return Formula<LossT>::activate(v);
+}
+
 template <class F>
 concept LossFormula = requires(double v, typename F::template Tested<double> s,
                                typename F::template Head<double> h) {
@@ -55,6 +66,7 @@ concept LossFormula = requires(double v, typename F::template Tested<double> s,
   { F::loss(s, h) } -> std::same_as<double>;
   { F::output(v, h) } -> std::same_as<double>;
   { F::dlogit(v, v, v, h) } -> std::same_as<double>;
+  { F::combine(F::basis(v, v, v), h) } -> std::same_as<double>;
 };
 
 }  // namespace softreg

@@ -42,6 +42,7 @@ template <class G, class Op, class T>
 struct MemoryPlacement : Coordinates<G, T> {
   using Base = Coordinates<G, T>;
   using Base::g;
+  static constexpr bool one_pass = false;
   Op op;
   const T* target;       // b, like the logits
   const T* each_weight;  // w, likewise, or null:

@@ -34,7 +34,8 @@ struct SegmentPass {
   // The logits become dL/dz of the objective, or f; what the segment adds is added to t.
   template <class Tile>
   SR_HD void operator()(Tile& tile, const Segment& s, Totals& t) const {
-    T shift = LossT::normalized ? tile.shift(s) : T(0);
+    const T lagged = LossT::normalized ? tile.shift(s) : T(0);
+    T shift = lagged;
     const Head h = open(tile, s, shift);
     T log_mass = T(0);
     if constexpr (LossT::normalized) log_mass = shift + log_of(h.mass);
@@ -52,7 +53,8 @@ struct SegmentPass {
         t.v[total_dz] = t[total_dz] + moved[1];
       }
     // Three loops, so that each vectorises: nothing is decided row by row.
-    if (describing) {
+    if (combined(tile, h, shift, lagged)) {
+    } else if (describing) {
       tile.rows(s, [h](int, T& z, T u, T) { z = T(F::output(A(u), h)); });
     } else if (tile.weighted()) {
       if constexpr (in_bits) tile.set_factor(T(1));
@@ -82,6 +84,16 @@ struct SegmentPass {
   }
 
  private:
+  // Whether the gradient is there already, for a tile that has read its rows at the lagged shift.
+  template <class Tile>
+  SR_HD bool combined(Tile& tile, const Head& h, T shift, T lagged) const {
+    if constexpr (Tile::one_pass) {
+      if (batch.output || tile.weighted() || !(shift == lagged)) return false;
+      tile.combine(h);
+      return true;
+    }
+    return false;
+  }
   // dL/dz of a row, perhaps beside the factor that all rows have in common (CommonOf), which is r.
   using Slope = decltype(F::dlogit(A(T(0)), A(T(0)), A(T(0)), Head{}));
   SR_HD static T slope_factor(const Head& h) {
@@ -99,10 +111,8 @@ struct SegmentPass {
   SR_HD static T activate(T z, T at) {
     if constexpr (in_bits)
       return T(exp2_(A(z)));
-    else if constexpr (LossT::normalized)
-      return T(exp_(A(z - at)));
     else
-      return T(F::activate(A(z - at)));
+      return T(activation<LossT>(A(z - at)));
   }
   SR_HD static T log_of(A mass) {
     if constexpr (in_bits)
@@ -145,7 +155,21 @@ struct SegmentPass {
   // as the maximum, then as the log of the mass.
   template <class Tile>
   SR_HD Head open(Tile& tile, const Segment& s, T& shift) const {
-    for (int attempt = 0;; ++attempt) {
+    if constexpr (!Tile::one_pass) {
+      return reduce<0>(tile, s, shift);
+    } else if constexpr (!LossT::normalized) {
+      return {};
+    } else {
+      const Head h = F::finish(tile.terms(), A(shift));
+      if (is_close(T(h.mass))) return h;
+      shift = tile.max_rows(s);
+      return reduce<1>(tile, s, shift);
+    }
+  }
+  SR_HD static Truth<T> is_close(T mass) { return mass > T(0.5) && mass < T(2); }
+  template <int First, class Tile>
+  SR_HD Head reduce(Tile& tile, const Segment& s, T& shift) const {
+    for (int attempt = First;; ++attempt) {
       const T at = shift;
       tile.rows(s, [at](int, T z, T& u, T) { u = activate(z, at); });
       if constexpr (!LossT::normalized) {
@@ -156,8 +180,7 @@ struct SegmentPass {
             tile.template sum_rows<Terms>(
                 s, [](int, T, T u, T b, const Terms& sum) { return F::terms(A(u), A(b), sum); }),
             A(logit(shift, held_from(tile, s))));
-        const T mass = T(h.mass);
-        const auto good = mass > T(0.5) && mass < T(2);
+        const auto good = is_close(T(h.mass));
         if (attempt == 2 || all(good)) return h;
         const T most = tile.max_rows(s);
         if constexpr (in_bits) {

@@ -41,6 +41,14 @@ struct Formula<CrossEntropy> {
   SR_HD static T dlogit(T, T u, T b, const Head<T>& h) {
     return fma_(h.total, h.r * u, -b);
   }
+  template <class T>
+  SR_HD static Sums<T, 2> basis(T, T u, T b) {
+    return {{u - b, u}};
+  }
+  template <class T>
+  SR_HD static T combine(const Sums<T, 2>& t, const Head<T>& h) {
+    return fma_(h.total * h.r - T(1), t[1], t[0]);
+  }
 };
 static_assert(LossFormula<Formula<CrossEntropy>>);
 

@@ -47,6 +47,15 @@ struct Formula<RescaledL2> {
   SR_HD static T dlogit(T, T u, T b, const Head<T>& h) {
     return scale_by_exp(u * (u - h.mass * b - h.q), T(2) * h.shift);
   }
+  // u (u - b - e b - q), e = mass - 1
+  template <class T>
+  SR_HD static Sums<T, 3> basis(T, T u, T b) {
+    return {{u * (u - b), u * b, u}};
+  }
+  template <class T>
+  SR_HD static T combine(const Sums<T, 3>& t, const Head<T>& h) {
+    return scale_by_exp(fma_(T(1) - h.mass, t[1], t[0]) - h.q * t[2], T(2) * h.shift);
+  }
 };
 static_assert(LossFormula<Formula<RescaledL2>>);
 

@@ -50,6 +50,15 @@ struct Formula<SoftmaxL2> {
     const auto f = h.r * u;
     return f * (f - b - h.q);
   }
+  // r u (r u - b - q) with r = 1 + e: e and q are small near the minimum.
+  template <class T>
+  SR_HD static Sums<T, 3> basis(T, T u, T b) {
+    return {{u * (u - b), u * u, u}};
+  }
+  template <class T>
+  SR_HD static T combine(const Sums<T, 3>& t, const Head<T>& h) {
+    return h.r * (fma_(h.r - T(1), t[1], t[0]) - h.q * t[2]);
+  }
 };
 static_assert(LossFormula<Formula<SoftmaxL2>>);
 
