@@ -106,8 +106,9 @@ SR_DEVICE void solve_in_registers(const Batch<T>& batch, const Queue& queue, voi
         turns = {};
         running = begun = true;
       }
-      for (unsigned turn = 0; running && turn < every; ++turn)
-        running = turns.advance(e, batch.stop);
+      unsigned turn = 0;
+      do running = turns.advance(e, batch.stop);
+      while (running && ++turn < every);
     }
   }
 }

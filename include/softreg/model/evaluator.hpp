@@ -38,7 +38,7 @@ struct Evaluator : Descent<Placement, T> {
     if constexpr (Placement::describes)
       if (describing) write_gradient();
     const SegmentPass<LossT, Watches, T, A> pass{
-        batch, instance, before, describing, tested || batch.bounds, step == 0};
+        batch, instance, before, describing, tested || (Watches && batch.bounds), step == 0};
     const Totals sum = p.template tiles<Totals>([&pass](auto& tile, Totals& t) {
       tile.each_segment([&](const Segment& s) { pass(tile, s, t); });
     });

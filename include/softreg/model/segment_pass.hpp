@@ -37,9 +37,9 @@ struct SegmentPass {
     const T lagged = LossT::normalized ? tile.shift(s) : T(0);
     T shift = lagged;
     const Head h = open(tile, s, shift);
+    if (tested) t.v[total_loss] = t[total_loss] + loss(tile, s, shift, h);
     T log_mass = T(0);
     if constexpr (LossT::normalized) log_mass = shift + log_of(h.mass);
-    if (tested) t.v[total_loss] = t[total_loss] + loss(tile, s, shift, h);
     if (tile.weighted()) t.v[total_penalty] = t[total_penalty] + weigh(tile, s);
     if constexpr (!in_bits)
       if (batch.shifts && !describing) {
