@@ -106,9 +106,8 @@ SR_DEVICE void solve_in_registers(const Batch<T>& batch, const Queue& queue, voi
         turns = {};
         running = begun = true;
       }
-      unsigned turn = 0;
-      do running = turns.advance(e, batch.stop);
-      while (running && ++turn < every);
+      for (unsigned left = every; running && left != 0; --left)
+        running = turns.advance(e, batch.stop);
     }
   }
 }

@@ -15,8 +15,7 @@ struct Formula<RescaledL2> {
   using Tested = Sums<T, 1>;  // |u - b|^2
   template <class T>
   struct Head {
-    T mass, q, shift;
-    Terms<T> sums;
+    T mass, q, shift, along, square;  // <u - b, b>, |b|^2
   };
 
   template <class T>
@@ -26,7 +25,7 @@ struct Formula<RescaledL2> {
   template <class T>
   SR_HD static Head<T> finish(const Terms<T>& s, T shift) {
     const T e = s[0] - T(1);  // u - a b = (u - b) - e b
-    return {s[0], s[1] - e * s[2], shift, s};
+    return {s[0], s[1] - e * s[2], shift, s[1], s[2]};
   }
   template <class T>
   SR_HD static Tested<T> tested(T, T u, T b, const Tested<T>& s) {
@@ -36,7 +35,7 @@ struct Formula<RescaledL2> {
   template <class T>
   SR_HD static T loss(const Tested<T>& s, const Head<T>& h) {
     const T e = h.mass - T(1);
-    const T loss = (s[0] - T(2) * e * h.sums[1] + e * e * h.sums[2]) / T(2);
+    const T loss = (s[0] - T(2) * e * h.along + e * e * h.square) / T(2);
     return scale_by_exp(loss, T(2) * h.shift);
   }
   template <class T>
