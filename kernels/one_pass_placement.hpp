@@ -68,8 +68,8 @@ struct OnePassPlacement : GridCoordinates<PolicyT, T, TileGrid<PolicyT, T>> {
 
   SR_DEVICE bool has(int r) const { return row(r) < n; }
 
-  // Padding adds nothing, not even to the sign of a zero: it is +0 in A, times -0 in either
-  // product.
+  // A lies by rows. Padding adds nothing, not even to the sign of a zero: it is +0 in A, times -0
+  // in either product.
   SR_DEVICE void load() {
     const Matrix<const T> from = batch.a_of(instance);
     simt::wait_copies<0>();
@@ -90,8 +90,8 @@ struct OnePassPlacement : GridCoordinates<PolicyT, T, TileGrid<PolicyT, T>> {
     return {batch.weights_of(instance), batch.weight};
   }
 
-  template <class S, class F>
-  SR_DEVICE S tiles(F f) {
+  template <class S, class G>
+  SR_DEVICE S tiles(G f) {
     pass();
     combined_ = false;
     S total{};
@@ -195,12 +195,16 @@ struct OnePassPlacement : GridCoordinates<PolicyT, T, TileGrid<PolicyT, T>> {
   // Every tile: its logits, what the loss sums of them, and A^T of the basis.
   SR_DEVICE void pass() {
     const T shift = LossT::normalized ? lagged_shift : T(0);
+    const bool keeps_u = batch.shifts || batch.output || this->weighted();  // someone reads it
     T at[held_columns];
     g.gather_columns(point, at);
     terms_ = {};
     SR_UNROLL
     for (int p = 0; p < held_columns; ++p) basis_[p] = {};
+    T next_b = has(0) ? target_[row(0)] : T(0);
     each_tile([&](int r, const T(&a)[held_rows][held_columns]) {
+      const T b = next_b;
+      next_b = has(r + 1) ? target_[row(r + 1)] : T(0);  // long before it is needed
       T partial[columns];
       SR_UNROLL
       for (int k = 0; k < columns; ++k) {
@@ -213,11 +217,11 @@ struct OnePassPlacement : GridCoordinates<PolicyT, T, TileGrid<PolicyT, T>> {
       SR_UNROLL
       for (T& t : own.v) t = -T(0);
       if (has(r)) {
-        const T v = z - shift, u = activation<LossT>(v), b = target_[row(r)];
+        const T v = z - shift, u = activation<LossT>(v);
         if constexpr (LossT::normalized) terms_ = F::terms(u, b, terms_);
         own = F::basis(v, u, b);
         z_[row(r)] = z;
-        u_[row(r)] = u;
+        if (keeps_u) u_[row(r)] = u;
       }
       SR_UNROLL
       for (int t = 0; t < basis_size; ++t) {

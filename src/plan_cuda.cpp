@@ -219,11 +219,13 @@ CudaPlan plan_cuda(const BatchShape& s, std::span<const std::int64_t> runs,
                 .fast = s.fast,
                 .max_steps = s.max_steps};
     const bool whole = policies[g.policy].placement == Placement::registers;
+    const bool tiles = policies[g.policy].placement == Placement::one_pass;
     for (std::int64_t k = g.first; k < g.last; ++k) {
       const std::int64_t n = s.layout.all_rows_of(plan.order[static_cast<std::size_t>(k)]);
       used += double(n) * double(g.columns > 0 ? n : parameters);
       const std::int64_t padded = (n + grid.lanes - 1) / grid.lanes * grid.lanes;
-      occupied += whole ? double(grid.rows) * grid.parameters : double(padded) * double(parameters);
+      const std::int64_t columns = tiles ? grid.parameters : parameters;
+      occupied += whole ? double(grid.rows) * grid.parameters : double(padded) * double(columns);
       alike.least_rows = std::min(alike.least_rows, static_cast<int>(n));
       alike.most_rows = std::max(alike.most_rows, static_cast<int>(n));
     }

@@ -47,6 +47,9 @@ class Transfer {
     host_.column_major = device_.column_major =
         !run.batch.matrix && !reads_by_rows(policies[chunk.policy]);
     if (chunk.columns == 0) return;
+    if (!device_.column_major)
+      throw Error(ErrorKind::internal,
+                  "an A that was reduced lies by columns, but its class reads rows");
     host_.d2 = device_.d2 = chunk.columns;
     host_.start_shared = device_.start_shared = false;
     reductions_.emplace(run.batch, of_shared, count(), run.threads);

@@ -117,7 +117,7 @@ def test_evidence_with_everything_stubbed(bundle, tmp_path):
     assert (stages["backends_test"]["result"], stages["backends_test"]["exit_code"]) == ("failed", 3)
     assert stages["memcheck"]["result"] == "passed" and stages["racecheck"]["exit_code"] == 9
     assert evidence["failures"] == 5
-    assert len(evidence["timings"]) == 22
+    assert len(evidence["timings"]) == 26
     assert all(timing["solve"] == {"solve_seconds": 1.5} for timing in evidence["timings"])
     assert sum(timing["fast"] == {"solve_seconds": 1.5} for timing in evidence["timings"]) == 9
 

@@ -224,15 +224,21 @@ void compare_kernels(const LossChoice& loss, int max_steps, int runs, Tally& tal
     const bool stream = p.placement == Placement::stream, cluster = p.cluster() > 1;
     if (cluster && sanitized && loss.index > 0) continue;
     const bool one_pass = p.placement == Placement::one_pass;
-    for (Case c : cluster ? cluster_cases(one_pass ? 2 * p.lanes() + 1 : p.grid.rows,
-                                          p.grid.parameters, p.lanes())
-                          : edge_cases(stream ? 300 : p.grid.rows, stream ? 6 : p.grid.parameters,
-                                       p.lanes(), max_steps)) {
+    std::vector<Case> cases =
+        cluster ? cluster_cases(one_pass ? 2 * p.lanes() + 1 : p.grid.rows, p.grid.parameters,
+                                p.lanes())
+                : edge_cases(stream ? 300 : p.grid.rows, stream ? 6 : p.grid.parameters, p.lanes(),
+                             max_steps);
+    // More tiles than are on their way at once.
+    if (one_pass && p.grid.parameters <= 16)
+      cases.push_back({{8 * p.lanes() + 1, 3}, p.grid.parameters - 1, 0, 2, 2, 17});
+    for (Case c : cases) {
       if (cluster && (c.seed / 2 + unsigned(loss.index)) % 2 == 1) continue;  // two of four
       if (p.watches_bounds)
         c.features |= traces_shifts | traces_bounds;
       else
         c.features &= ~unsigned{traces_bounds};
+      if (reads_by_rows(p)) c.features &= ~unsigned{column_major};
       for (int optimizer = 0; optimizer < 2; ++optimizer) {
         if (loss.stationary_at_zero && (c.features & starts_at_zero)) continue;
         // In turn where one kernel has both, or where all is slow.

@@ -89,6 +89,8 @@ struct SegmentPass {
   SR_HD bool combined(Tile& tile, const Head& h, T shift, T lagged) const {
     if constexpr (Tile::one_pass) {
       if (batch.output || tile.weighted() || !(shift == lagged)) return false;
+      if constexpr (LossT::normalized)
+        if (!is_close(T(h.mass))) return false;  // a shift too large to move
       tile.combine(h);
       return true;
     }

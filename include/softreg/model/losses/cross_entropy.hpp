@@ -43,11 +43,11 @@ struct Formula<CrossEntropy> {
   }
   template <class T>
   SR_HD static Sums<T, 2> basis(T, T u, T b) {
-    return {{u - b, u}};
+    return {{b, u}};
   }
   template <class T>
   SR_HD static T combine(const Sums<T, 2>& t, const Head<T>& h) {
-    return fma_(h.total * h.r - T(1), t[1], t[0]);
+    return fma_(h.total * h.r, t[1], -t[0]);
   }
 };
 static_assert(LossFormula<Formula<CrossEntropy>>);
