@@ -16,7 +16,7 @@ SR_HD constexpr std::int64_t tile_bytes(const KernelPolicy& p) {
   return std::int64_t{p.threads()} * p.grid.parameters * p.value_bytes;
 }
 SR_HD constexpr int tiles_under_way(const KernelPolicy& p) {
-  return static_cast<int>(128 * 1024 / tile_bytes(p));
+  return static_cast<int>(std::int64_t{128} * 1024 / tile_bytes(p));
 }
 template <class T>
 SR_HD constexpr std::int64_t one_pass_shared_bytes(const KernelPolicy& p) {
