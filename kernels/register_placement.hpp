@@ -33,14 +33,15 @@ struct RegisterPlacement : GridCoordinates<PolicyT, T, RegisterGrid<PolicyT, T>>
   using Base::g;
   using Base::grad;
   using Base::instance;
+  using Base::lanes;
   using Base::n;
+  using Base::own_columns;
   using Base::P;
   using Base::parameters;
   using Base::point;
   using Base::row;
-  static constexpr int lanes = P.grid.lanes, shared_rows = P.shared_rows;
+  static constexpr int shared_rows = P.shared_rows, held_columns = Grid::held_columns;
   static constexpr int own_rows = Grid::own_rows, held_rows = Grid::held_rows;
-  static constexpr int own_columns = Grid::own_columns, held_columns = Grid::held_columns;
   static constexpr bool one_pass = false;
   T a[held_rows - shared_rows][held_columns], b[own_rows], z[own_rows], u[own_rows];
 

@@ -44,6 +44,7 @@ struct SegmentPass {
     }
     // Three loops, so that each vectorises: nothing is decided row by row.
     if (combined(tile, h, shift, lagged)) {
+      // Nothing is left to do with the rows.
     } else if (describing) {
       tile.rows(s, [h](int, T& z, T u, T) { z = T(F::output(A(u), h)); });
     } else if (tile.weighted()) {
@@ -78,6 +79,7 @@ struct SegmentPass {
     }
     return false;
   }
+
   // Reduces a segment at the shift of the step before, so that u is almost f: no maximum, no
   // overflow, accurate sums. Guard: if the mass has left (1/2, 2) the shift is taken afresh, first
   // as the maximum, then as the log of the mass.
