@@ -11,7 +11,7 @@
 // made, stays as it is. sinh and cosh stay ours, and for double there is nothing faster.
 #pragma once
 #include "simt.hpp"
-#include "softreg/model/segment_pass.hpp"
+#include "softreg/model/held_logits.hpp"
 
 namespace softreg {
 
@@ -71,6 +71,8 @@ struct FastScaled {
   }
 };
 SR_HD inline FastScaled operator*(FastFactor a, Fast<float> b) { return {a, b}; }
+SR_HD inline Fast<float> factor_of(FastScaled a) { return a.factor.value; }
+SR_HD inline Fast<float> rest_of(FastScaled a) { return a.rest; }
 template <>
 struct CommonOf<Fast<float>> {
   using type = FastFactor;

@@ -23,17 +23,17 @@ struct GridCoordinates {
   SR_DEVICE GridCoordinates(const Batch<T>& of, void* shared) : g(shared), batch(of) {}
 
   SR_DEVICE int row(int r) const { return g.rank() + r * lanes; }
-  SR_DEVICE bool has_column(int p) const {
-    return P.least_parameters == P.grid.parameters || column(p) < parameters();
-  }
-  SR_DEVICE int column(int p) const { return Grid::grid().column(g.rank(), p); }
+  // The lane's number, for what is seldom done: columns and offsets in memory that are made of it
+  // are not kept in registers meanwhile.
+  SR_DEVICE int rank_again() const { return simt::opaque(g.rank()); }
 
   // start: of the instance, or null; padding: where it has no column.
   SR_DEVICE void load_start(const T* start, T padding) {
-    const int d = parameters();
+    const int d = parameters(), rank = rank_again();
     SR_UNROLL
     for (int p = 0; p < own_columns; ++p) {
-      x[p] = start && column(p) < d ? start[column(p)] : column(p) < d ? T(0) : padding;
+      const int j = Grid::grid().column(rank, p);
+      x[p] = start && j < d ? start[j] : j < d ? T(0) : padding;
       point[p] = x[p];
       grad[p] = T(0);
     }
@@ -74,7 +74,7 @@ struct GridCoordinates {
   template <class S, class F>
   SR_DEVICE S serial(F f) const {
     S s{};
-    each_column([&](int p) { s = f(column(p), point[p], grad[p], s); });
+    each_column([&](int p, int j) { s = f(j, point[p], grad[p], s); });
     return g.total_of_columns(s);
   }
   // Returns whether f said of any coordinate that it moved; says yes unless asked.
@@ -82,15 +82,15 @@ struct GridCoordinates {
   SR_DEVICE bool update(F f, bool ask = false) {
     int moved = 0;
     if (ask) {
-      each_column([&](int p) { moved |= f(x[p], point[p], grad[p]) ? 1 : 0; });
+      each_to_update([&](int p) { moved |= f(x[p], point[p], grad[p]) ? 1 : 0; });
       return g.total_of_columns(moved) > 0;
     }
-    each_column([&](int p) { f(x[p], point[p], grad[p]); });
+    each_to_update([&](int p) { f(x[p], point[p], grad[p]); });
     return true;
   }
   template <class F>
   SR_DEVICE void add_to_gradient(F f) {
-    each_column([&](int p) { grad[p] = grad[p] + f(point[p]); });
+    each_to_update([&](int p) { grad[p] = grad[p] + f(point[p]); });
   }
 
   // Memory outside the lanes: each coordinate is handled by one lane, after all have read what it
@@ -117,16 +117,30 @@ struct GridCoordinates {
   }
 
  private:
+  // f(p, j) for the p-th own column, j of the instance
   template <class F>
   SR_DEVICE void each_column(F f) const {
+    const int rank = rank_again();
     SR_UNROLL
-    for (int p = 0; p < own_columns; ++p)
-      if (has_column(p)) f(p);
+    for (int p = 0; p < own_columns; ++p) {
+      const int j = Grid::grid().column(rank, p);
+      if (P.least_parameters == P.grid.parameters || j < parameters()) f(p, j);
+    }
+  }
+  // Where padding stays what it is whatever is done to it, nobody asks for it in every step.
+  template <class F>
+  SR_DEVICE void each_to_update(F f) const {
+    if constexpr (P.placement == Placement::registers) {
+      SR_UNROLL
+      for (int p = 0; p < own_columns; ++p) f(p);
+    } else {
+      each_column([&](int p, int) { f(p); });
+    }
   }
   template <class F>
   SR_DEVICE void visit_each(const T (&of)[own_columns], F f) const {
     if (!Grid::grid().is_first_replica(g.rank())) return;
-    each_column([&](int p) { f(column(p), of[p]); });
+    each_column([&](int p, int j) { f(j, of[p]); });
   }
 };
 

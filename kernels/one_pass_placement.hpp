@@ -16,7 +16,7 @@ SR_HD constexpr std::int64_t tile_bytes(const KernelPolicy& p) {
   return std::int64_t{p.threads()} * p.grid.parameters * p.value_bytes;
 }
 SR_HD constexpr int tiles_under_way(const KernelPolicy& p) {
-  return static_cast<int>(128 * 1024 / tile_bytes(p));
+  return static_cast<int>(std::int64_t{128} * 1024 / tile_bytes(p));
 }
 template <class T>
 SR_HD constexpr std::int64_t one_pass_shared_bytes(const KernelPolicy& p) {
@@ -40,6 +40,7 @@ struct OnePassPlacement : GridCoordinates<PolicyT, T, TileGrid<PolicyT, T>> {
   using Base::grad;
   using Base::instance;
   using Base::lagged_shift;
+  using Base::lanes;
   using Base::n;
   using Base::P;
   using Base::parameters;
@@ -54,7 +55,7 @@ struct OnePassPlacement : GridCoordinates<PolicyT, T, TileGrid<PolicyT, T>> {
   }
   using Terms = decltype(no_terms());
   using Basis = decltype(F::basis(T(0), T(0), T(0)));
-  static constexpr int lanes = P.grid.lanes, columns = Grid::columns, stages = tiles_under_way(P);
+  static constexpr int columns = Grid::columns, stages = tiles_under_way(P);
   static constexpr int held_rows = Grid::held_rows, held_columns = Grid::held_columns;
   static constexpr bool one_pass = true;
   static_assert(Grid::own_rows == 1 && held_rows == columns && stages > 0);
@@ -83,7 +84,7 @@ struct OnePassPlacement : GridCoordinates<PolicyT, T, TileGrid<PolicyT, T>> {
     stage_ = 0;
     this->load_start(batch.start_of(instance), -T(0));
   }
-  // Before the last lane returns.
+  // Before the lanes return: no copy may be on its way.
   SR_DEVICE void finish() const { simt::wait_copies<0>(); }
 
   SR_DEVICE LogitWeights<T> weights(const Segment&) const {

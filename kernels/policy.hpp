@@ -79,11 +79,11 @@ struct Float512x32 {
 };
 struct Float1024x64 {
   static constexpr auto policy =
-      in_registers("lanes256_1024x64", 4, {256, 8, 1024, 64}, {256, 1}, 18);
+      in_registers("lanes256_1024x64", 4, {256, 8, 1024, 64}, {256, 1}, 15);
 };
 struct Float4096x128 {
   static constexpr auto policy =
-      in_registers("lanes2048_4096x128", 4, {2048, 8, 4096, 128}, {256, 1}, 11);
+      in_registers("lanes2048_4096x128", 4, {2048, 8, 4096, 128}, {256, 1}, 9);
 };
 struct Double16x4 {
   static constexpr auto policy = in_registers("lanes2_16x4", 8, {2, 1, 16, 4}, {128, 2});

@@ -30,22 +30,21 @@ struct RegisterPlacement : GridCoordinates<PolicyT, T, RegisterGrid<PolicyT, T>>
   using Grid = RegisterGrid<PolicyT, T>;
   using Base = GridCoordinates<PolicyT, T, Grid>;
   using Base::batch;
-  using Base::column;
   using Base::g;
   using Base::grad;
   using Base::instance;
   using Base::lagged_shift;
+  using Base::lanes;
   using Base::n;
+  using Base::own_columns;
   using Base::P;
   using Base::parameters;
   using Base::point;
   using Base::row;
-  static constexpr int lanes = P.grid.lanes, shared_rows = P.shared_rows;
+  static constexpr int shared_rows = P.shared_rows, held_columns = Grid::held_columns;
   static constexpr int own_rows = Grid::own_rows, held_rows = Grid::held_rows;
-  static constexpr int own_columns = Grid::own_columns, held_columns = Grid::held_columns;
   static constexpr bool describes = !InBits, one_pass = false;
-  static constexpr bool plain = P.plain;
-  static constexpr bool keeps_step_size = plain && shared_rows == 0;  // registers are left
+  static constexpr bool keeps_step_size = P.plain && shared_rows == 0;  // registers are left
   T a[held_rows - shared_rows][held_columns], b[own_rows], z[own_rows], u[own_rows];
 
   // shared: of the group in this block, grid_shared_bytes<T>(P)
@@ -61,7 +60,8 @@ struct RegisterPlacement : GridCoordinates<PolicyT, T, RegisterGrid<PolicyT, T>>
   }
 
   // Padding adds nothing, not even to the sign of a zero: columns are -0 (times x = +0 is -0), rows
-  // have a = +0 and are multiplied by -0 in transpose().
+  // have a = +0 and are multiplied by -0 in transpose(). x stays +0 there through every update: its
+  // gradient is +0 or -0 as long as all others are finite.
   SR_DEVICE void load() {
     const Matrix<const T> from = batch.a_of(instance);
     const T* const target = batch.target_of(instance);
@@ -70,20 +70,28 @@ struct RegisterPlacement : GridCoordinates<PolicyT, T, RegisterGrid<PolicyT, T>>
     n = from.rows;
     if (keeps_step_size) step_ = batch.step_size[instance];
     SR_UNROLL
-    for (int r = 0; r < own_rows; ++r) b[r] = row(r) < n ? target[row(r)] : T(0);
-    SR_UNROLL
-    for (int r = 0; r < held_rows; ++r) {
-      // Those in shared memory first, while registers are free, or last: where nvcc does not spill.
-      const int k = P.cluster() > 1 ? (r + held_rows - shared_rows) % held_rows : r;
-      const int i = Grid::grid().row(g.rank(), k);
-      T held[held_columns];
+    for (int r = 0; r < own_rows; ++r) {
+      const int i = Base::rank_again() + r * lanes;
+      b[r] = i < n ? target[i] : T(0);
+    }
+    const auto load_row = [&](int k, T(&held)[held_columns]) {
+      const int rank = Base::rank_again(), i = Grid::grid().row(rank, k);
       SR_UNROLL
       for (int p = 0; p < held_columns; ++p) {
-        const int j = column(p);
+        const int j = Grid::grid().column(rank, p);
         held[p] = i >= n ? T(0) : j < d ? from(i, j) * unit : -T(0);
       }
-      put_row(k, held);
+    };
+    // Those in shared memory while registers are free.
+    SR_ROLLED
+    for (int k = held_rows - shared_rows; k < held_rows; ++k) {
+      T held[held_columns];
+      load_row(k, held);
+      SR_UNROLL
+      for (int p = 0; p < held_columns; ++p) line(k, p / Line::size).v[p % Line::size] = held[p];
     }
+    SR_UNROLL
+    for (int k = 0; k < held_rows - shared_rows; ++k) load_row(k, a[k]);
     this->load_start(start, T(0));
   }
 
@@ -163,21 +171,12 @@ struct RegisterPlacement : GridCoordinates<PolicyT, T, RegisterGrid<PolicyT, T>>
                      Grid::threads +
                  g.rank_in_block()];
   }
-  SR_DEVICE void put_row(int k, const T (&held)[held_columns]) {
-    SR_UNROLL
-    for (int p = 0; p < held_columns; ++p) {
-      if (k < held_rows - shared_rows)
-        a[k % (held_rows - shared_rows)][p] = held[p];
-      else
-        line(k, p / Line::size).v[p % Line::size] = held[p];
-    }
-  }
   // f(p, the number in held column p) for the k-th held row
   template <class F>
   SR_DEVICE void each_of_row(int k, F f) const {
     if (k < held_rows - shared_rows) {
       SR_UNROLL
-      for (int p = 0; p < held_columns; ++p) f(p, a[k % (held_rows - shared_rows)][p]);
+      for (int p = 0; p < held_columns; ++p) f(p, a[k][p]);
     } else {
       SR_UNROLL
       for (int l = 0; l < held_columns / Line::size; ++l) {

@@ -67,16 +67,20 @@ struct Queue {
   }
 };
 
+// What is done to one row is so long that, done to several at once, it needs more registers than
+// there are (nvcc 13.0).
+template <class LossT>
+constexpr bool has_long_rows = requires {
+  requires Formula<LossT>::long_rows;
+};
+
 // Instances whose A stays with their lanes. Groups that share a warp go on side by side, and one
 // that has finished takes its next instance where the others test, so that all test in the same
 // turns.
 template <class PolicyT, class LossT, class A, class T>
 SR_DEVICE void solve_in_registers(const Batch<T>& batch, const Queue& queue, void* shared,
                                   T* workspace) {
-  constexpr LaneGrid grid = PolicyT::policy.grid;
-  // Two exponentials to a row, or one of eight rows in double, side by side: nvcc 13.0 spills.
-  constexpr bool row_by_row = !LossT::normalized || (sizeof(T) == 8 && grid.own_rows() >= 8);
-  using InRegisters = RegisterPlacement<PolicyT, T, row_by_row, holds_bits<LossT, A>>;
+  using InRegisters = RegisterPlacement<PolicyT, T, has_long_rows<LossT>, holds_bits<LossT, A>>;
   Evaluator<InRegisters, LossT, T, false, A> e{{{batch, shared}, batch, 0, {}}};
   const auto begin = [&](std::int64_t i) {
     e.instance = e.p.instance = i;
@@ -93,18 +97,19 @@ SR_DEVICE void solve_in_registers(const Batch<T>& batch, const Queue& queue, voi
     }
   } else {
     Trajectory turns;
-    bool running = false, begun = false;
+    bool running = false;
+    e.instance = e.p.instance = -1;  // none yet
     // No solve takes more turns: where tests are further apart nobody waits for the next.
     const unsigned most = static_cast<unsigned>(batch.stop.max_steps) + 2;
     const unsigned wanted = static_cast<unsigned>(batch.stop.check_every);
     const unsigned every = simt::opaque(wanted < most ? wanted : most);  // not formed in every turn
     for (;;) {
       if (!running) {
-        const std::int64_t i = begun ? queue.next(e.p.g) : queue.first();
+        const std::int64_t i = e.instance < 0 ? queue.first() : queue.next(e.p.g);
         if (i >= batch.count) return;
         begin(i);
         turns = {};
-        running = begun = true;
+        running = true;
       }
       for (unsigned left = every; running && left != 0; --left)
         running = turns.advance(e, batch.stop);

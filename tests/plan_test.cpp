@@ -84,6 +84,17 @@ TEST(Policy, IsTheRestatedOneAtEveryBoundary) {
   std::printf("[count] policies chosen: %lld\n", static_cast<long long>(choices));
 }
 
+TEST(Policy, PaddingOfTilesIsThatOfTheirLanes) {
+  BatchShape s;
+  s.layout.count = 1;
+  s.layout.m = 5000;
+  s.layout.d2 = 17;
+  const std::vector<std::int64_t> runs = {0};
+  const CudaPlan plan = plan_cuda(s, runs, {132, 2048, std::int64_t{1} << 40, 15});
+  EXPECT_EQ(policies[plan.chunks.at(0).policy].name, "stream2048_x128");
+  EXPECT_DOUBLE_EQ(plan.padding, 1 - 5000.0 * 17 / (3 * 2048.0 * 128));
+}
+
 TEST(Policy, BoundsHaveKernelsOfTheirOwn) {
   for (const int bytes : {4, 8}) {
     Shape vector{5, 2, bytes}, matrix{5, 2, bytes, 3, true, 100};

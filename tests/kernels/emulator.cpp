@@ -110,6 +110,11 @@ class Machine {
     std::deque<Copy> begun;
     std::deque<int> groups;
     int uncommitted = 0;
+    void clear() {
+      begun.clear();
+      groups.clear();
+      uncommitted = 0;
+    }
   };
   static void arrive(const Copy& copy) { std::memcpy(copy.to, copy.bytes, std::size_t(copy.size)); }
 
@@ -397,7 +402,7 @@ void Machine::run_cluster() {
     blocks_[b].at_barrier = 0;
     blocks_[b].shared->clear();
   }
-  for (int t = 0; t < slots_ * emulation_.cluster; ++t) copies_[t] = {};
+  for (int t = 0; t < slots_ * emulation_.cluster; ++t) copies_[t].clear();
   alive_ = emulation_.block * emulation_.cluster;
   at_cluster_barrier_ = 0;
   have_met_ = false;

@@ -33,6 +33,14 @@ struct CommonOf {
 };
 template <class T>
 using Common = typename CommonOf<T>::type;
+template <class T>
+SR_HD T factor_of(T) {
+  return T(1);
+}
+template <class T>
+SR_HD T rest_of(T slope) {
+  return slope;
+}
 
 // How <u - b, u> is summed where |u|^2 is too: row by row as it stands; numbers of which nobody
 // expects the last bits may leave u - b to the end (kernels/fast.hpp).

@@ -3,26 +3,20 @@
 // numbers and the loops over them.
 #pragma once
 #include "softreg/model/bound_pass.hpp"
+#include "softreg/model/held_logits.hpp"
 
 namespace softreg {
-
-// Whether logits are held in units of ln 2 and less the lagged shift, so that what is held is the
-// argument of exp2 as it comes from the product with A: of a normalized loss, for numbers A whose
-// exp is a power of two anyway. The tile's shift is then 0 and its origin the lagged shift; the
-// guard moves what is held; A^T is followed by a factor. Nothing is traced or described.
-template <class LossT, class A>
-inline constexpr bool holds_bits = false;
 
 // Watches: can trace bounds. A: the numbers that the formula of the loss computes with, T or one
 // that converts to and from T (kernels/fast.hpp).
 template <class LossT, bool Watches, class T, class A>
 struct SegmentPass {
   static_assert(!Watches || std::is_same_v<A, T>, "bounds allow for the rounding of T");
-  static constexpr bool in_bits = holds_bits<LossT, A>;
   using Totals = PassTotals<T, Watches>;
   using F = Formula<LossT>;
   using Head = typename F::template Head<A>;
   using Tested = typename F::template Tested<A>;
+  using Held = HeldLogits<LossT, T, A>;
 
   const Batch<Real<T>>& batch;
   std::int64_t instance;
@@ -39,9 +33,9 @@ struct SegmentPass {
     const Head h = open(tile, s, shift);
     if (tested) t.v[total_loss] = t[total_loss] + loss(tile, s, shift, h);
     T log_mass = T(0);
-    if constexpr (LossT::normalized) log_mass = shift + log_of(h.mass);
+    if constexpr (LossT::normalized) log_mass = shift + Held::log(h.mass);
     if (tile.weighted()) t.v[total_penalty] = t[total_penalty] + weigh(tile, s);
-    if constexpr (!in_bits)
+    if constexpr (Held::traced)
       if (batch.shifts && !describing) {
         const auto moved = [&] {
           if constexpr (LossT::normalized && Watches)
@@ -54,24 +48,21 @@ struct SegmentPass {
       }
     // Three loops, so that each vectorises: nothing is decided row by row.
     if (combined(tile, h, shift, lagged)) {
+      // Nothing is left to do with the rows.
     } else if (describing) {
       tile.rows(s, [h](int, T& z, T u, T) { z = T(F::output(A(u), h)); });
     } else if (tile.weighted()) {
-      if constexpr (in_bits) tile.set_factor(T(1));
       const auto weight = tile.weights(s);
-      const T origin = held_from(tile, s);
+      const Held held(tile, s);
+      Held::take_no_factor(tile);
       tile.rows(s, [=](int i, T& z, T u, T b) {
         const T w = weight(i);
-        z = fma_(w * w, logit(z, origin), T(F::dlogit(A(distance(z, shift)), A(u), A(b), h)));
-      });
-    } else if constexpr (in_bits) {
-      tile.set_factor(slope_factor(h));
-      tile.rows(s, [=](int, T& z, T u, T b) {
-        z = without_factor(F::dlogit(A(distance(z, shift)), A(u), A(b), h));
+        z = fma_(w * w, held.logit(z), T(dlogit(z, u, b, shift, h)));
       });
     } else {
-      tile.rows(
-          s, [=](int, T& z, T u, T b) { z = T(F::dlogit(A(distance(z, shift)), A(u), A(b), h)); });
+      Held::take_factor(tile, dlogit(T(0), T(0), T(0), T(0), h));
+      tile.rows(s,
+                [=](int, T& z, T u, T b) { z = Held::without_factor(dlogit(z, u, b, shift, h)); });
     }
     if constexpr (LossT::normalized) tile.set_shift(s, log_mass);
     if constexpr (Tile::describes)
@@ -96,58 +87,15 @@ struct SegmentPass {
     }
     return false;
   }
-  // dL/dz of a row, perhaps beside the factor that all rows have in common (CommonOf), which is r.
-  using Slope = decltype(F::dlogit(A(T(0)), A(T(0)), A(T(0)), Head{}));
-  SR_HD static T slope_factor(const Head& h) {
-    if constexpr (std::is_same_v<Slope, A>)
-      return T(1);
-    else
-      return T(A(h.r));
-  }
-  SR_HD static T without_factor(const Slope& slope) {
-    if constexpr (std::is_same_v<Slope, A>)
-      return T(slope);
-    else
-      return T(slope.rest);
-  }
-  SR_HD static T activate(T z, T at) {
-    if constexpr (in_bits)
-      return T(exp2_(A(z)));
-    else
-      return T(activation<LossT>(A(z - at)));
-  }
-  SR_HD static T log_of(A mass) {
-    if constexpr (in_bits)
-      return T(log2_(mass));
-    else
-      return T(log_(mass));
-  }
-  // v = z - shift of a row that is held as z
-  SR_HD static T distance(T z, T at) {
-    if constexpr (in_bits)
-      return z * T(math_detail::Format<Real<T>>::ln2);
-    else
-      return z - at;
-  }
-  // The logit that is held as z, and less what.
-  SR_HD static T logit(T z, T origin) {
-    if constexpr (in_bits)
-      return (origin + z) * T(math_detail::Format<Real<T>>::ln2);
-    else
-      return z;
-  }
-  template <class Tile>
-  SR_HD static T held_from(const Tile& tile, const Segment& s) {
-    if constexpr (in_bits)
-      return tile.origin(s);
-    else
-      return T(0);
+  // Perhaps beside a factor (CommonOf).
+  SR_HD static auto dlogit(T z, T u, T b, T shift, const Head& h) {
+    return F::dlogit(A(Held::distance(z, shift)), A(u), A(b), h);
   }
   template <class Tile>
   SR_HD T loss(Tile& tile, const Segment& s, T at, const Head& h) const {
     const auto sums =
         tile.template sum_rows<Tested>(s, [at](int, T z, T u, T b, const Tested& sum) {
-          return F::tested(A(distance(z, at)), A(u), A(b), sum);
+          return F::tested(A(Held::distance(z, at)), A(u), A(b), sum);
         });
     return T(F::loss(sums, h));
   }
@@ -173,7 +121,7 @@ struct SegmentPass {
   SR_HD Head reduce(Tile& tile, const Segment& s, T& shift) const {
     for (int attempt = First;; ++attempt) {
       const T at = shift;
-      tile.rows(s, [at](int, T z, T& u, T) { u = activate(z, at); });
+      tile.rows(s, [at](int, T z, T& u, T) { u = Held::activate(z, at); });
       if constexpr (!LossT::normalized) {
         return {};
       } else {
@@ -181,17 +129,12 @@ struct SegmentPass {
         const Head h = F::finish(
             tile.template sum_rows<Terms>(
                 s, [](int, T, T u, T b, const Terms& sum) { return F::terms(A(u), A(b), sum); }),
-            A(logit(shift, held_from(tile, s))));
+            A(Held(tile, s).logit(shift)));
         const auto good = is_close(T(h.mass));
         if (attempt == 2 || all(good)) return h;
         const T most = tile.max_rows(s);
-        if constexpr (in_bits) {
-          const T by = attempt == 0 ? most : log_of(h.mass);
-          tile.rows(s, [by](int, T& z, T, T) { z = z - by; });
-          shift = shift + by;
-        } else {
-          shift = select(good, shift, attempt == 0 ? most : shift + log_of(h.mass));
-        }
+        shift = select(good, shift, attempt == 0 ? most : shift + Held::log(h.mass));
+        Held::move(tile, s, shift - at);
       }
     }
   }
@@ -199,10 +142,10 @@ struct SegmentPass {
   template <class Tile>
   SR_HD T weigh(Tile& tile, const Segment& s) const {
     const auto weight = tile.weights(s);
-    const T origin = held_from(tile, s);
-    return tile.template sum_rows<Sums<T, 1>>(s, [weight, origin](int i, T z, T&, T,
-                                                                  const Sums<T, 1>& sum) {
-      const T wz = weight(i) * logit(z, origin);
+    const Held held(tile, s);
+    return tile.template sum_rows<Sums<T, 1>>(s, [weight, held](int i, T z, T&, T,
+                                                                const Sums<T, 1>& sum) {
+      const T wz = weight(i) * held.logit(z);
       return Sums<T, 1>{{fma_(wz, wz, sum[0])}};
     })[0] / T(2);
   }

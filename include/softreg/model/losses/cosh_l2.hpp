@@ -6,6 +6,7 @@ namespace softreg {
 
 template <>
 struct Formula<CoshL2> : ElementwiseL2<Formula<CoshL2>> {
+  static constexpr bool long_rows = true;  // two exponentials each
   template <class T>
   SR_HD static T phi(T v) {
     return cosh_(v);

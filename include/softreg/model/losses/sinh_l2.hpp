@@ -6,6 +6,7 @@ namespace softreg {
 
 template <>
 struct Formula<SinhL2> : ElementwiseL2<Formula<SinhL2>> {
+  static constexpr bool long_rows = true;  // two exponentials each
   template <class T>
   SR_HD static T phi(T v) {
     return sinh_(v);
