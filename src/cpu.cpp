@@ -49,7 +49,7 @@ CpuPlan plan(const Run<T>& run, PlanSummary& summary) {
   // A pack counts steps in T.
   const bool countable = run.batch.stop.max_steps < (sizeof(T) == 4 ? 1 << 24 : 1 << 30);
   const CpuPlan p = plan_cpu(run.shape, worker_slots(run.threads), run.memory_limit,
-                             countable ? chosen_isa().register_bytes : 0);
+                             this_core(countable ? chosen_isa().register_bytes : 0));
   summary.road = "cpu";
   summary.isa = chosen_isa().name;
   summary.lanes = p.lanes ? cpu_lanes : p.tiles ? tile_lanes : p.packs4 ? shared_pack_lanes : 1;
@@ -79,7 +79,7 @@ void run_team(const void* self, std::int64_t count,
 template <class T>
 void run_all(Run<T>& run, PlanSummary& summary) {
   const CpuPlan p = plan(run, summary);
-  if (p.register_bytes > 0) return Packs<T>(chosen_isa(), run, p).run();
+  if (p.core.register_bytes > 0) return Packs<T>(chosen_isa(), run, p).run();
   const auto solve = [&](std::int64_t k, Alone<T>& alone, const Team& team) {
     if (!run.cancelled()) alone.solve(run.fit[static_cast<std::size_t>(k)], team);
   };

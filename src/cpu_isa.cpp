@@ -1,5 +1,7 @@
 #include "cpu_isa.hpp"
 
+#include <unistd.h>
+
 #include <vector>
 
 namespace softreg {
@@ -26,6 +28,15 @@ std::span<const CpuIsa> cpu_isas() {
     };
   }();
   return all;
+}
+
+CpuCore this_core(int register_bytes) {
+  CpuCore core{register_bytes};
+#if defined(_SC_LEVEL1_DCACHE_SIZE) && defined(_SC_LEVEL2_CACHE_SIZE)
+  if (const long bytes = sysconf(_SC_LEVEL1_DCACHE_SIZE); bytes > 0) core.first_cache = bytes;
+  if (const long bytes = sysconf(_SC_LEVEL2_CACHE_SIZE); bytes > 0) core.second_cache = bytes;
+#endif
+  return core;
 }
 
 }  // namespace softreg

@@ -17,4 +17,7 @@ struct CpuIsa {
 // The best first.
 std::span<const CpuIsa> cpu_isas();
 
+// A core of this machine, whose registers are those of the packs of an instruction set; 0: none.
+CpuCore this_core(int register_bytes);
+
 }  // namespace softreg

@@ -3,6 +3,7 @@
 #pragma once
 #include <cstdint>
 
+#include "cpu_core.hpp"
 #include "softreg/model/memory_solve.hpp"
 #include "team.hpp"
 
@@ -19,20 +20,20 @@ constexpr std::int64_t on_lanes(std::int64_t rows) {
 // How many lanes of a register each instance gets where several lie side by side: one where that
 // many instances fit the first-level cache, else four, else (0) each instance is alone on the
 // lanes. Of instances that share A only b, w, z and u need to be held, and x and its like: for
-// these the second cache will do. Part of it will for traces too, as a register judges the updates
-// of all its instances in the time of one; how much was measured (DECISIONS.md).
+// these half of the second cache will do. A quarter of it will for the bounds too, as a register
+// judges the updates of all its instances in the time of one; how much was measured (DECISIONS.md).
 inline constexpr int shared_pack_lanes = 4;
 constexpr int pack_lanes(std::int64_t rows, std::int64_t parameters, int value_bytes,
-                         int register_bytes, bool shares_a = false,
+                         const CpuCore& core, bool shares_a = false,
                          Watched watched = Watched::nothing) {
-  constexpr std::int64_t second_cache = 1 << 19;  // bytes
-  const std::int64_t cache = watched == Watched::nothing  ? 1 << 15
-                             : watched == Watched::shifts ? 1 << 16
-                                                          : 1 << 18;
-  if (shares_a && (4 * rows + 3 * parameters) * register_bytes <= second_cache) return 1;
+  const std::int64_t cache = watched == Watched::nothing  ? core.first_cache
+                             : watched == Watched::shifts ? 2 * core.first_cache
+                                                          : core.second_cache / 4;
+  if (shares_a && (4 * rows + 3 * parameters) * core.register_bytes <= core.second_cache / 2)
+    return 1;
   for (const int lanes : {1, shared_pack_lanes})
-    if (lanes * value_bytes < register_bytes &&
-        rows * parameters * (register_bytes / lanes) <= cache)
+    if (lanes * value_bytes < core.register_bytes &&
+        rows * parameters * (core.register_bytes / lanes) <= cache)
       return lanes;
   return 0;
 }

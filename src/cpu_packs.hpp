@@ -105,7 +105,7 @@ class Packs {
     group.instances = instances;
     if (beside)
       group.shape = pack_shape(run_.shape, run_.batch.rows_of(instances.front()),
-                               plan_.register_bytes, plan_.many);
+                               plan_.core, plan_.many);
   }
 
   void take(PackGroup& group, Alone<T>& alone, T* workspace) {

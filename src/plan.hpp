@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "cpu_core.hpp"
 #include "policy.hpp"
 #include "softreg/model/layout.hpp"
 #include "softreg/model/shift_summary.hpp"
@@ -111,7 +112,7 @@ struct PackShape {
   std::int64_t reduction_bytes = 0;
 };
 // many: of CpuPlan.
-PackShape pack_shape(const BatchShape& shape, std::int64_t rows, int register_bytes,
+PackShape pack_shape(const BatchShape& shape, std::int64_t rows, const CpuCore& core,
                      bool many = false);
 
 struct CpuPlan {
@@ -120,7 +121,7 @@ struct CpuPlan {
   std::int64_t workspace_values = 0;    // of one workspace: per thread, or of the team
   bool lanes = false, tiles = false;    // what instances are solved on
   bool reduced = false;                 // some of them in fewer parameters
-  int register_bytes = 0;               // of registers where instances lie side by side; 0: none do
+  CpuCore core;                         // whose registers hold several instances, if they do
   bool packs1 = false, packs4 = false;  // of one lane of them each, of four lanes each
   bool many = false;                    // enough for packs that only pay off when half full
   std::int64_t least_beside = 0;        // instances of one shape; fewer are solved alone
@@ -129,11 +130,10 @@ struct CpuPlan {
   double padding = 0;
 };
 
-// The CPU backend. memory_limit 0: none. register_bytes: of registers that may hold several
-// instances; 0: none may. Throws Error out_of_memory, with both numbers, if one workspace does not
-// fit.
+// The CPU backend. memory_limit 0: none. Throws Error out_of_memory, with both numbers, if one
+// workspace does not fit.
 CpuPlan plan_cpu(const BatchShape& shape, int threads, std::int64_t memory_limit,
-                 int register_bytes = 0);
+                 const CpuCore& core = {});
 
 // The reference: one lane, one thread, no padding.
 CpuPlan plan_reference(const BatchShape& shape, std::int64_t memory_limit);

@@ -79,10 +79,11 @@ BatchShape alone(const BatchShape& s, std::int64_t rows) {
 // Instances of one softmax each: their bits are the same on all lanes, so whether they lie side by
 // side may depend on how many there are. Nothing if none do, or if memory is short.
 std::optional<CpuPlan> plan_packs(const BatchShape& s, int threads, std::int64_t memory_limit,
-                                  int register_bytes) {
+                                  const CpuCore& core) {
   const Layout& l = s.layout;
   const bool whole_traces = s.watched != Watched::nothing && s.trace_values > 0;
-  if (register_bytes == 0 || l.count < 2 || l.matrix || l.blocks || s.describes || whole_traces)
+  if (core.register_bytes == 0 || l.count < 2 || l.matrix || l.blocks || s.describes ||
+      whole_traces)
     return std::nullopt;
   std::map<std::int64_t, std::int64_t> counts;  // by rows
   const bool ragged = l.begin2 != nullptr;
@@ -90,17 +91,17 @@ std::optional<CpuPlan> plan_packs(const BatchShape& s, int threads, std::int64_t
   if (!ragged) counts[l.m] = l.count;
 
   CpuPlan plan;
-  plan.register_bytes = register_bytes;
+  plan.core = core;
   // A pack is about as fast as an instance alone. Of one shape, one pack would occupy one thread.
   plan.least_beside = ragged ? 2 : threads + 1;
   // A pack takes as long with empty places: every thread has to find half of its own taken, by
   // instances of one shape.
-  plan.many = !ragged && l.count >= threads * (register_bytes / s.value_bytes) / 2;
+  plan.many = !ragged && l.count >= threads * (core.register_bytes / s.value_bytes) / 2;
   static_assert(shared_pack_lanes == 4, "CpuPlan::packs4");
   std::int64_t used = 0, occupied = 0, reduction = 0, reductions_bytes = 0;
   for (const auto& [rows, count] : counts) {
     const CpuNeed need = cpu_need(alone(s, rows), 0, 1);
-    const PackShape shape = pack_shape(s, rows, register_bytes, plan.many);
+    const PackShape shape = pack_shape(s, rows, core, plan.many);
     const bool packs = shape.lanes > 0 && count >= plan.least_beside;
     if (packs) {
       (shape.lanes == 1 ? plan.packs1 : plan.packs4) = true;
@@ -132,19 +133,19 @@ std::optional<CpuPlan> plan_packs(const BatchShape& s, int threads, std::int64_t
 
 }  // namespace
 
-PackShape pack_shape(const BatchShape& s, std::int64_t rows, int register_bytes, bool many) {
+PackShape pack_shape(const BatchShape& s, std::int64_t rows, const CpuCore& core, bool many) {
   if (rows < 1) return {};
   const BatchShape one = alone(s, rows);
   PackShape shape;
   shape.reduced = reduces(one, 0);
   const std::int64_t columns = shape.reduced ? reduced_layout(one.layout, 0).d2 : s.layout.d2;
   shape.lanes =
-      pack_lanes(rows, columns, s.value_bytes, register_bytes,
-                 many && s.a2_shared && !shape.reduced, many ? s.watched : Watched::nothing);
+      pack_lanes(rows, columns, s.value_bytes, core, many && s.a2_shared && !shape.reduced,
+                 many ? s.watched : Watched::nothing);
   if (shape.lanes == 0) return {};
-  shape.places = register_bytes / s.value_bytes / shape.lanes;
-  shape.values = pack_values(rows, columns, shape.lanes, s.value_bytes, register_bytes, s.watched,
-                             s.a2_shared && !shape.reduced);
+  shape.places = core.register_bytes / s.value_bytes / shape.lanes;
+  shape.values = pack_values(rows, columns, shape.lanes, s.value_bytes, core.register_bytes,
+                             s.watched, s.a2_shared && !shape.reduced);
   if (shape.reduced)
     shape.reduction_bytes =
         aligned(shape.places *
@@ -153,8 +154,8 @@ PackShape pack_shape(const BatchShape& s, std::int64_t rows, int register_bytes,
   return shape;
 }
 
-CpuPlan plan_cpu(const BatchShape& s, int threads, std::int64_t memory_limit, int register_bytes) {
-  if (const auto packs = plan_packs(s, threads, memory_limit, register_bytes)) return *packs;
+CpuPlan plan_cpu(const BatchShape& s, int threads, std::int64_t memory_limit, const CpuCore& core) {
+  if (const auto packs = plan_packs(s, threads, memory_limit, core)) return *packs;
   CpuPlan plan;
   const Layout& l = s.layout;
   std::int64_t largest = 0;

@@ -682,23 +682,30 @@ TEST(CpuPlan, TakesAsManyThreadsAsAskedForAndMemoryAllows) {
 
 TEST(CpuPlan, PutsSmallInstancesSideBySide) {
   // As few lanes each as let all of them fit the first-level cache.
-  EXPECT_EQ(pack_lanes(16, 4, 4, 64), 1);
-  EXPECT_EQ(pack_lanes(64, 8, 4, 64), 1);
-  EXPECT_EQ(pack_lanes(64, 16, 4, 64), 4);
-  EXPECT_EQ(pack_lanes(128, 16, 4, 64), 4);
-  EXPECT_EQ(pack_lanes(128, 17, 4, 64), 0);
-  EXPECT_EQ(pack_lanes(64, 16, 8, 64), 4);
-  EXPECT_EQ(pack_lanes(64, 17, 8, 32), 0);  // four lanes are the whole register
+  EXPECT_EQ(pack_lanes(16, 4, 4, CpuCore{64}), 1);
+  EXPECT_EQ(pack_lanes(64, 8, 4, CpuCore{64}), 1);
+  EXPECT_EQ(pack_lanes(64, 16, 4, CpuCore{64}), 4);
+  EXPECT_EQ(pack_lanes(128, 16, 4, CpuCore{64}), 4);
+  EXPECT_EQ(pack_lanes(128, 17, 4, CpuCore{64}), 0);
+  EXPECT_EQ(pack_lanes(64, 16, 8, CpuCore{64}), 4);
+  EXPECT_EQ(pack_lanes(64, 17, 8, CpuCore{32}), 0);  // four lanes are the whole register
   // An A that all share need not fit; b, w, z and u must, the second cache.
-  EXPECT_EQ(pack_lanes(1454, 792, 4, 64, true), 1);
-  EXPECT_EQ(pack_lanes(1454, 793, 4, 64, true), 0);
-  EXPECT_EQ(pack_lanes(64, 16, 4, 64, true), 1);
+  EXPECT_EQ(pack_lanes(1454, 792, 4, CpuCore{64}, true), 1);
+  EXPECT_EQ(pack_lanes(1454, 793, 4, CpuCore{64}, true), 0);
+  EXPECT_EQ(pack_lanes(64, 16, 4, CpuCore{64}, true), 1);
   // What is traced may come from the second cache.
-  EXPECT_EQ(pack_lanes(64, 16, 4, 64, false, Watched::shifts), 1);
-  EXPECT_EQ(pack_lanes(64, 17, 4, 64, false, Watched::shifts), 4);
-  EXPECT_EQ(pack_lanes(128, 32, 4, 64, false, Watched::bounds), 1);
-  EXPECT_EQ(pack_lanes(256, 64, 4, 64, false, Watched::bounds), 4);
-  EXPECT_EQ(pack_lanes(256, 65, 4, 64, false, Watched::bounds), 0);
+  EXPECT_EQ(pack_lanes(64, 16, 4, CpuCore{64}, false, Watched::shifts), 1);
+  EXPECT_EQ(pack_lanes(64, 17, 4, CpuCore{64}, false, Watched::shifts), 4);
+  EXPECT_EQ(pack_lanes(128, 32, 4, CpuCore{64}, false, Watched::bounds), 1);
+  EXPECT_EQ(pack_lanes(256, 64, 4, CpuCore{64}, false, Watched::bounds), 4);
+  EXPECT_EQ(pack_lanes(256, 65, 4, CpuCore{64}, false, Watched::bounds), 0);
+  // Larger caches hold more.
+  const CpuCore large{64, 48 << 10, 2 << 20};
+  EXPECT_EQ(pack_lanes(192, 16, 4, large), 4);
+  EXPECT_EQ(pack_lanes(193, 16, 4, large), 0);
+  EXPECT_EQ(pack_lanes(96, 16, 4, large, false, Watched::shifts), 1);
+  EXPECT_EQ(pack_lanes(1454, 793, 4, large, true), 1);
+  EXPECT_EQ(pack_lanes(256, 65, 4, large, false, Watched::bounds), 4);
 
   BatchShape s;
   s.layout.count = 100;
@@ -707,75 +714,75 @@ TEST(CpuPlan, PutsSmallInstancesSideBySide) {
   const auto packs = [](const CpuPlan& p) {
     return std::string(p.packs1 ? "1" : "") + (p.packs4 ? "4" : "") + (p.lanes ? "+" : "");
   };
-  const CpuPlan plan = plan_cpu(s, 4, 0, 64);
+  const CpuPlan plan = plan_cpu(s, 4, 0, {64});
   EXPECT_EQ(packs(plan), "1");
   EXPECT_EQ(plan.threads, 4);
   // A, b, w, z, u of 33 rows, filled up to 40; x, the point, the gradient; sixteen times
   EXPECT_EQ(plan.pack_values, (40 * (4 + 4) + 3 * 4) * 16);
   EXPECT_EQ(plan.bytes, 4 * plan.pack_values * 4);
   EXPECT_EQ(plan.padding, 0);
-  EXPECT_EQ(packs(plan_cpu(s, 99, 0, 64)), "1");
-  EXPECT_EQ(packs(plan_cpu(s, 100, 0, 64)), "+");  // one for every thread
-  EXPECT_EQ(plan_cpu(s, 4, 2 * plan.bytes / 4, 64).threads, 2);
-  EXPECT_EQ(packs(plan_cpu(s, 4, plan.bytes / 4 - 1, 64)), "+");
+  EXPECT_EQ(packs(plan_cpu(s, 99, 0, {64})), "1");
+  EXPECT_EQ(packs(plan_cpu(s, 100, 0, {64})), "+");  // one for every thread
+  EXPECT_EQ(plan_cpu(s, 4, 2 * plan.bytes / 4, {64}).threads, 2);
+  EXPECT_EQ(packs(plan_cpu(s, 4, plan.bytes / 4 - 1, {64})), "+");
 
   // With one A for all, half of each thread's places have to be taken.
   s.a2_shared = true;
-  EXPECT_EQ(plan_cpu(s, 4, 0, 64).pack_values, (40 * 4 + 3 * 4) * 16);
+  EXPECT_EQ(plan_cpu(s, 4, 0, {64}).pack_values, (40 * 4 + 3 * 4) * 16);
   s.layout.m = 300;
-  EXPECT_EQ(packs(plan_cpu(s, 12, 0, 64)), "1");
-  EXPECT_EQ(packs(plan_cpu(s, 13, 0, 64)), "4");
-  EXPECT_EQ(plan_cpu(s, 13, 0, 64).pack_values, (80 * (4 + 4) + 3 * 4) * 16);
+  EXPECT_EQ(packs(plan_cpu(s, 12, 0, {64})), "1");
+  EXPECT_EQ(packs(plan_cpu(s, 13, 0, {64})), "4");
+  EXPECT_EQ(plan_cpu(s, 13, 0, {64}).pack_values, (80 * (4 + 4) + 3 * 4) * 16);
   s.layout.m = 24;
   s.layout.d2 = 33;  // reduced: each place has its own
-  const std::int64_t own = pack_shape(s, 24, 64, true).values;
-  EXPECT_TRUE(pack_shape(s, 24, 64, true).reduced);
+  const std::int64_t own = pack_shape(s, 24, {64}, true).values;
+  EXPECT_TRUE(pack_shape(s, 24, {64}, true).reduced);
   s.a2_shared = false;
-  EXPECT_EQ(pack_shape(s, 24, 64).values, own);
+  EXPECT_EQ(pack_shape(s, 24, {64}).values, own);
   s.layout.d2 = 4;
   s.layout.m = 33;
 
   // What they cannot do, or is not worth while, goes one by one. The bits are the same.
-  EXPECT_EQ(packs(plan_cpu(s, 4, 0, 0)), "+");
+  EXPECT_EQ(packs(plan_cpu(s, 4, 0, {})), "+");
   s.watched = Watched::shifts;
-  EXPECT_EQ(packs(plan_cpu(s, 4, 0, 64)), "1");
+  EXPECT_EQ(packs(plan_cpu(s, 4, 0, {64})), "1");
   // f and z of the step before, x; 16 numbers of the sizes
-  EXPECT_EQ(plan_cpu(s, 4, 0, 64).pack_values, plan.pack_values + (16 + 2 * 33 + 4) * 16);
+  EXPECT_EQ(plan_cpu(s, 4, 0, {64}).pack_values, plan.pack_values + (16 + 2 * 33 + 4) * 16);
   // Each instance has four lanes, or one where there are enough to fill half of their places.
   s.layout.m = 200;
-  EXPECT_EQ(packs(plan_cpu(s, 12, 0, 64)), "1");
-  EXPECT_EQ(packs(plan_cpu(s, 13, 0, 64)), "4");
+  EXPECT_EQ(packs(plan_cpu(s, 12, 0, {64})), "1");
+  EXPECT_EQ(packs(plan_cpu(s, 13, 0, {64})), "4");
   s.layout.m = 33;
   s.trace_values = 1000;  // of every update
-  EXPECT_EQ(packs(plan_cpu(s, 4, 0, 64)), "+");
+  EXPECT_EQ(packs(plan_cpu(s, 4, 0, {64})), "+");
   s.watched = Watched::nothing;
-  EXPECT_EQ(packs(plan_cpu(s, 4, 0, 64)), "1");  // losses
+  EXPECT_EQ(packs(plan_cpu(s, 4, 0, {64})), "1");  // losses
   s.trace_values = 0;
   s.describes = true;
-  EXPECT_EQ(packs(plan_cpu(s, 4, 0, 64)), "+");
+  EXPECT_EQ(packs(plan_cpu(s, 4, 0, {64})), "+");
   s.describes = false;
 
   // Of a ragged batch each shape for itself: 7 rows twice, 129 twice, 9 once; then 3,000 twice.
   std::vector<std::int64_t> begin{0, 7, 136, 145, 152, 281};
   s.layout.count = 5;
   s.layout.begin2 = s.layout.begin_z = begin.data();
-  EXPECT_EQ(packs(plan_cpu(s, 1, 0, 64)), "14+");
-  EXPECT_EQ(plan_cpu(s, 1, 0, 64).workspace_values, plan_cpu(s, 1, 0, 0).workspace_values);
+  EXPECT_EQ(packs(plan_cpu(s, 1, 0, {64})), "14+");
+  EXPECT_EQ(plan_cpu(s, 1, 0, {64}).workspace_values, plan_cpu(s, 1, 0, {}).workspace_values);
   begin = {0, 7, 14, 3014, 6014, 6021};
-  EXPECT_EQ(packs(plan_cpu(s, 1, 0, 64)), "1+");
+  EXPECT_EQ(packs(plan_cpu(s, 1, 0, {64})), "1+");
   begin = {0, 7, 15, 24, 34, 45};
-  EXPECT_EQ(packs(plan_cpu(s, 1, 0, 64)), "+");
+  EXPECT_EQ(packs(plan_cpu(s, 1, 0, {64})), "+");
 
   // What a reduction takes lies beside the largest workspace, which another shape may have.
   s.layout.d2 = 33;
   begin = {0, 24, 48, 79, 110, 141};
-  const CpuPlan both = plan_cpu(s, 2, 0, 32);
-  const PackShape reduced = pack_shape(s, 24, 32), whole = pack_shape(s, 31, 32);
+  const CpuPlan both = plan_cpu(s, 2, 0, {32});
+  const PackShape reduced = pack_shape(s, 24, {32}), whole = pack_shape(s, 31, {32});
   EXPECT_TRUE(reduced.reduced && !whole.reduced && whole.values > reduced.values);
   EXPECT_GE(both.bytes,
             2 * (whole.values * 4 + reduced.reduction_bytes + both.workspace_values * 4));
-  EXPECT_EQ(plan_cpu(s, 2, both.bytes, 32).threads, 2);
-  EXPECT_EQ(plan_cpu(s, 2, both.bytes - 1, 32).threads, 1);
+  EXPECT_EQ(plan_cpu(s, 2, both.bytes, {32}).threads, 2);
+  EXPECT_EQ(plan_cpu(s, 2, both.bytes - 1, {32}).threads, 1);
 }
 
 TEST(ResultBytes, CountsWhatIsReturnedAndDoesNotOverflow) {
