@@ -29,23 +29,27 @@ struct GridCoordinates {
 
   // start: of the instance, or null; padding: where it has no column.
   SR_DEVICE void load_start(const T* start, T padding) {
-    const int d = parameters(), rank = rank_again();
+    const int rank = rank_again();
+    step_size_ = batch.step_size[instance];
     SR_UNROLL
     for (int p = 0; p < own_columns; ++p) {
       const int j = Grid::grid().column(rank, p);
-      x[p] = start && j < d ? start[j] : j < d ? T(0) : padding;
+      x[p] = has_column(j) ? T(0) : padding;
+      if (start && has_column(j)) x[p] = start[j];
       point[p] = x[p];
       grad[p] = T(0);
     }
   }
 
+  // Whether the instance has column j.
+  SR_DEVICE bool has_column(int j) const {
+    return P.least_parameters == P.grid.parameters || j < parameters();
+  }
   SR_DEVICE int row_count() const { return n; }
   SR_DEVICE static constexpr int lane_count() { return lanes; }
   SR_DEVICE Extent extent(const Layout&, std::int64_t) const { return {n, 1, parameters(), 0, n}; }
   SR_DEVICE int parameters() const { return batch.parameters(); }
-  SR_DEVICE static T step_size(const Batch<T>& batch, std::int64_t instance) {
-    return batch.step_size[instance];
-  }
+  SR_DEVICE T step_size(const Batch<T>&, std::int64_t) const { return step_size_; }
   SR_DEVICE static T operator_norm(const Batch<T>& batch, std::int64_t instance) {
     return batch.operator_norm[instance];
   }
@@ -117,6 +121,7 @@ struct GridCoordinates {
   }
 
  private:
+  T step_size_;
   // f(p, j) for the p-th own column, j of the instance
   template <class F>
   SR_DEVICE void each_column(F f) const {
@@ -124,7 +129,7 @@ struct GridCoordinates {
     SR_UNROLL
     for (int p = 0; p < own_columns; ++p) {
       const int j = Grid::grid().column(rank, p);
-      if (P.least_parameters == P.grid.parameters || j < parameters()) f(p, j);
+      if (has_column(j)) f(p, j);
     }
   }
   // Where padding stays what it is whatever is done to it, nobody asks for it in every step.

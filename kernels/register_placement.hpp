@@ -44,7 +44,6 @@ struct RegisterPlacement : GridCoordinates<PolicyT, T, RegisterGrid<PolicyT, T>>
   static constexpr int shared_rows = P.shared_rows, held_columns = Grid::held_columns;
   static constexpr int own_rows = Grid::own_rows, held_rows = Grid::held_rows;
   static constexpr bool describes = !InBits, one_pass = false;
-  static constexpr bool keeps_step_size = P.plain && shared_rows == 0;  // registers are left
   T a[held_rows - shared_rows][held_columns], b[own_rows], z[own_rows], u[own_rows];
 
   // shared: of the group in this block, grid_shared_bytes<T>(P)
@@ -66,9 +65,7 @@ struct RegisterPlacement : GridCoordinates<PolicyT, T, RegisterGrid<PolicyT, T>>
     const Matrix<const T> from = batch.a_of(instance);
     const T* const target = batch.target_of(instance);
     const T* const start = batch.start_of(instance);
-    const int d = parameters();
     n = from.rows;
-    if (keeps_step_size) step_ = batch.step_size[instance];
     SR_UNROLL
     for (int r = 0; r < own_rows; ++r) {
       const int i = Base::rank_again() + r * lanes;
@@ -77,9 +74,14 @@ struct RegisterPlacement : GridCoordinates<PolicyT, T, RegisterGrid<PolicyT, T>>
     const auto load_row = [&](int k, T(&held)[held_columns]) {
       const int rank = Base::rank_again(), i = Grid::grid().row(rank, k);
       SR_UNROLL
+      for (T& value : held) value = T(0);
+      if (i >= n) return;
+      const T* at = nullptr;
+      SR_UNROLL
       for (int p = 0; p < held_columns; ++p) {
         const int j = Grid::grid().column(rank, p);
-        held[p] = i >= n ? T(0) : j < d ? from(i, j) * unit : -T(0);
+        at = p % own_columns == 0 ? &from(i, j) : at + from.col_stride;  // they lie side by side
+        held[p] = Base::has_column(j) ? *at * unit : -T(0);
       }
     };
     // Those in shared memory while registers are free.
@@ -95,9 +97,6 @@ struct RegisterPlacement : GridCoordinates<PolicyT, T, RegisterGrid<PolicyT, T>>
     this->load_start(start, T(0));
   }
 
-  SR_DEVICE T step_size(const Batch<T>& of, std::int64_t i) const {
-    return keeps_step_size ? step_ : of.step_size[i];
-  }
   // Padding may be asked for its weight.
   struct Weights {
     LogitWeights<T> of;
@@ -163,7 +162,6 @@ struct RegisterPlacement : GridCoordinates<PolicyT, T, RegisterGrid<PolicyT, T>>
   };
   Line* slab_;
   T factor_;  // of A^T, where logits are held in bits
-  T step_;    // size, where it is kept
   static_assert(shared_rows == 0 || held_columns % Line::size == 0);
 
   SR_DEVICE Line& line(int k, int l) const {

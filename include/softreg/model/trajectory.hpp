@@ -91,28 +91,25 @@ struct Trajectory {
     const bool test = step == next_test;
     e.evaluate(step, describing, test);
     if (describing) return ended(e);
-    if constexpr (requires { requires Evaluator::Of::plain; })
-      if (!test) {  // an update of its own: code that is little longer saves instructions
-        e.update(step, false);
-        ++step;
-        return true;
-      }
-    if (test) {
-      if (e.cancelled()) {
-        status = Status::not_run;
-        return ended(e);
-      }
-      const auto now = e.measure();
-      const Verdict verdict = judge(now, step, stop);
-      if (verdict.kept) e.keep(step, now);
-      status = verdict.status;
-      if (status != Status::max_steps || step == stop.max_steps) {
-        describing = e.describes();
-        return describing || ended(e);
-      }
-      next_test = stop.next_test(step);
+    if (!test) {  // an update of its own, which asks for nothing: it saves instructions
+      e.update(step, false);
+      ++step;
+      return true;
     }
-    if (!e.update(step, test) && stop.gradient_norm > 0) {
+    if (e.cancelled()) {
+      status = Status::not_run;
+      return ended(e);
+    }
+    const auto now = e.measure();
+    const Verdict verdict = judge(now, step, stop);
+    if (verdict.kept) e.keep(step, now);
+    status = verdict.status;
+    if (status != Status::max_steps || step == stop.max_steps) {
+      describing = e.describes();
+      return describing || ended(e);
+    }
+    next_test = stop.next_test(step);
+    if (!e.update(step, true) && stop.gradient_norm > 0) {
       status = Status::stalled;
       describing = e.describes();
       return describing || ended(e);
