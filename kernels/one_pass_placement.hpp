@@ -47,13 +47,13 @@ struct OnePassPlacement : GridCoordinates<PolicyT, T, TileGrid<PolicyT, T>> {
   using Base::point;
   using Base::row;
   using F = Formula<LossT>;
-  static constexpr auto no_terms() {
+  static constexpr auto zero_terms() {
     if constexpr (LossT::normalized)
       return typename F::template Terms<T>{};
     else
       return Sums<T, 1>{};  // which stay zero
   }
-  using Terms = decltype(no_terms());
+  using Terms = decltype(zero_terms());
   using Basis = decltype(F::basis(T(0), T(0), T(0)));
   static constexpr int columns = Grid::columns, stages = tiles_under_way(P);
   static constexpr int held_rows = Grid::held_rows, held_columns = Grid::held_columns;

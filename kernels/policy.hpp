@@ -79,7 +79,7 @@ struct Float512x32 {
 };
 struct Float1024x64 {
   static constexpr auto policy =
-      in_registers("lanes256_1024x64", 4, {256, 8, 1024, 64}, {256, 1}, 15);
+      in_registers("lanes256_1024x64", 4, {256, 8, 1024, 64}, {256, 1}, 16);
 };
 struct Float4096x128 {
   static constexpr auto policy =

@@ -23,7 +23,7 @@ using RegisterGrid =
              PolicyT::policy.grid.parameters, PolicyT::policy.cluster()>;
 
 // RowByRow: what is done to one row is long, and done to several at once would take more registers
-// than there are. InBits: holds_bits of the loss and its numbers (segment_pass.hpp); A is held over
+// than there are. InBits: holds_bits of the loss and its numbers (held_logits.hpp); A is held over
 // ln 2.
 template <class PolicyT, class T, bool RowByRow, bool InBits = false>
 struct RegisterPlacement : GridCoordinates<PolicyT, T, RegisterGrid<PolicyT, T>> {
@@ -60,7 +60,8 @@ struct RegisterPlacement : GridCoordinates<PolicyT, T, RegisterGrid<PolicyT, T>>
 
   // Padding adds nothing, not even to the sign of a zero: columns are -0 (times x = +0 is -0), rows
   // have a = +0 and are multiplied by -0 in transpose(). x stays +0 there through every update: its
-  // gradient is +0 or -0 as long as all others are finite.
+  // gradient is +0 or -0 as long as dL/dz is finite. Where it is not, no coordinate of the instance
+  // has a finite gradient, and it ends as it would without padding.
   SR_DEVICE void load() {
     const Matrix<const T> from = batch.a_of(instance);
     const T* const target = batch.target_of(instance);

@@ -267,7 +267,8 @@ class SimtGrid : public SimtGroup<Lanes, Blocks> {
     return beyond<V>(Half * half_bytes);
   }
   // What is not asked for in every step ends with a barrier, so that a step finds the halves the
-  // same wherever it was.
+  // same wherever it was. (Of a loss without a softmax only steps with a test sum over rows, and
+  // those without one wait once more.)
   template <class S>
   SR_DEVICE S unread(S value) const {
     if constexpr (grid().warps() > 1) {

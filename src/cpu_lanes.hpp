@@ -21,7 +21,8 @@ constexpr std::int64_t on_lanes(std::int64_t rows) {
 // many instances fit the first-level cache, else four, else (0) each instance is alone on the
 // lanes. Of instances that share A only b, w, z and u need to be held, and x and its like: for
 // these half of the second cache will do. A quarter of it will for the bounds too, as a register
-// judges the updates of all its instances in the time of one; how much was measured (DECISIONS.md).
+// judges the updates of all its instances in the time of one, and twice the first for shifts; how
+// much was measured (DECISIONS.md).
 inline constexpr int shared_pack_lanes = 4;
 constexpr int pack_lanes(std::int64_t rows, std::int64_t parameters, int value_bytes,
                          const CpuCore& core, bool shares_a = false,

@@ -47,7 +47,7 @@ WRITTEN = {
 #include "plan.hpp"
 namespace softreg {
 std::span<const CpuIsa> cpu_isas() { return {}; }
-CpuPlan plan_cpu(const BatchShape&, int, std::int64_t, int) { return {}; }
+CpuPlan plan_cpu(const BatchShape&, int, std::int64_t, const CpuCore&) { return {}; }
 }
 """}
 
@@ -76,7 +76,10 @@ MUTATIONS = [
      "SR_UNROLL\n    for (int p = 0; p < own_columns; ++p)\n      s[p] = over<Blocks>"),
     ("blocks write over each other", GRID, "in_block(values + simt::cluster_rank(), rank", "in_block(values, rank"),
     ("columns of blocks written over each other", GRID, "sums + simt::cluster_rank() * places + place", "sums + place"),
-    ("halves of the exchange do not alternate", GRID, "half_ ^= 1;", "half_ ^= 0;"),
+    ("sums of rows and of columns in one half", GRID, "beyond<V>(Half * half_bytes)", "beyond<V>(0)"),
+    ("a half is written while it is read", GRID, "if (read_[Half]) sync();\n", ""),
+    ("no barrier after what is seldom asked for", GRID, "sync();\n      read_[rows_half] = false;",
+     "read_[rows_half] = false;"),
     ("no barrier before partials are read in combine", GROUP, "sync();\n      value = tree", "value = tree"),
     ("no barrier after partials are read in combine", GROUP, "sync();  // also", "// also"),
     ("no barrier after once", GROUP, "if (rank() == 0) f();\n    sync();", "if (rank() == 0) f();"),
@@ -124,17 +127,17 @@ MUTATIONS = [
     ("one row too many", REGISTERS, "row(r) < simt::opaque(n)", "row(r) <= simt::opaque(n)"),
     ("one row too few", REGISTERS, "row(r) < simt::opaque(n)", "row(r) + 1 < simt::opaque(n)"),
     ("a row of every lane too many", REGISTERS, "(r + 1) * lanes <=", "r * lanes <="),
-    ("the last row of A is padding", REGISTERS, "i >= n ?", "i + 1 >= n ?"),
-    ("a row of A too many", REGISTERS, "i >= n ?", "i > n ?"),
-    ("a row of b too many", REGISTERS, "row(r) < n ? target", "row(r) <= n ? target"),
+    ("the last row of A is padding", REGISTERS, "i >= n) return;", "i + 1 >= n) return;"),
+    ("a row of A too many", REGISTERS, "i >= n) return;", "i > n) return;"),
+    ("a row of b too many", REGISTERS, "i < n ? target", "i <= n ? target"),
     ("a weight too many", REGISTERS, "i < n ? of(i)", "i <= n ? of(i)"),
-    ("one column too many", COORDINATES, "column(p) < parameters()", "column(p) <= parameters()"),
-    ("one column too few", COORDINATES, "column(p) < parameters()", "column(p) + 1 < parameters()"),
-    ("a column of A too many", REGISTERS, ": j < d ?", ": j <= d ?"),
-    ("a number of the start too many", COORDINATES, "start && column(p) < d", "start && column(p) <= d"),
-    ("columns padded with +0", REGISTERS, "from(i, j) : -T(0)", "from(i, j) : T(0)"),
+    ("one column too many", COORDINATES, "j < parameters()", "j <= parameters()"),
+    ("one column too few", COORDINATES, "j < parameters()", "j + 1 < parameters()"),
+    ("a column of A too many", REGISTERS, "Base::has_column(j) ?", "Base::has_column(j - 1) ?"),
+    ("a number of the start too many", COORDINATES, "start && has_column(j)", "start && has_column(j - 1)"),
+    ("columns padded with +0", REGISTERS, "* unit : -T(0)", "* unit : T(0)"),
     ("rows padded with +0", REGISTERS, "has(r) ? z[r] : -T(0)", "has(r) ? z[r] : T(0)"),
-    ("sums begin with -0", REGISTERS, "T s = T(0);", "T s = -T(0);"),
+    ("sums begin with -0", REGISTERS, "-lagged_shift : T(0);", "-lagged_shift : -T(0);"),
     # What the lanes hold.
     ("no maximum of the own rows", REGISTERS, "most = max_(most, z[r])", "most = z[r]"),
     ("guard of a step long past", COORDINATES, "set_shift(const Segment&, T value) { lagged_shift = value; }",
@@ -147,6 +150,7 @@ MUTATIONS = [
      "const Line now = line(k ^ (k > held_rows - shared_rows), l);"),
     ("x in place of the point", COORDINATES, "f(x[p], point[p], grad[p]); });\n    return true",
      "f(point[p], x[p], grad[p]); });\n    return true"),
+    ("the step size of another instance", COORDINATES, "step_size[instance]", "step_size[0]"),
     ("the point is not the start", COORDINATES, "point[p] = x[p];", "point[p] = T(0);"),
     ("x is returned, not the point", COORDINATES, "visit_each(point, f);", "visit_each(x, f);"),
     ("only the last column says whether it moved", COORDINATES, "moved |= ", "moved = "),

@@ -38,7 +38,7 @@ std::int64_t expect_same_alone(const TestBatch<T>& p, Options o, const std::stri
   return p.count;
 }
 
-// Names of classes hold for registers of 32 and of 64 bytes.
+// Names of classes hold for registers of 32 and of 64 bytes and first caches of 32 to 64 KiB.
 TEST(Packs, OfRaggedBatchesChangeNoBit) {
   std::int64_t compared = 0;
   for (std::size_t k = 0; k < (sanitized ? 4 : 28); ++k) {

@@ -63,16 +63,17 @@ class Predicates:
                 return True
         return False
 
-    def identity(self, block, k, predicate):
-        """Equal for two places whose predicate is the same value."""
+    def identity(self, block, k, predicate, way=None):
+        """Equal for two places whose predicate is the same value; as it is for who has come by a way, a set of blocks."""
         places = self.function.definitions(block, k, predicate)
+        if way and sum(b in way for b, _ in places) == 1:
+            places = [place for place in places if place[0] in way]
         if len(places) == 1 and not self.function.blocks[places[0][0]][places[0][1]].guard:
             saved = self._saved(*places[0])
             if saved:
                 return self.identity(*saved[0]) if len(saved) == 1 and saved[0][2] else frozenset(saved)
             return self._computed(*places[0]) or frozenset(places)
         return frozenset(places)
-
 
     def _computed(self, block, k):
         """A comparison of registers, by what it compares: asked twice it has one answer."""
@@ -185,17 +186,21 @@ class Step:
         for block in self.body:
             last = self.function.blocks[block][-1]
             if last.opcode == "BRA" and last.guard and last.text.startswith("0x"):
-                what = self.predicates.identity(block, len(self.function.blocks[block]) - 1, last.guard.lstrip("!"))
-                asked[block] = what, not last.guard.startswith("!")
+                asked[block] = self._what(block), not last.guard.startswith("!")
         return asked
 
-    def _force(self, turns):
+    def _what(self, block, way=None):
+        predicate = self.function.blocks[block][-1].guard.lstrip("!")
+        return self.predicates.identity(block, len(self.function.blocks[block]) - 1, predicate, way)
+
+    def _force(self, turns, way=None):
         """Takes note of certain turns, block -> successor, and of those at branches that ask the same."""
         known = {}
         for block, onward in turns.items():
             if block in self._asked:
                 what, if_holds = self._asked[block]
-                known[what] = (onward == self.function.successors[block][0]) == if_holds
+                known[what] = known[self._what(block, way)] = (
+                    onward == self.function.successors[block][0]) == if_holds
         before = len(self.forced)
         self.forced |= turns | {block: self.function.successors[block][0 if known[what] == if_holds else 1]
                                 for block, (what, if_holds) in self._asked.items() if what in known}
@@ -207,7 +212,7 @@ class Step:
             walk = Walk(self, through)
             path = walk.path()
             assert path, "no way around the loop"
-            if not self._force(walk.certain()):
+            if not self._force(walk.certain(), set(path)):
                 return path
 
     def _whole(self, through):

@@ -99,21 +99,26 @@ TEST(Narrowed, GiveTheBitsOfTheirClass) {
 // that what is compared here is the source. Of f about 1: |x' - x| after a few steps, in float.
 template <class Class, class LossT>
 void expect_near_the_class(int loss) {
-  using PolicyT = Narrowed<Class, Class::policy.grid.rows, Class::policy.grid.rows,
-                           Class::policy.grid.parameters>;
-  const Instances<float> instances = instances_of<float, PolicyT>(traces_loss);
-  Written<float> exact;
-  Batch<float> batch = instances.batch(exact);
-  solve_like(Class::policy, loss, batch);
-  const Written<float> fast =
-      emulated<PolicyT, LossT, float, Fast<float>>(instances, 0, simt::Order::shuffled);
-  EXPECT_NE(fast.difference(exact), "") << "nothing was approximated";
-  for (std::size_t k = 0; k < exact.x.size(); ++k)
-    EXPECT_NEAR(fast.x[k], exact.x[k], 2e-5 * (1 + std::abs(exact.x[k]))) << k;
-  for (std::size_t i = 0; i < exact.outcome.size(); ++i) {
-    EXPECT_EQ(fast.outcome[i].steps, exact.outcome[i].steps);
-    EXPECT_NEAR(fast.outcome[i].loss, exact.outcome[i].loss,
-                1e-5 * (1 + std::abs(exact.outcome[i].loss)));
+  for (const unsigned flags : {unsigned{traces_loss}, traces_loss | has_weights}) {
+    using PolicyT = Narrowed<Class, Class::policy.grid.rows, Class::policy.grid.rows,
+                             Class::policy.grid.parameters, false>;
+    const Instances<float> instances = instances_of<float, PolicyT>(flags);
+    Written<float> exact;
+    Batch<float> batch = instances.batch(exact);
+    solve_like(Class::policy, loss, batch);
+    const Written<float> fast =
+        emulated<PolicyT, LossT, float, Fast<float>>(instances, 0, simt::Order::shuffled);
+    EXPECT_NE(fast.difference(exact), "") << "nothing was approximated";
+    const auto expect_near = [](float value, float expected, float units) {
+      EXPECT_NEAR(value, expected, units * (1 + std::abs(expected)));
+    };
+    for (std::size_t k = 0; k < exact.x.size(); ++k) expect_near(fast.x[k], exact.x[k], 2e-5f);
+    for (std::size_t i = 0; i < exact.outcome.size(); ++i) {
+      EXPECT_EQ(fast.outcome[i].steps, exact.outcome[i].steps);
+      expect_near(fast.outcome[i].loss, exact.outcome[i].loss, 1e-5f);
+      expect_near(fast.outcome[i].objective, exact.outcome[i].objective, 1e-5f);
+      expect_near(fast.outcome[i].gradient_norm, exact.outcome[i].gradient_norm, 1e-5f);
+    }
   }
 }
 

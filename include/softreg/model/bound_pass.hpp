@@ -23,7 +23,8 @@ namespace softreg {
 
 struct RescaledL2;
 
-// Over segments: the first four of every evaluation, the rest of the trace `bounds`.
+// Over segments: the loss of a test, three more of every evaluation, the rest of the trace
+// `bounds`.
 enum TotalIndex {
   total_loss,
   total_penalty,

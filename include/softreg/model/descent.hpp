@@ -11,7 +11,6 @@ namespace softreg {
 
 template <class Placement, class T>
 struct Descent {
-  using Of = Placement;
   Placement p;
   const Batch<Real<T>>& batch;
   std::int64_t instance;     // of a pack: not used

@@ -13,7 +13,7 @@
 //   tile       describes, one_pass (its rows have passed by, at the lagged shift: terms() is what
 //              the loss sums of them, and combine(head) makes the gradient), each_segment,
 //              sum_rows, max_rows, rows, store, weighted, weights, shift, set_shift, once;
-//              where logits are held in bits (segment_pass.hpp) origin, set_factor
+//              where logits are held in bits (held_logits.hpp) origin, set_factor
 // T may be a pack of numbers, one for each of several instances (src/pack_placement.hpp): decisions
 // are then taken by select, and `any` and `all` ask whether to bother.
 #pragma once
@@ -37,8 +37,8 @@ struct Evaluator : Descent<Placement, T> {
   SR_HD void evaluate(Count<T> step, bool describing, bool tested = true) {
     if constexpr (Placement::describes)
       if (describing) write_gradient();
-    const SegmentPass<LossT, Watches, T, A> pass{
-        batch, instance, before, describing, tested || (Watches && batch.bounds), step == 0};
+    const SegmentPass<LossT, Watches, T, A> pass{batch,      instance, before,
+                                                 describing, tested,   step == 0};
     const Totals sum = p.template tiles<Totals>([&pass](auto& tile, Totals& t) {
       tile.each_segment([&](const Segment& s) { pass(tile, s, t); });
     });

@@ -16,14 +16,15 @@ inline constexpr bool holds_bits = false;
 template <class LossT, class T, class A, bool InBits = holds_bits<LossT, A>>
 struct HeldLogits {
   static constexpr bool traced = true;
+  // moved: how far the guard has moved what is held
   template <class Tile>
-  SR_HD HeldLogits(const Tile&, const Segment&) {}
+  SR_HD HeldLogits(const Tile&, const Segment&, T /*moved*/) {}
 
   SR_HD T logit(T z) const { return z; }
   SR_HD static T distance(T z, T shift) { return z - shift; }  // what a formula calls v
   SR_HD static T activate(T z, T shift) { return T(activation<LossT>(A(distance(z, shift)))); }
   SR_HD static T log(A mass) { return T(log_(mass)); }
-  // The shift has been moved.
+  // The guard has moved the shift.
   template <class Tile>
   SR_HD static void move(Tile&, const Segment&, T) {}
   // A row keeps dL/dz without the factor that rows have in common (CommonOf): that goes to the
@@ -40,11 +41,11 @@ struct HeldLogits {
 
 template <class LossT, class T, class A>
 struct HeldLogits<LossT, T, A, true> {
-  static constexpr bool traced = false;
+  static constexpr bool traced = false;  // nobody asks for it (src/validate.cpp)
   static constexpr T ln2 = T(math_detail::Format<T>::ln2);
   T origin;
   template <class Tile>
-  SR_HD HeldLogits(const Tile& tile, const Segment& s) : origin(tile.origin(s)) {}
+  SR_HD HeldLogits(const Tile& tile, const Segment& s, T moved) : origin(tile.origin(s) + moved) {}
 
   SR_HD T logit(T z) const { return (origin + z) * ln2; }
   SR_HD static T distance(T z, T) { return z * ln2; }

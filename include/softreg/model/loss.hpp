@@ -68,8 +68,19 @@ SR_HD T activation(T v) {
 }
 
 template <class F>
-concept LossFormula = requires(double v, typename F::template Tested<double> s,
-                               typename F::template Head<double> h) {
+concept ActivatedFormula = requires(double v) {
+  { F::activate(v) } -> std::same_as<double>;
+};
+template <class F>
+concept NormalizedFormula = requires(double v, typename F::template Terms<double> s,
+                                     typename F::template Head<double> h) {
+  { F::terms(v, v, s) } -> std::same_as<typename F::template Terms<double>>;
+  { F::finish(s, v) } -> std::same_as<typename F::template Head<double>>;
+  { h.mass } -> std::convertible_to<double>;
+};
+template <class F>
+concept LossFormula = (ActivatedFormula<F> || NormalizedFormula<F>)&&requires(
+    double v, typename F::template Tested<double> s, typename F::template Head<double> h) {
   { F::tested(v, v, v, s) } -> std::same_as<typename F::template Tested<double>>;
   { F::loss(s, h) } -> std::same_as<double>;
   { F::output(v, h) } -> std::same_as<double>;

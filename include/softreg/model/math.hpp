@@ -11,12 +11,10 @@
 #define SR_HD __host__ __device__
 #define SR_UNROLL _Pragma("unroll")
 #define SR_ROLLED _Pragma("unroll 1")
-#define SR_ROLLED _Pragma("unroll 1")
 #define SR_APART SR_HD
 #else
 #define SR_HD
 #define SR_UNROLL
-#define SR_ROLLED
 #define SR_ROLLED
 #define SR_APART __attribute__((noinline))
 #endif

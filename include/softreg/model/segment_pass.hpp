@@ -34,7 +34,7 @@ struct SegmentPass {
     if (tested) t.v[total_loss] = t[total_loss] + loss(tile, s, shift, h);
     T log_mass = T(0);
     if constexpr (LossT::normalized) log_mass = shift + Held::log(h.mass);
-    if (tile.weighted()) t.v[total_penalty] = t[total_penalty] + weigh(tile, s);
+    if (tile.weighted()) t.v[total_penalty] = t[total_penalty] + weigh(tile, s, shift);
     if constexpr (Held::traced)
       if (batch.shifts && !describing) {
         const auto moved = [&] {
@@ -53,7 +53,7 @@ struct SegmentPass {
       tile.rows(s, [h](int, T& z, T u, T) { z = T(F::output(A(u), h)); });
     } else if (tile.weighted()) {
       const auto weight = tile.weights(s);
-      const Held held(tile, s);
+      const Held held(tile, s, shift);
       Held::take_no_factor(tile);
       tile.rows(s, [=](int i, T& z, T u, T b) {
         const T w = weight(i);
@@ -95,6 +95,7 @@ struct SegmentPass {
   SR_HD T loss(Tile& tile, const Segment& s, T at, const Head& h) const {
     const auto sums =
         tile.template sum_rows<Tested>(s, [at](int, T z, T u, T b, const Tested& sum) {
+          if constexpr (Tile::one_pass) u = Held::activate(z, at);  // perhaps not kept
           return F::tested(A(Held::distance(z, at)), A(u), A(b), sum);
         });
     return T(F::loss(sums, h));
@@ -129,20 +130,19 @@ struct SegmentPass {
         const Head h = F::finish(
             tile.template sum_rows<Terms>(
                 s, [](int, T, T u, T b, const Terms& sum) { return F::terms(A(u), A(b), sum); }),
-            A(Held(tile, s).logit(shift)));
+            A(Held(tile, s, T(0)).logit(shift)));
         const auto good = is_close(T(h.mass));
         if (attempt == 2 || all(good)) return h;
-        const T most = tile.max_rows(s);
-        shift = select(good, shift, attempt == 0 ? most : shift + Held::log(h.mass));
+        shift = select(good, shift, attempt == 0 ? tile.max_rows(s) : shift + Held::log(h.mass));
         Held::move(tile, s, shift - at);
       }
     }
   }
 
   template <class Tile>
-  SR_HD T weigh(Tile& tile, const Segment& s) const {
+  SR_HD T weigh(Tile& tile, const Segment& s, T shift) const {
     const auto weight = tile.weights(s);
-    const Held held(tile, s);
+    const Held held(tile, s, shift);
     return tile.template sum_rows<Sums<T, 1>>(s, [weight, held](int i, T z, T&, T,
                                                                 const Sums<T, 1>& sum) {
       const T wz = weight(i) * held.logit(z);

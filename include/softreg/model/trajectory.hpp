@@ -104,21 +104,22 @@ struct Trajectory {
     const Verdict verdict = judge(now, step, stop);
     if (verdict.kept) e.keep(step, now);
     status = verdict.status;
-    if (status != Status::max_steps || step == stop.max_steps) {
-      describing = e.describes();
-      return describing || ended(e);
-    }
+    if (status != Status::max_steps || step == stop.max_steps) return described(e);
     next_test = stop.next_test(step);
     if (!e.update(step, true) && stop.gradient_norm > 0) {
       status = Status::stalled;
-      describing = e.describes();
-      return describing || ended(e);
+      return described(e);
     }
     ++step;
     return true;
   }
 
  private:
+  template <class Evaluator>
+  SR_HD bool described(Evaluator& e) {
+    describing = e.describes();
+    return describing || ended(e);
+  }
   template <class Evaluator>
   SR_HD bool ended(Evaluator& e) const {
     e.end(status);

@@ -1,11 +1,12 @@
-// What a first-order optimizer is: one function of a coordinate, which has the iterate x and the
-// point y where loss and gradient are evaluated.
+// What a first-order optimizer is: one function of a coordinate, which has the point y where loss
+// and gradient are evaluated, and x, what the optimizer needs beside it: the iterate, if it looks
+// ahead; else x stays at the start, and nobody reads it.
 //
 //   advance(step, next, x, y)   next = y - t * gradient (projected on the ball if there is one)
 //
 // step: a number, or for a pack of instances (src/pack.hpp) a pack of numbers.
-// looks_ahead: y is not x. The caller forms next, because the descent from y is the same for every
-// member, and begins with y = x.
+// looks_ahead: y is not the iterate. The caller forms next, because the descent from y is the same
+// for every member, and begins with y = x.
 #pragma once
 #include <concepts>
 #include <string_view>
