@@ -47,11 +47,11 @@ Written<T> emulated(const Instances<T>& instances, int optimizer, simt::Order or
 
 // Of n rows and fewer, if the kernel allows for fewer.
 template <class T, class PolicyT>
-Instances<T> instances_of(unsigned features) {
+Instances<T> instances_of(unsigned features, int max_steps = 17) {
   std::vector<int> rows(static_cast<std::size_t>(PolicyT::policy.groups_per_cluster() + 3),
                         PolicyT::most_rows);
   for (std::size_t k = 0; k < rows.size(); k += 2) rows[k] = PolicyT::least_rows;
-  const Case c{rows, PolicyT::parameters, features, 17, 4, 3};
+  const Case c{rows, PolicyT::parameters, features, max_steps, 4, 3};
   Instances<T> instances(c, false, true);
   instances.tolerance = 1e-3;
   return instances;
@@ -102,7 +102,9 @@ void expect_near_the_class(int loss) {
   for (const unsigned flags : {unsigned{traces_loss}, traces_loss | has_weights}) {
     using PolicyT = Narrowed<Class, Class::policy.grid.rows, Class::policy.grid.rows,
                              Class::policy.grid.parameters, false>;
-    const Instances<float> instances = instances_of<float, PolicyT>(flags);
+    // With weights these steps diverge: of several only rounding would be left to compare.
+    const int max_steps = flags & has_weights ? 1 : 17;
+    const Instances<float> instances = instances_of<float, PolicyT>(flags, max_steps);
     Written<float> exact;
     Batch<float> batch = instances.batch(exact);
     solve_like(Class::policy, loss, batch);
