@@ -55,6 +55,7 @@ struct Fast<float> {
 // multiplied once instead of in every row, it rounds once.
 struct FastFactor {
   Fast<float> value;
+  SR_HD explicit FastFactor(Fast<float> of) : value(of) {}
   SR_HD explicit operator Fast<float>() const { return value; }
 };
 struct FastScaled {

@@ -104,8 +104,8 @@ class Packs {
     PackGroup& group = groups_.emplace_back();
     group.instances = instances;
     if (beside)
-      group.shape = pack_shape(run_.shape, run_.batch.rows_of(instances.front()),
-                               plan_.core, plan_.many);
+      group.shape =
+          pack_shape(run_.shape, run_.batch.rows_of(instances.front()), plan_.core, plan_.many);
   }
 
   void take(PackGroup& group, Alone<T>& alone, T* workspace) {

@@ -24,8 +24,7 @@ struct OnePassMemory : MemoryPlacement<GridGroup, DenseMatrix<T>, T> {
   S tiles(Pass pass) {
     combined = false;
     op.apply(g, {}, w.point, w.z);
-    this->rows(whole(),
-               [at = lagged()](int, T z, T& u, T) { u = activation<LossT>(z - at); });
+    this->rows(whole(), [at = lagged()](int, T z, T& u, T) { u = activation<LossT>(z - at); });
     S total{};
     pass(*this, total);
     if (!combined) op.attend(g, {}, w.z, w.grad);
