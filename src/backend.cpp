@@ -28,7 +28,7 @@ const Backend& choose_backend(Device device, std::vector<std::string>& warnings)
   if (reason.empty()) return cuda_backend;
   if (device == Device::cuda)
     throw Error(ErrorKind::device_unavailable, "CUDA cannot be used: " + reason,
-                "use --device cpu or auto, in the portable arithmetic");
+                "use --device cpu or auto, and no --arithmetic fast");
   warnings.push_back("CUDA is not used: " + reason + "; running on the CPU");
   return cpu_backend;
 }

@@ -19,7 +19,8 @@ namespace {
 // SOFTREG_ISA=x86-64, x86-64-v3 or x86-64-v4 forbids better ones: for tests and comparisons.
 const CpuIsa& chosen_isa() {
   static const CpuIsa& chosen = []() -> const CpuIsa& {
-    const char* const wanted = std::getenv("SOFTREG_ISA");
+    const char* wanted = std::getenv("SOFTREG_ISA");
+    if (wanted && *wanted == '\0') wanted = nullptr;
     bool allowed = wanted == nullptr;
     for (const CpuIsa& isa : cpu_isas()) {
       allowed = allowed || std::string(wanted) == isa.name;
@@ -101,7 +102,14 @@ void run_all(Run<T>& run, PlanSummary& summary) {
 }  // namespace
 
 const Backend cpu_backend{"cpu",
-                          [] { return std::string(); },
+                          [] {
+                            try {
+                              chosen_isa();
+                            } catch (const Error& e) {
+                              return std::string(e.what());
+                            }
+                            return std::string();
+                          },
                           [] {
                             return std::string(chosen_isa().name) + ", " +
                                    std::to_string(worker_slots(0)) + " threads";

@@ -1,6 +1,8 @@
 // The conductor: validate, choose the backend, plan, run, collect.
 #include "solve.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -267,7 +269,13 @@ struct LiveSolve<T>::State {
     }
     r.warnings = warnings;
     if (!describing) warn_of_stationary_starts(r);
-    r.interrupted = std::count(r.status.begin(), r.status.end(), Status::not_run) > 0;
+    const auto unfinished = std::count(r.status.begin(), r.status.end(), Status::not_run);
+    r.interrupted = unfinished > 0;
+    if (r.interrupted && options.time_limit > 0 && seconds_since(started) >= options.time_limit)
+      r.warnings.push_back(
+          fmt::format("the time limit of {} s ended it: {} of {} instances were "
+                      "finished",
+                      options.time_limit, count - unfinished, count));
     const std::lock_guard lock(mutex);
     r.messages = prepared.messages;
     r.step_size_seconds = prepared.step_size_seconds;

@@ -389,6 +389,7 @@ def test_time_limit(tmp_path):
     assert time.monotonic() - start < 0.5 + 2 + 2  # and start-up on a busy machine
     got = arrays(tmp_path / "r.npz")
     assert doc["status"] == {"not_run": 2000} and doc["interrupted"]
+    assert "the time limit of 0.5 s ended it: 0 of 2000 instances were finished" in str(doc["warnings"])
     assert (got["status"] == 40).all() and (got["steps"] == 0).all() and (got["x"] == 0).all()
     assert np.isnan(got["loss"]).all() and np.isnan(got["objective"]).all() and np.isnan(got["grad_norm"]).all()
 
@@ -985,7 +986,8 @@ def test_doctor():
     assert doc["machine"]["cores"] >= 1 and doc["machine"]["memory_bytes"] > 2 ** 28
     for device in doc["devices"]:
         assert device["available"] == (device["unavailable"] == "") == bool(device["description"])
-    text = ok("doctor", CUDA_VISIBLE_DEVICES="")
+    assert "not used: SOFTREG_ISA is 'sparc' but it must be one of" in ok("doctor", SOFTREG_ISA="sparc")
+    text = ok("doctor", CUDA_VISIBLE_DEVICES="", SOFTREG_ISA="")
     assert "self-test" in text and "not used: " in text and doc["cuda_verified"] in text
     compiler = doc["specialised_kernels"]
     assert compiler["available"] == (compiler["unavailable"] == "") == bool(compiler["nvrtc"]) == bool(compiler["nvrtc_version"])

@@ -214,7 +214,7 @@ TEST(ProblemFile, OffsetsAreRefusedWithBothNumbers) {
        with({0, huge, -huge, 6})},
       {"argument 'offsets' has shape (1,); expected (count + 1,) with a count of at least 1",
        with({0})},
-      {"argument 'offsets' is float64; expected int64",
+      {"argument 'offsets' is float64; expected int32 or int64",
        Archive().f64("A", {1, 2}).f64("b", {1}).f64("offsets", {2})},
   });
 }
