@@ -41,7 +41,8 @@ AlignedVector<std::int64_t> read_positions(NpzFile& file, const std::string& arr
                                            const std::string& of) {
   const NpyHeader header = file.header(array);
   if (!readable_as<std::int64_t>(header.dtype))
-    refuse_input(fmt::format("argument '{}' is {}; expected int32 or int64", array, name(header.dtype)));
+    refuse_input(
+        fmt::format("argument '{}' is {}; expected int32 or int64", array, name(header.dtype)));
   if (header.shape.size() != 1 || header.shape[0] < 2)
     refuse_input(
         fmt::format("argument '{}' has shape {}; expected (count + 1,) with a count of at least 1",
