@@ -31,11 +31,16 @@ std::span<const CpuIsa> cpu_isas() {
 }
 
 CpuCore this_core(int register_bytes) {
-  CpuCore core{register_bytes};
+  static const CpuCore caches = [] {  // asked for once: each context of a sequence is planned
+    CpuCore core;
 #if defined(_SC_LEVEL1_DCACHE_SIZE) && defined(_SC_LEVEL2_CACHE_SIZE)
-  if (const long bytes = sysconf(_SC_LEVEL1_DCACHE_SIZE); bytes > 0) core.first_cache = bytes;
-  if (const long bytes = sysconf(_SC_LEVEL2_CACHE_SIZE); bytes > 0) core.second_cache = bytes;
+    if (const long bytes = sysconf(_SC_LEVEL1_DCACHE_SIZE); bytes > 0) core.first_cache = bytes;
+    if (const long bytes = sysconf(_SC_LEVEL2_CACHE_SIZE); bytes > 0) core.second_cache = bytes;
 #endif
+    return core;
+  }();
+  CpuCore core = caches;
+  core.register_bytes = register_bytes;
   return core;
 }
 

@@ -273,8 +273,7 @@ struct LiveSolve<T>::State {
     r.interrupted = unfinished > 0;
     if (r.interrupted && options.time_limit > 0 && seconds_since(started) >= options.time_limit)
       r.warnings.push_back(
-          fmt::format("the time limit of {} s ended it: {} of {} instances were "
-                      "finished",
+          fmt::format("the time limit of {} s ended it: {} of {} instances were finished",
                       options.time_limit, count - unfinished, count));
     const std::lock_guard lock(mutex);
     r.messages = prepared.messages;
