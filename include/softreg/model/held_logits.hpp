@@ -20,10 +20,10 @@ struct HeldLogits {
   template <class Tile>
   SR_HD HeldLogits(const Tile&, const Segment&, T /*moved*/) {}
 
-  SR_HD T logit(T z) const { return z; }
-  SR_HD static T distance(T z, T shift) { return z - shift; }  // what a formula calls v
-  SR_HD static T activate(T z, T shift) { return T(activation<LossT>(A(distance(z, shift)))); }
-  SR_HD static T log(A mass) { return T(log_(mass)); }
+  SR_MATH T logit(T z) const { return z; }
+  SR_MATH static T distance(T z, T shift) { return z - shift; }  // what a formula calls v
+  SR_MATH static T activate(T z, T shift) { return T(activation<LossT>(A(distance(z, shift)))); }
+  SR_MATH static T log(A mass) { return T(log_(mass)); }
   // The guard has moved the shift.
   template <class Tile>
   SR_HD static void move(Tile&, const Segment&, T) {}
@@ -32,7 +32,7 @@ struct HeldLogits {
   template <class Tile, class Slope>
   SR_HD static void take_factor(Tile&, const Slope&) {}
   template <class Slope>
-  SR_HD static T without_factor(const Slope& slope) {
+  SR_MATH static T without_factor(const Slope& slope) {
     return T(slope);
   }
   template <class Tile>
@@ -47,10 +47,10 @@ struct HeldLogits<LossT, T, A, true> {
   template <class Tile>
   SR_HD HeldLogits(const Tile& tile, const Segment& s, T moved) : origin(tile.origin(s) + moved) {}
 
-  SR_HD T logit(T z) const { return (origin + z) * ln2; }
-  SR_HD static T distance(T z, T) { return z * ln2; }
-  SR_HD static T activate(T z, T) { return T(exp2_(A(z))); }
-  SR_HD static T log(A mass) { return T(log2_(mass)); }
+  SR_MATH T logit(T z) const { return (origin + z) * ln2; }
+  SR_MATH static T distance(T z, T) { return z * ln2; }
+  SR_MATH static T activate(T z, T) { return T(exp2_(A(z))); }
+  SR_MATH static T log(A mass) { return T(log2_(mass)); }
   template <class Tile>
   SR_HD static void move(Tile& tile, const Segment& s, T by) {
     tile.rows(s, [by](int, T& z, T, T) { z = z - by; });
@@ -60,7 +60,7 @@ struct HeldLogits<LossT, T, A, true> {
     tile.set_factor(T(factor_of(slope)));
   }
   template <class Slope>
-  SR_HD static T without_factor(const Slope& slope) {
+  SR_MATH static T without_factor(const Slope& slope) {
     return T(rest_of(slope));
   }
   template <class Tile>

@@ -60,7 +60,7 @@ struct Formula;
 
 // u of a row; v: its logit less the shift, which is 0 where the loss is not normalized.
 template <class LossT, class T>
-SR_HD T activation(T v) {
+SR_MATH T activation(T v) {
   if constexpr (LossT::normalized)
     return exp_(v);
   else

@@ -87,8 +87,9 @@ struct SegmentPass {
     }
     return false;
   }
-  // Perhaps beside a factor (CommonOf).
-  SR_HD static auto dlogit(T z, T u, T b, T shift, const Head& h) {
+  // Perhaps beside a factor (CommonOf). Inlined whatever its size: called, loops over rows in
+  // memory are no vectors.
+  SR_MATH static auto dlogit(T z, T u, T b, T shift, const Head& h) {
     return F::dlogit(A(Held::distance(z, shift)), A(u), A(b), h);
   }
   template <class Tile>
