@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cmath>
 #include <limits>
@@ -66,7 +67,8 @@ struct LiveSolve<T>::State {
   std::vector<ShiftSummary<T>> shifts;
   std::vector<BoundSummary<T>> bounds;
 
-  mutable std::mutex mutex;  // guards what follows
+  std::atomic<bool> out_of_time = false;  // options.time_limit ended it, and no caller before
+  mutable std::mutex mutex;               // guards what follows
   bool allocated =
       false;  // before that nothing is finished, and the arrays above are not to be read
   Prepared<T> prepared;
@@ -168,9 +170,10 @@ struct LiveSolve<T>::State {
 
   // Watches the clock, the caller and the counters while the backend works.
   void tick(Clock::time_point start, Clock::time_point& reported) {
-    if ((options.cancel && options.cancel()) ||
-        (options.time_limit > 0 && seconds_since(start) > options.time_limit))
-      __atomic_store_n(&run.cancel, 1, __ATOMIC_RELAXED);
+    const bool cancelled = options.cancel && options.cancel();
+    if (!cancelled && options.time_limit > 0 && seconds_since(start) > options.time_limit)
+      out_of_time = true;
+    if (cancelled || out_of_time) __atomic_store_n(&run.cancel, 1, __ATOMIC_RELAXED);
     if (options.progress && Clock::now() - reported > std::chrono::milliseconds(100)) {
       reported = Clock::now();
       options.progress(progress());
@@ -271,7 +274,7 @@ struct LiveSolve<T>::State {
     if (!describing) warn_of_stationary_starts(r);
     const auto unfinished = std::count(r.status.begin(), r.status.end(), Status::not_run);
     r.interrupted = unfinished > 0;
-    if (r.interrupted && options.time_limit > 0 && seconds_since(started) >= options.time_limit)
+    if (r.interrupted && out_of_time)
       r.warnings.push_back(
           fmt::format("the time limit of {} s ended it: {} of {} instances were finished",
                       options.time_limit, count - unfinished, count));

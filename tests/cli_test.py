@@ -392,6 +392,11 @@ def test_time_limit(tmp_path):
     assert "the time limit of 0.5 s ended it: 0 of 2000 instances were finished" in str(doc["warnings"])
     assert (got["status"] == 40).all() and (got["steps"] == 0).all() and (got["x"] == 0).all()
     assert np.isnan(got["loss"]).all() and np.isnan(got["objective"]).all() and np.isnan(got["grad_norm"]).all()
+    # Over while the data are screened, before the first step.
+    path = save(tmp_path / "q.npz", A=np.tile(a, (4, 1, 1)), b=np.tile(b, (4, 1)))
+    doc = document("solve", path, "-o", tmp_path / "s.npz", "--max-steps", 10 ** 8, "--tol", 0,
+                   "--check-every", 10 ** 8, "--time-limit", 0.01)
+    assert "the time limit of 0.01 s ended it: 0 of 8000 instances were finished" in str(doc["warnings"])
 
 
 def test_threads_devices_and_memory_do_not_change_bits(problem):
