@@ -35,13 +35,20 @@ struct Evaluator : Descent<Placement, T> {
   // and A^T f take the place of dL/dz and of the gradient, and are written down. tested: the loss
   // is asked for; else it may be left out.
   SR_HD void evaluate(Count<T> step, bool describing, bool tested = true) {
+    conclude(step, describing, pass(step, describing, tested));
+  }
+  // Its two halves, for a placement that makes the gradients of several instances together in
+  // between: what the loss makes of the logits, and what is made of the gradient.
+  SR_HD Totals pass(Count<T> step, bool describing, bool tested) {
     if constexpr (Placement::describes)
       if (describing) write_gradient();
     const SegmentPass<LossT, Watches, T, A> pass{batch,      instance, before,
                                                  describing, tested,   step == 0};
-    const Totals sum = p.template tiles<Totals>([&pass](auto& tile, Totals& t) {
+    return p.template tiles<Totals>([&pass](auto& tile, Totals& t) {
       tile.each_segment([&](const Segment& s) { pass(tile, s, t); });
     });
+  }
+  SR_HD void conclude(Count<T> step, bool describing, const Totals& sum) {
     this->loss = sum[total_loss];
     this->penalty = sum[total_penalty];
     if constexpr (Placement::describes)

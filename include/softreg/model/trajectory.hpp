@@ -85,13 +85,19 @@ struct Trajectory {
   Status status = Status::max_steps;
   bool describing = false;  // one more evaluation, of the point that is returned
 
+  SR_HD bool tests() const { return step == next_test; }
+
   // An evaluation, and the test and the update that follow it; returns whether there is more.
   template <class Evaluator>
   SR_HD bool advance(Evaluator& e, const Stop& stop) {
-    const bool test = step == next_test;
-    e.evaluate(step, describing, test);
+    e.evaluate(step, describing, tests());
+    return go_on(e, stop);
+  }
+  // Without the evaluation, which has been made.
+  template <class Evaluator>
+  SR_HD bool go_on(Evaluator& e, const Stop& stop) {
     if (describing) return ended(e);
-    if (!test) {  // an update of its own, which asks for nothing: it saves instructions
+    if (!tests()) {  // an update of its own, which asks for nothing: it saves instructions
       e.update(step, false);
       ++step;
       return true;
