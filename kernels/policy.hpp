@@ -1,6 +1,7 @@
 // Policies: which lanes solve an instance together and where its A lives meanwhile. Policies are
 // data, choosing is arithmetic, and neither needs a GPU. The choice depends on the instance alone,
-// never on the size of the batch: that is what keeps an instance's bits the same in every batch.
+// and on the size of the batch only between classes that give the same bits (unless the user allows
+// more): that is what keeps an instance's bits the same in every batch.
 #pragma once
 #include <cstdint>
 #include <string_view>
@@ -25,6 +26,7 @@ struct KernelPolicy {
   Occupancy occupancy;
   int shared_rows = 0;          // of the rows that a lane holds, how many are in shared memory
   bool watches_bounds = false;  // for the trace `bounds`, and for nothing else
+  int places = 1;               // instances that a group solves side by side, if they share A
   // Of registers: what is known of every instance when the kernel is compiled.
   bool plain = false;  // no logit weights, no ridge, no ball, no trace of shifts, not evaluate()
   int least_rows = 1, least_parameters = 1;
@@ -33,6 +35,7 @@ struct KernelPolicy {
   // Blocks that start together: one, or those that a group of more lanes takes.
   SR_HD constexpr int cluster() const { return lanes() > threads() ? lanes() / threads() : 1; }
   SR_HD constexpr int groups_per_cluster() const { return cluster() * threads() / lanes(); }
+  SR_HD constexpr int instances_per_cluster() const { return groups_per_cluster() * places; }
 };
 
 // A policy reaches a kernel as a type: nvcc 13.0 cannot build a __global__ template with a
@@ -129,10 +132,15 @@ struct DoubleStream32 {
 };
 
 // A block on any shape. Indexes are int: a lane's next row beyond the last one must still be one.
-constexpr KernelPolicy in_memory(std::string_view name, Placement placement, bool bounds = false) {
+constexpr KernelPolicy in_memory(std::string_view name, Placement placement, bool bounds = false,
+                                 int places = 1) {
   constexpr int lanes = 256, most = 0x7fffffff - lanes;
-  return {name, placement, 0, {lanes, 1, most, most}, {lanes, 1}, 0, bounds};
+  return {name, placement, 0, {lanes, 1, most, most}, {lanes, 1}, 0, bounds, places};
 }
+// As many instances of one A as a lane has sums for.
+struct BlockShared {
+  static constexpr auto policy = in_memory("block_shared", Placement::stream, false, 16);
+};
 struct BlockStream {
   static constexpr auto policy = in_memory("block_stream", Placement::stream);
 };
@@ -165,7 +173,7 @@ using Policies =
     std::tuple<Float16x4, Float32x8, Float64x16, Float128x32, Float256x16, Float256x64, Float512x32,
                Float1024x64, Float4096x128, Double16x4, Double32x8, Double64x16, Double128x32,
                Double256x8, Double256x64, Double2048x128, FloatStream16, FloatStream128,
-               DoubleStream8, DoubleStream32, BlockStream, BlockResident, BlockTiles,
+               DoubleStream8, DoubleStream32, BlockShared, BlockStream, BlockResident, BlockTiles,
                BlockStreamBounds, BlockTilesBounds>;
 inline constexpr int policy_count = std::tuple_size_v<Policies>;
 template <class List>
@@ -190,6 +198,8 @@ struct Shape {
   std::int64_t resident_bytes = 0;  // shared memory that holds all of a matrix problem
   bool bounds = false;              // are traced
   bool clusters = true;             // can be had on the device
+  bool side_by_side = false;        // so many instances share A that it is worth while
+  bool batch_invariant = true;      // that number may change no bit
 };
 
 constexpr bool is_of_matrices(const KernelPolicy& p) {
@@ -209,6 +219,8 @@ constexpr bool fits(const KernelPolicy& p, const Shape& s) {
          (p.value_bytes == 0 || p.value_bytes == s.value_bytes) && is_of_matrices(p) == s.matrix &&
          p.watches_bounds == s.bounds && (!is_of_one_softmax(p) || s.segments == 1) &&
          (p.placement != Placement::resident || s.resident_bytes <= max_shared_bytes) &&
+         (p.places == 1 || s.side_by_side) &&
+         (p.placement != Placement::one_pass || !s.side_by_side || s.batch_invariant) &&
          (p.cluster() == 1 ||
           (s.clusters && s.rows * s.parameters * s.value_bytes > least_cluster_bytes));
 }

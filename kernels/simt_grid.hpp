@@ -108,7 +108,7 @@ class SimtGrid : public SimtGroup<Lanes, Blocks> {
     if constexpr (K == 1 || width < 16) {  // then a butterfly takes no more instructions
       return over_warps(within_warp<width / 2, 1>(mine, Add{}), Add{});
     } else {
-      halve<K, width / 2>(mine.v);
+      this->template halve<K, width / 2>(mine.v);
       constexpr auto keeper = [](int k) {
         return K == 2 ? k * (width / 2) : (k / 2) * (width / 2) + k % 2 * (width / 4);
       };
@@ -153,23 +153,6 @@ class SimtGrid : public SimtGroup<Lanes, Blocks> {
   static constexpr int half_bytes = exchange_bytes<T>(grid(), Blocks);
   static constexpr int own_bytes =  // as far as they are a power of two
       (own_columns & -own_columns) * static_cast<int>(sizeof(T));
-
-  // Of M numbers a lane sends one half to the lane `Offset` away and takes the other from there,
-  // until one is left.
-  template <int M, int Offset, class V, int K>
-  SR_DEVICE void halve(V (&v)[K]) const {
-    if constexpr (Offset > 0) {
-      constexpr int half = (M + 1) / 2;
-      const bool upper = (rank() & Offset) != 0;
-      SR_UNROLL
-      for (int k = 0; k < half; ++k) {
-        const V other = k + half < M ? v[(k + half) % K] : V(0);
-        const V kept = M > 1 && upper ? other : v[k], sent = M > 1 && !upper ? other : v[k];
-        v[k] = kept + across(sent, Offset);
-      }
-      halve<half, Offset / 2>(v);
-    }
-  }
 
   // Block m of `held` comes from the lane whose place differs by m.
   template <int Own, int Held>

@@ -1,7 +1,7 @@
 // SimtGroup: the loops of a group on real lanes, in the order of softreg/model/group.hpp, so that
 // SimtGroup<L> gives the bits of LaneGroup<L>. Up to 32 lanes are a part of one warp (several
 // groups may share a warp and go their own ways); more lanes are a whole block, or all blocks of a
-// cluster. Only this file and simt_grid.hpp synchronise.
+// cluster. Only this file, simt_grid.hpp and simt_products.hpp synchronise.
 #pragma once
 #include "simt.hpp"
 #include "softreg/model/group.hpp"
@@ -156,6 +156,29 @@ struct SimtGroup {
     SR_UNROLL
     for (int k = 0; k < K; ++k) value.v[k] = across(value.v[k], offset);
     return value;
+  }
+
+  // Of M numbers a lane sends one half to the lane `Offset` away and takes the other from there,
+  // until one is left.
+  template <int M, int Offset, class V, int K>
+  SR_DEVICE void halve(V (&v)[K]) const {
+    if constexpr (Offset > 0) {
+      constexpr int half = (M + 1) / 2;
+      const bool upper = (rank() & Offset) != 0;
+      SR_UNROLL
+      for (int k = 0; k < half; ++k) {
+        const V other = k + half < M ? v[(k + half) % K] : V(0);
+        const V kept = M > 1 && upper ? other : v[k], sent = M > 1 && !upper ? other : v[k];
+        v[k] = kept + across(sent, Offset);
+      }
+      halve<half, Offset / 2>(v);
+    }
+  }
+
+  // Of a number of every warp, in shared memory.
+  template <class T>
+  SR_DEVICE static T over_warps(const T* partials) {
+    return tree<1>(partials, 0, Add{});
   }
 
  private:

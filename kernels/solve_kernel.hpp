@@ -4,9 +4,11 @@
 #include "matrix_solve.hpp"
 #include "one_pass_placement.hpp"
 #include "policy.hpp"
+#include "queue.hpp"
 #include "register_placement.hpp"
 #include "softreg/model/batch.hpp"
 #include "softreg/model/memory_solve.hpp"
+#include "stream_solve.hpp"
 
 namespace softreg {
 
@@ -43,29 +45,16 @@ constexpr std::int64_t kernel_shared_bytes(const KernelPolicy& p, const Extent& 
     case Placement::one_pass:
       return one_pass_shared_bytes<T>(p);
     case Placement::stream:
-      break;
+      return stream_shared_bytes<T>(p);
     case Placement::resident: {
       const std::int64_t most = matrix_shared_bytes<T>(resident_values<T>(e, l, weighted));
       return most < max_shared_bytes ? most : max_shared_bytes;
     }
     case Placement::tiles:
-      return matrix_shared_bytes<T>(fits_shared<T>(tile) ? tile : 0);
+      break;
   }
-  return std::int64_t{scratch_bytes_of(p.lanes())};
+  return matrix_shared_bytes<T>(fits_shared<T>(tile) ? tile : 0);
 }
-
-// The instances of a launch, each taken once: a group begins with the one of its own number, and
-// when it has finished takes the next that nobody has.
-struct Queue {
-  int group, groups;
-  int* taken;  // beyond the first of each group
-
-  SR_DEVICE std::int64_t first() const { return group; }
-  template <class G>
-  SR_DEVICE std::int64_t next(const G& g) const {
-    return std::int64_t{groups} + g.total(g.rank() == 0 ? simt::add(taken, 1) : 0);
-  }
-};
 
 // What is done to one row is so long that, done to several at once, it needs more registers than
 // there are (nvcc 13.0).
@@ -153,15 +142,15 @@ template <class PolicyT, class LossT, class A, class T>
 SR_DEVICE void solve_all(const Batch<T>& batch, T* workspace, std::int64_t stride,
                          std::int64_t shared_values, bool resident) {
   constexpr KernelPolicy P = PolicyT::policy;
-  constexpr int lanes = P.lanes(), per_cluster = P.groups_per_cluster();
-  const int group_in_cluster = P.cluster() > 1 ? 0 : simt::thread_index() / lanes;
-  const int group = simt::block_index() / P.cluster() * per_cluster + group_in_cluster;
+  constexpr int lanes = P.lanes(), per_cluster = P.instances_per_cluster();
+  const int first_in_cluster = P.cluster() > 1 ? 0 : simt::thread_index() / lanes;
+  const int group = simt::block_index() / P.cluster() * per_cluster + first_in_cluster;
   const Queue queue{group, simt::grid_size() / P.cluster() * per_cluster, batch.taken};
   unsigned char* const shared = static_cast<unsigned char*>(simt::dynamic_shared());
   T* const own = workspace + group * stride;
 
   if constexpr (P.placement == Placement::registers) {
-    void* const of_group = shared + group_in_cluster * grid_shared_bytes<T>(P);
+    void* const of_group = shared + first_in_cluster * grid_shared_bytes<T>(P);
     const auto solve = [=](const Batch<T>& of) {
       solve_in_registers<PolicyT, LossT, A>(of, queue, of_group, own);
     };
@@ -171,6 +160,9 @@ SR_DEVICE void solve_all(const Batch<T>& batch, T* workspace, std::int64_t strid
       solve(batch);
   } else if constexpr (P.placement == Placement::one_pass) {
     solve_in_one_pass<PolicyT, LossT>(batch, queue, shared, own);
+  } else if constexpr (P.places > 1) {
+    static_assert(per_cluster == P.places && P.cluster() == 1);
+    solve_side_by_side<PolicyT, LossT>(batch, queue, shared, own, stride);
   } else {
     using Group = SimtGroup<lanes>;
     static_assert(per_cluster == 1 && P.cluster() == 1);
@@ -180,7 +172,7 @@ SR_DEVICE void solve_all(const Batch<T>& batch, T* workspace, std::int64_t strid
         solve_matrix<LossT, P.watches_bounds>(g, batch, i, resident,
                                               shared + Group::scratch_bytes(), shared_values, own);
       else
-        solve_in_memory<DenseMatrix<T>, LossT, P.watches_bounds>(g, batch, i, own);
+        solve_in_memory<StreamOfOne<T>, LossT, P.watches_bounds>(g, batch, i, own);
     }
   }
 }

@@ -73,6 +73,7 @@ void summarise(const Run<T>& run, const CudaPlan& p, PlanSummary& summary) {
   summary.padding = p.padding;
   summary.occupancy = p.occupancy;
   summary.waves = p.waves;
+  summary.batch_invariant = p.batch_invariant;
   summary.chunks = std::int64_t(p.chunks.size());
   summary.workspace_bytes = p.bytes;
   summary.threads = worker_slots(run.threads);

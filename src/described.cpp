@@ -97,6 +97,7 @@ BatchShape shape_of(const Batch<T>& b, const Options& options, bool describing) 
   s.plain =
       !b.weights && b.weight == T(0) && !s.anchors && s.watched == Watched::nothing && !describing;
   s.fast = options.arithmetic == Arithmetic::fast;
+  s.batch_invariant = options.batch_invariant;
   s.max_steps = describing ? 0 : options.stop.max_steps;
   return s;
 }

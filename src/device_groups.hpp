@@ -1,6 +1,7 @@
 // Groups of instances that CUDA solves alike: of one class and, after a reduction, with as many
 // columns. Both depend on an instance's own shape only, never on the batch: that is what keeps its
-// bits the same in every batch.
+// bits the same in every batch. (Whether many share A decides between two classes that give the
+// same bits, unless the user allows more.)
 #pragma once
 #include <cstdint>
 #include <span>
@@ -19,12 +20,12 @@ struct CudaGroup {
 struct GroupedInstances {
   std::vector<std::int64_t> order;  // group after group, each ascending
   std::vector<CudaGroup> groups;    // by policy
+  bool batch_invariant = true;      // of CudaPlan
 };
 
-// clusters: the device can have them; reduce: instances may be reduced. Throws Error invalid_input
-// if no class holds one of them.
+// reduce: instances may be reduced. Throws Error invalid_input if no class holds one of them.
 GroupedInstances group_instances(const BatchShape& shape, std::span<const std::int64_t> runs,
-                                 bool clusters, bool reduce);
+                                 const DeviceInfo& device, bool reduce);
 
 // The batch as a group with so many columns has it on the device, each instance with an x0 of its
 // own; 0: as it is. Where all share A they share what is left of it.

@@ -38,6 +38,7 @@ struct BatchShape {
   bool anchors = false;           // there is a ridge or a ball
   bool plain = false;             // see KernelPolicy
   bool fast = false;              // Arithmetic::fast
+  bool batch_invariant = true;    // of Options
   int max_steps = 0;              // of each instance
 
   // The length of x counts, also of the part of a given start that no step moves: a ridge or a ball
@@ -85,6 +86,7 @@ struct CudaPlan {
   double padding = 0;             // share of the numbers that hold A on the device
   double occupancy = 0;           // share of a multiprocessor's threads; of classes, the least
   double waves = 0;               // instances per group of lanes; of chunks, the most
+  bool batch_invariant = true;    // false: not the bits of Options::batch_invariant
   // Per policy of the catalogue: what a kernel is made for that solves all its instances.
   std::array<std::optional<SpecialisedPolicy>, policy_count> specialised;
 };

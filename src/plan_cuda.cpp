@@ -72,10 +72,20 @@ std::int64_t decomposition_bytes(const BatchShape& s, int columns, std::int64_t 
   return columns > 0 && !s.a2_shared ? reduction_values(s.layout, i) * s.value_bytes + beside : 0;
 }
 
-// s: on_device.
+// Of the same bits, for instances one by one.
+int alone(int policy) {
+  int k = policy;
+  while (policies[k].placement != policies[policy].placement || policies[k].places > 1) ++k;
+  return k;
+}
+
+// s: on_device. Too few for a block of several side by side go one by one: each place of such a
+// block has a workspace.
 Chunk size_chunk(const BatchShape& s, const DeviceInfo& device, const CudaGroup& g,
                  std::int64_t first, std::int64_t last, const Amount& amount) {
-  const KernelPolicy& p = policies[g.policy];
+  const std::int64_t instances = last - first;
+  const int policy = instances < policies[g.policy].places ? alone(g.policy) : g.policy;
+  const KernelPolicy& p = policies[policy];
   const auto [values, shared_memory] = with_type(s.value_bytes, [&](auto t) {
     using T = decltype(t);
     const Extent& e = amount.largest;
@@ -83,12 +93,13 @@ Chunk size_chunk(const BatchShape& s, const DeviceInfo& device, const CudaGroup&
                      kernel_shared_bytes<T>(p, e, s.layout, s.weighted)};
   });
   // Blocks stay until nobody has an instance left, so there are no more of them than run at once.
-  const std::int64_t instances = last - first, per_cluster = p.groups_per_cluster();
+  const std::int64_t per_cluster = p.instances_per_cluster();
   const std::int64_t clusters = std::min((instances + per_cluster - 1) / per_cluster,
                                          clusters_at_once(p, shared_memory, device));
   const std::int64_t groups = std::min(clusters * per_cluster, instances);
+  const std::int64_t workspaces = p.places > 1 ? clusters * per_cluster : groups;
   const std::int64_t staged = aligned(array_bytes(s, amount));
-  return {g.policy,
+  return {policy,
           g.columns,
           first,
           last,
@@ -98,7 +109,7 @@ Chunk size_chunk(const BatchShape& s, const DeviceInfo& device, const CudaGroup&
           values,
           static_cast<int>(shared_memory),
           staged,
-          staged + aligned(groups * values * s.value_bytes)};
+          staged + aligned(workspaces * values * s.value_bytes)};
 }
 
 // The goal for chunks of this group. The chunks in flight fill the device together, so that each
@@ -111,7 +122,7 @@ std::int64_t goal_of_group(const BatchShape& s, const DeviceInfo& device, const 
   const Chunk whole = size_chunk(s, device, g, 0, all.instances, all);
   const KernelPolicy& p = policies[g.policy];
   const std::int64_t at_once =
-      clusters_at_once(p, whole.shared_bytes, device) * p.groups_per_cluster() / most_streams;
+      clusters_at_once(p, whole.shared_bytes, device) * p.instances_per_cluster() / most_streams;
   const std::int64_t each =
       whole.staged_bytes / all.instances + whole.workspace_values * s.value_bytes;
   return chunk_goal(whole.bytes, at_once * std::min(each, 1024 * mebibyte));
@@ -194,8 +205,9 @@ CudaPlan plan_cuda(const BatchShape& s, std::span<const std::int64_t> runs,
                    const DeviceInfo& device, bool reduce) {
   CudaPlan plan;
   double occupied = 0, used = 0;  // numbers: of matrices more than 64 bits count
-  GroupedInstances grouped = group_instances(s, runs, device.clusters > 0, reduce);
+  GroupedInstances grouped = group_instances(s, runs, device, reduce);
   plan.order = std::move(grouped.order);
+  plan.batch_invariant = grouped.batch_invariant;
   // Where all share A there is one group.
   plan.shared_bytes = shared_bytes(s, runs.empty() ? 0 : grouped.groups[0].columns);
   const std::int64_t have = device.memory_bytes - plan.shared_bytes;

@@ -37,7 +37,7 @@ class SharedArrays {
   const Reduction<T>* reduction() const { return reduction_ ? &*reduction_ : nullptr; }
 
  private:
-  // any: chunk; where all share A, its class is that of all.
+  // any: chunk; where all share A, all classes read it alike.
   void copy_in(const Batch<T>& from, const Chunk& any, HostMemory& columns) {
     const int reduced = any.columns;
     const bool as_it_is = from.matrix || reads_by_rows(policies[any.policy]);

@@ -35,14 +35,14 @@ std::string type_name(std::string_view name) {
 
 // The bindings name every member: this does not compile when a policy gets another one.
 std::string policy_text(const KernelPolicy& policy) {
-  const auto& [name, placement, value_bytes, grid, occupancy, shared_rows, watches_bounds, plain,
-               least_rows, least_parameters] = policy;
+  const auto& [name, placement, value_bytes, grid, occupancy, shared_rows, watches_bounds, places,
+               plain, least_rows, least_parameters] = policy;
   const auto& [lanes, columns, rows, parameters] = grid;
   const auto& [threads, blocks] = occupancy;
   return fmt::format(
-      "\"{}\", Placement({}), {}, {{{}, {}, {}, {}}}, {{{}, {}}}, {}, {}, {}, {}, {}", name,
+      "\"{}\", Placement({}), {}, {{{}, {}, {}, {}}}, {{{}, {}}}, {}, {}, {}, {}, {}, {}", name,
       static_cast<int>(placement), value_bytes, lanes, columns, rows, parameters, threads, blocks,
-      shared_rows, watches_bounds, plain, least_rows, least_parameters);
+      shared_rows, watches_bounds, places, plain, least_rows, least_parameters);
 }
 
 // The sources, and each standard header that they include as one that brings the stand-ins.

@@ -211,6 +211,57 @@ TYPED_TEST(CudaBits, AreTheLanesWhereRowsPassBy) {
     }
 }
 
+// Side by side, and with few of them one by one: the same bits.
+TYPED_TEST(CudaBits, AreTheLanesWhereManyShareA) {
+  const struct {
+    std::int64_t n, d;
+    const char* name;
+  } shapes[] = {
+      {300, 70, "block_shared"}, {130, 150, "block_shared"}, {65, 128, "block_shared_reduced"}};
+  for (const auto& [n, d, name] : shapes)
+    // 8 for each multiprocessor are enough, but one is not fit to run; more than two blocks take.
+    for (const int count : {24, 25, 41}) {
+      emulated_gpu_state().multiprocessors = 3;
+      Numbers<TypeParam> numbers(uniform(count, n), d, 9);
+      numbers.problem.a = numbers.problem.a.first(size(n * d));
+      numbers.b[size(3 * n + 1)] = quiet_nan<TypeParam>();
+      Options cuda = on(Device::cuda, 11);
+      cuda.optimizer = count == 25 ? AnyOptimizer(GradientDescent{}) : AnyOptimizer(Nesterov{});
+      cuda.trace = count == 25 ? TraceKind::shifts : TraceKind::loss;
+      const auto run = [&] { return solve(numbers.problem, cuda); };
+      const Result<TypeParam> r = run();
+      EXPECT_EQ(r.plan.size_class.starts_with("block_shared"), count > 24) << r.plan.size_class;
+      ASSERT_EQ(difference(r, on_lanes(run)), "") << n << " x " << d << ", " << count;
+      cuda.memory_limit = r.plan.workspace_bytes * 2 / 5;  // in several chunks
+      if (count == 41) {
+        EXPECT_EQ(r.plan.size_class, name);
+        const Result<TypeParam> cut = run();
+        EXPECT_GT(cut.plan.chunks, r.plan.chunks);
+        ASSERT_EQ(difference(cut, r), "") << n << " x " << d;
+      }
+    }
+}
+
+TYPED_TEST(CudaBits, OfManyWithOneLargeAMayDependOnTheirNumber) {
+  if (sanitized) GTEST_SKIP() << "slow there";
+  constexpr std::int64_t long_rows = sizeof(TypeParam) == 4 ? 9500 : 4750;  // 260 KB
+  Numbers<TypeParam> numbers(uniform(17, long_rows), 7, 9);
+  numbers.problem.a = numbers.problem.a.first(size(long_rows * 7));
+  Options cuda = on(Device::cuda, 2);
+  cuda.batch_invariant = false;
+  const auto run = [&] { return solve(numbers.problem, cuda); };
+  const Result<TypeParam> r = run();
+  EXPECT_EQ(r.plan.size_class, "block_shared");
+  EXPECT_FALSE(r.plan.batch_invariant);
+  cuda.batch_invariant = true;
+  const Result<TypeParam> invariant = run();
+  EXPECT_NE(invariant.plan.size_class, r.plan.size_class);
+  EXPECT_TRUE(invariant.plan.batch_invariant);
+  EXPECT_NE(difference(r, invariant), "");
+  for (std::size_t k = 0; k < r.x.size(); ++k)  // two steps from the same start
+    ASSERT_NEAR(r.x[k], invariant.x[k], 1e4 * double(rounding_unit<TypeParam>()));
+}
+
 TYPED_TEST(CudaBits, OfARaggedBatchAreThoseOfItsInstancesAlone) {
   const std::vector<std::int64_t> rows = {5, 300, 64, 1, 33, 1100, 200, 32, 128, 40, 7, 301};
   Numbers<TypeParam> numbers(rows, 7, 5);

@@ -104,6 +104,7 @@ def test_evidence_with_everything_stubbed(bundle, tmp_path):
     tools = tmp_path / "tools"
     tools.mkdir()
     program(tools / "compute-sanitizer", 'case "$2" in racecheck) exit 9;; esac\nexit 0\n')
+    program(tools / "python3", "exit 0\n")  # makes problems whose A is shared
     program(tools / "nvidia-smi", 'echo "GPU \\"X\\" \\\\ 1"\n')
     out = tmp_path / "out"
     done = run(fake, tmp_path, "sh", fake / "evidence.sh", out, PATH=f"{tools}:/usr/bin:/bin")
@@ -117,7 +118,7 @@ def test_evidence_with_everything_stubbed(bundle, tmp_path):
     assert (stages["backends_test"]["result"], stages["backends_test"]["exit_code"]) == ("failed", 3)
     assert stages["memcheck"]["result"] == "passed" and stages["racecheck"]["exit_code"] == 9
     assert evidence["failures"] == 5
-    assert len(evidence["timings"]) == 26
+    assert len(evidence["timings"]) == 28
     assert all(timing["solve"] == {"solve_seconds": 1.5} for timing in evidence["timings"])
     assert sum(timing["fast"] == {"solve_seconds": 1.5} for timing in evidence["timings"]) == 9
 

@@ -89,6 +89,8 @@ constexpr ClassShape class_shapes[] = {{"lanes1_16x4", 16, 4},
                                        {"stream2048_x8", 10000, 7},
                                        {"stream2048_x32", 2049, 32},
                                        {"stream2048_x32", 5000, 9},
+                                       {"block_shared", 300, 70},
+                                       {"block_shared", 110, 133},
                                        {"block_stream", 300, 70},
                                        {"block_stream", 110, 133}};
 
@@ -118,36 +120,45 @@ template <class T>
 void expect_kernels_equal_lanes(const Scale& scale, bool every_shape, std::int64_t& compared) {
   std::size_t k = 0;
   std::map<std::string_view, int> compared_of;
+  // Enough to be solved side by side, and one more.
+  const std::int64_t shared_count =
+      std::max(8 * gpu_source().open()->info().multiprocessors, BlockShared::policy.places) + 1;
   for (std::size_t s = 0; s < std::size(class_shapes); s += every_shape ? 1 : 2)
     for (std::size_t l = 0; l < std::variant_size_v<AnyLoss>; ++l)
       for (std::size_t o = 0; o < std::variant_size_v<AnyOptimizer>; ++o, ++k) {
         const auto [name, n, d] = class_shapes[every_shape ? s : s + 1];
-        const KernelPolicy& policy = policies[choose_policy({n, d, sizeof(T)})];
+        const bool shares = name == "block_shared";  // of instances that share A
+        const KernelPolicy& policy = policies[choose_policy(
+            {.rows = n, .parameters = d, .value_bytes = sizeof(T), .side_by_side = shares})];
         if (policy.name != name) continue;  // of the other type's
         if (policy.cluster() > 1 && scale.steps < 3 && (l + o) % 3 != 0)
           continue;  // slow to emulate
         ++compared_of[name];
         const AnyLoss loss = loss_at(l);
-        BatchRecipe recipe{scale.count, n, n, d};
+        if (shares && (l + o) % 4 != 0) continue;  // many, and the yardstick is slow
+        const std::int64_t count = shares ? std::max(scale.count, shared_count) : scale.count;
+        BatchRecipe recipe{count, n, n, d};
         recipe.weights = k % 4 == 1;
         recipe.starts = k % 7 != 3 || l >= 5;
         recipe.seed = k;
         const TestBatch<T> p = make_batch<T>(recipe);
         Options options = options_of(k, loss, optimizer_at(o, fitting_step(loss, n, d)), scale);
+        if (shares) options.stop.max_steps = std::min(options.stop.max_steps, 10);
         // The kernels of the trace `bounds` have the lanes of block_stream.
-        const bool bounds =
-            policy.placement == Placement::stream && l < 3 && options.trace == TraceKind::shifts;
+        const bool bounds = name == "block_stream" && l < 3 && options.trace == TraceKind::shifts;
         if (bounds) options.trace = TraceKind::bounds;
         const std::string where = std::string(name) + ", " + name_of(loss) +
                                   (o ? ", nesterov" : ", gradient_descent") +
                                   (sizeof(T) == 4 ? ", f32" : ", f64");
-        const auto run = [&] { return solve(p.view(), options); };
+        VectorProblem<T> problem = p.view();
+        if (shares) problem.a = problem.a.first(at(n * d));
+        const auto run = [&] { return solve(problem, options); };
         const Result<T> got = run();
         EXPECT_EQ(got.plan.size_class, std::string(name) + (bounds ? "_bounds" : ""));
         EXPECT_EQ(difference(got, on_lanes(run)), "") << where;
-        const auto describe = [&] { return evaluate(p.view(), options); };
+        const auto describe = [&] { return evaluate(problem, options); };
         EXPECT_EQ(differing(describe(), on_lanes(describe)), "") << where << ", evaluate";
-        compared += 2 * scale.count;
+        compared += 2 * count;
       }
   for (const KernelPolicy& p : policies)
     if (is_of_numbers<T>(p) && !is_of_matrices(p) && !p.watches_bounds) {

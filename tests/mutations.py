@@ -24,12 +24,13 @@ SECONDS = 100  # of processor time for one call: some mutants do not end
 GRID, LANES, REGISTERS = "simt_grid.hpp", "lane_grid.hpp", "register_placement.hpp"
 GROUP, KERNEL, POLICY = "simt_group.hpp", "solve_kernel.hpp", "policy.hpp"
 COORDINATES, ONE_PASS = "grid_coordinates.hpp", "one_pass_placement.hpp"
+PRODUCTS, STREAM, QUEUE = "simt_products.hpp", "stream_solve.hpp", "queue.hpp"
 
 # What makes the programs small: one loss, and one kernel of each kind.
 ALL_LOSSES = """using AnyLoss =
     std::variant<SoftmaxL2, RescaledL2, CrossEntropy, LeastSquares, ExpL2, CoshL2, SinhL2>;"""
 FEW_KERNELS = """using Policies = std::tuple<Float16x4, Float32x8, Float128x32, Float256x64, Float1024x64, Double32x8,
-    Double64x16, Double128x32, Double256x8, FloatStream16, BlockStream, BlockStreamBounds>;"""
+    Double64x16, Double128x32, Double256x8, FloatStream16, BlockShared, BlockStream, BlockStreamBounds>;"""
 CATALOG = "include/softreg/model/catalog.hpp"
 MACHINE = """#include "kernels/emulated_parts.hpp"
 #undef SR_EMULATED_{parts}_PARTS  // all here, and only what is used
@@ -64,7 +65,8 @@ TRIED = (("evaluators_test", SOFTMAX), ("group_test", SOFTMAX), ("evaluators_tes
 
 # What is wrong, file, text, what takes its place. Not here, because nothing can be wrong: another
 # lane of several that hold the same number writes it; no waiting for the common turn
-# (solve_kernel.hpp), which saves time alone.
+# (solve_kernel.hpp), which saves time alone; no barrier after the logits (simt_products.hpp), which
+# only several softmaxes need.
 MUTATIONS = [
     # Barriers.
     ("no barrier in over_warps", GRID, "sync_block();\n      value = over", "value = over"),
@@ -95,7 +97,7 @@ MUTATIONS = [
     ("shuffle from the lane of another number", GRID, "first_lane() + keeper(k), member",
      "first_lane() + keeper(k ^ 1), member"),
     ("shuffle from the first group of the warp", GRID, "first_lane() + keeper(k), member", "keeper(k), member"),
-    ("halving keeps the wrong half", GRID, "(rank() & Offset) != 0", "(rank() & Offset) == 0"),
+    ("halving keeps the wrong half", GROUP, "(rank() & Offset) != 0", "(rank() & Offset) == 0"),
     ("rows scattered to another lane", GRID, "across(z[k + h], h)", "across(z[k + h], Columns / 2 / h)"),
     ("replicas of columns not added", GRID, "for (int h = replicas / 2; h > 0; h /= 2)",
      "for (int h = replicas / 4; h > 0; h /= 2)"),
@@ -175,6 +177,23 @@ MUTATIONS = [
     ("the gradient is made twice", ONE_PASS, "    combined_ = true;\n", ""),
     ("the gradient of the step before", ONE_PASS, "    combined_ = false;\n", ""),
     ("sums of the step before", ONE_PASS, "    terms_ = {};\n", ""),
+    # Products with an A in memory, for several instances.
+    ("points are read before they are there", PRODUCTS, "      sync();\n      if (Rows == 1", "      if (Rows == 1"),
+    ("points are written while they are read", PRODUCTS, "      sync();  // nobody", "      // nobody"),
+    ("parts are read before they are there", PRODUCTS, "      sync();\n      for (int k = rank(); k < sums",
+     "      for (int k = rank(); k < sums"),
+    ("parts are written while they are read", PRODUCTS, "      parts = other;\n", ""),
+    ("the sum of another place", PRODUCTS, "grad[k % Places]", "grad[(k + 1) % Places]"),
+    ("the parts of another sum", PRODUCTS, "(lane / alike * left + k)", "(lane / alike * left + (left - 1 - k))"),
+    ("a row of two too many", PRODUCTS, "a.rows - i > Lanes", "a.rows - i >= Lanes"),
+    ("the second row is the first", PRODUCTS, "value[r][c] = from[c][i + r * Lanes]", "value[r][c] = from[c][i]"),
+    ("a column beyond the last", PRODUCTS, "(c < most ? c : most)", "c"),
+    ("a sum too many", PRODUCTS, "k / Places <= most;", "k / Places <= most + 1;"),
+    ("points of the first columns", PRODUCTS, "x[k][column + j]", "x[k][j]"),
+    ("a place goes on where the last instance ended", STREAM, "      place[k].turns = {};\n", ""),
+    ("the sums of the first place", STREAM, "turns.describing, place[k].sums", "turns.describing, place[0].sums"),
+    ("places share a workspace", STREAM, "T* const own = workspace + k * stride;\n    return", "T* const own = workspace;\n    return"),
+    ("a place takes no other instance", STREAM, "begin(k, queue.next(g));", "begin(k, batch.count);"),
     # Memory.
     ("exchange two values short", GRID, "return (grid.warps() / blocks",
      "return -2 * int(sizeof(T)) + (grid.warps() / blocks"),
@@ -193,14 +212,14 @@ MUTATIONS = [
     ("memory of traces has the rows of another instance", KERNEL, "{workspace, batch.rows_of(i)}",
      "{workspace, batch.rows_of(0)}"),
     # Instances.
-    ("the first instance is forgotten", KERNEL, "{ return group; }", "{ return group + 1; }"),
-    ("an instance is taken twice", KERNEL, "g.total(g.rank() == 0 ? simt::add(taken, 1) : 0)",
+    ("the first instance is forgotten", QUEUE, "{ return group; }", "{ return group + 1; }"),
+    ("an instance is taken twice", QUEUE, "g.total(g.rank() == 0 ? simt::add(taken, 1) : 0)",
      "g.total(g.rank() == 0 ? simt::add(taken, 1) : 0) / 2"),
-    ("every lane takes an instance", KERNEL, "g.total(g.rank() == 0 ? simt::add(taken, 1) : 0)",
+    ("every lane takes an instance", QUEUE, "g.total(g.rank() == 0 ? simt::add(taken, 1) : 0)",
      "g.total(simt::add(taken, 1))"),
-    ("every second instance is skipped", KERNEL, "g.rank() == 0 ? simt::add(taken, 1) : 0",
+    ("every second instance is skipped", QUEUE, "g.rank() == 0 ? simt::add(taken, 1) : 0",
      "g.rank() == 0 ? simt::add(taken, 2) : 0"),
-    ("the queue is raced for", KERNEL,
+    ("the queue is raced for", QUEUE,
      "    return std::int64_t{groups} + g.total(g.rank() == 0 ? simt::add(taken, 1) : 0);",
      """    const int next = g.total(g.rank() == 0 ? *taken : 0);
     g.once([this] { simt::add(taken, 1); });

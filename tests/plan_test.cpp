@@ -29,7 +29,7 @@ std::string_view class_of(std::int64_t rows, std::int64_t parameters, int value_
 
 // The table restated: the first class that holds (rows, parameters) numbers of value_bytes.
 std::string_view restated(std::int64_t rows, std::int64_t parameters, int value_bytes,
-                          bool clusters = true) {
+                          bool clusters = true, bool side_by_side = false) {
   const auto within = [=](std::int64_t r, std::int64_t p) { return rows <= r && parameters <= p; };
   const auto in_cluster = [=](std::int64_t r, std::int64_t p) {  // with more than 256 KB of A
     return clusters && within(r, p) && rows * parameters > (256 << 10) / value_bytes;
@@ -58,7 +58,7 @@ std::string_view restated(std::int64_t rows, std::int64_t parameters, int value_
     if (in_cluster(any, 8)) return "stream2048_x8";
     if (in_cluster(any, 32)) return "stream2048_x32";
   }
-  return "block_stream";
+  return side_by_side ? "block_shared" : "block_stream";
 }
 
 TEST(Policy, IsTheRestatedOneAtEveryBoundary) {
@@ -190,6 +190,9 @@ void check_plan(const CudaPlan& plan, const BatchShape& s, std::span<const std::
   std::vector<std::int64_t> sorted = plan.order;
   std::sort(sorted.begin(), sorted.end());
   RC_ASSERT(std::equal(sorted.begin(), sorted.end(), runs.begin(), runs.end()));
+  const bool large = s.layout.m * s.layout.d2 * s.value_bytes > 256 << 10;
+  const bool side_by_side =
+      s.a2_shared && std::int64_t(runs.size()) >= (large ? 4 : 8) * device.multiprocessors;
   std::int64_t next = 0;
   std::size_t number = 0;
   int policy = -1;
@@ -203,10 +206,11 @@ void check_plan(const CudaPlan& plan, const BatchShape& s, std::span<const std::
       // In parentheses: RapidCheck's own || would look before the first.
       RC_ASSERT((k == c.first || i > plan.order[static_cast<std::size_t>(k) - 1]));
       RC_ASSERT(c.columns == restated_columns(s, n));
-      RC_ASSERT(policies[c.policy].name == (s.watched == Watched::bounds
-                                                ? "block_stream_bounds"
-                                                : restated(n, c.columns > 0 ? n : s.layout.d2,
-                                                           s.value_bytes, device.clusters > 0)));
+      RC_ASSERT(policies[c.policy].name ==
+                (s.watched == Watched::bounds
+                     ? "block_stream_bounds"
+                     : restated(n, c.columns > 0 ? n : s.layout.d2, s.value_bytes,
+                                device.clusters > 0, side_by_side && c.last - c.first >= 16)));
       rows += n;
       Extent e = extent_of(s.layout, i);
       if (c.columns > 0) e.parameters = c.columns;
@@ -220,15 +224,15 @@ void check_plan(const CudaPlan& plan, const BatchShape& s, std::span<const std::
     const KernelPolicy& p = policies[c.policy];
     RC_ASSERT(c.blocks >= 1);
     RC_ASSERT(c.blocks % p.cluster() == 0);
-    const std::int64_t groups = std::int64_t(c.blocks) / p.cluster() * p.groups_per_cluster();
-    RC_ASSERT(groups - p.groups_per_cluster() < c.last - c.first);
+    const std::int64_t groups = std::int64_t(c.blocks) / p.cluster() * p.instances_per_cluster();
+    RC_ASSERT(groups - p.instances_per_cluster() < c.last - c.first);
     RC_ASSERT(c.groups == std::min(groups, c.last - c.first));
     RC_ASSERT(c.blocks <= (p.cluster() > 1 ? device.clusters * p.cluster()
                                            : device.multiprocessors * p.occupancy.blocks));
     RC_ASSERT(c.staged_bytes <= c.bytes && c.staged_bytes % 256 == 0);
     // Never less than the bare numbers.
     const std::int64_t bare = (s.a2_shared ? 0 : rows * columns) + (s.target_shared ? 0 : rows) +
-                              c.groups * workspace +
+                              (p.places > 1 ? groups : c.groups) * workspace +
                               (c.last - c.first) * (columns + 1 + s.trace_values);
     const std::int64_t begins = s.layout.begin2 ? 4 * (c.last - c.first + 1) * 8 : 0;
     RC_ASSERT(c.bytes >= bare * s.value_bytes + begins);
@@ -541,6 +545,36 @@ TEST(CudaPlan, OfClustersCountsThoseThatRunAtOnce) {
     const CudaPlan stream = plan_uniform(300, n, 128, without, bytes);
     EXPECT_EQ(policies[stream.chunks[0].policy].name, "block_stream");
   }
+}
+
+TEST(CudaPlan, OfManyWithOneLargeAMayDependOnTheirNumber) {
+  BatchShape s;
+  s.layout.count = 4 * 132;
+  s.layout.m = 5000;
+  s.layout.d2 = 100;
+  s.a2_shared = true;
+  const auto planned = [&s](std::int64_t count, bool batch_invariant, const char* name) {
+    s.batch_invariant = batch_invariant;
+    const CudaPlan plan = plan_cuda(s, first_instances(count), h100);
+    EXPECT_EQ(policies[plan.chunks.at(0).policy].name, name);
+    return plan;
+  };
+  EXPECT_TRUE(planned(528, true, "stream2048_x128").batch_invariant);
+  EXPECT_TRUE(planned(527, false, "stream2048_x128").batch_invariant);
+  const CudaPlan many = planned(528, false, "block_shared");
+  EXPECT_FALSE(many.batch_invariant);
+  EXPECT_EQ(many.chunks[0].blocks, 528 / 16);
+  EXPECT_EQ(many.chunks[0].groups, 528);
+  EXPECT_EQ(planned(533, false, "block_shared").chunks[0].blocks, 34);
+  s.layout.d2 = 200;  // of these classes anyway
+  EXPECT_TRUE(planned(528, false, "block_shared").batch_invariant);
+  EXPECT_TRUE(planned(527, false, "block_stream").batch_invariant);
+  s.a2_shared = false;
+  EXPECT_TRUE(planned(528, false, "block_stream").batch_invariant);
+  s.layout.m = 4000;
+  s.layout.d2 = 100;
+  s.a2_shared = true;
+  EXPECT_TRUE(planned(528, false, "lanes2048_4096x128").batch_invariant);  // on chip
 }
 
 TEST(CudaPlan, OfMatricesKeepsInSharedMemoryWhatFits) {

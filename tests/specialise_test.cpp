@@ -62,7 +62,8 @@ TEST(KernelSources, NameThePolicyTheLossAndTheType) {
   EXPECT_EQ(source.kernel,
             "softreg::solve_kernel<softreg::Specialised, softreg::RescaledL2, double, double>");
   EXPECT_THAT(source.text, testing::HasSubstr("\"softreg/model/losses/rescaled_l2.hpp\""));
-  EXPECT_THAT(source.text, testing::HasSubstr("{64, 4, 128, 32}, {64, 4}, 0, false, true, 64, 1"));
+  EXPECT_THAT(source.text,
+              testing::HasSubstr("{64, 4, 128, 32}, {64, 4}, 0, false, 1, true, 64, 1"));
   EXPECT_NE(source.text, kernel_source(request(128, 32, RescaledL2::name, 8)).text);
   EXPECT_EQ(kernel_source(request(96, 21, CrossEntropy::name, 4, true)).kernel,
             "softreg::solve_kernel<softreg::Specialised, softreg::CrossEntropy, float, "

@@ -101,14 +101,26 @@ write_json() {
 document() { if [ -s "$1" ] && [ "$(head -c 1 "$1")" = "{" ]; then cat "$1"; else printf null; fi; }
 
 # timing CLASS DTYPE COUNT STEPS GEN-FLAGS...: one solve, no early stop; where there is a fast arithmetic, also with it
-# (its kernel is made first, seconds that do not count).
+# (its kernel is made first, seconds that do not count). Instances of block_shared share one A, and have the
+# b of one in turns; python3 with NumPy makes them.
 timing() {
   class=$1 dtype=$2 count=$3 steps=$4
   shift 4
+  if [ "$class" = block_shared ] && ! python3 -c 'import numpy' >> "$out/timings.log" 2>&1; then
+    say "timing_${class}_$dtype: not run, python3 has no NumPy"
+    return
+  fi
   say "timing_${class}_$dtype (at most 50 s)"
-  code=0
-  within 5 "$here/bin/softreg" gen "$work/problem.npz" "$@" --count "$count" --radius 2 \
+  code=0 made=$count
+  [ "$class" != block_shared ] || made=1
+  within 5 "$here/bin/softreg" gen "$work/problem.npz" "$@" --count "$made" --radius 2 \
     --dtype "$dtype" --seed 1 --force >> "$out/timings.log" 2>&1 || code=$?
+  if [ "$code" -eq 0 ] && [ "$class" = block_shared ]; then
+    within 20 python3 -c 'import sys, numpy
+p = numpy.load(sys.argv[1])
+b = [numpy.roll(p["b"][0], k) for k in range(int(sys.argv[2]))]
+numpy.savez(sys.argv[1], A=p["A"][0], b=numpy.stack(b))' "$work/problem.npz" "$count" >> "$out/timings.log" 2>&1 || code=$?
+  fi
   if [ "$code" -eq 0 ]; then
     within 5 "$here/bin/softreg" solve "$work/problem.npz" --device cuda --optimizer nesterov \
       --max-steps "$steps" --tol 0 --json > "$work/solve.json" 2>> "$out/timings.log" || code=$?
@@ -165,6 +177,8 @@ timing stream2048_x16 f32 200 1000 --n 16384 --d 16
 timing stream2048_x128 f32 60 1000 --n 8192 --d 128
 timing stream2048_x8 f64 200 1000 --n 16384 --d 8
 timing stream2048_x32 f64 60 1000 --n 8192 --d 32
+timing block_shared f32 2112 1000 --n 2048 --d 256
+timing block_shared f64 2112 1000 --n 4096 --d 64
 timing block_stream f32 500 1000 --n 2048 --d 256
 timing block_stream f64 500 1000 --n 4096 --d 64
 timing block_resident f32 2000 200 --problem matrix --n 64 --d 16

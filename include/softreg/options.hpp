@@ -40,6 +40,9 @@ struct Options {
   bool trace_full = false;  // shifts, bounds: also every update's |df| and |dx|
   Device device = Device::automatic;
   Arithmetic arithmetic = Arithmetic::portable;
+  // false: the bits of an instance may depend on how many there are, where that is faster (CUDA:
+  // many that share a large A)
+  bool batch_invariant = true;
   int threads = 0;                // CPU; 0: all cores
   std::int64_t memory_limit = 0;  // bytes of workspace; 0: what the device has
   double time_limit = 0;          // seconds; 0: none. What is not finished ends as not_run

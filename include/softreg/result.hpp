@@ -33,6 +33,7 @@ struct PlanSummary {
   std::int64_t result_bytes = 0;  // of host memory, for what is returned
   int threads = 1;                // CPU
   bool sequence = false;          // all of this is of one instance at a time
+  bool batch_invariant = true;    // false: not the bits of Options::batch_invariant
 };
 
 struct Message {

@@ -82,7 +82,9 @@ MachineFlags::MachineFlags(Flags& flags)
       memory_limit_(flags.value({"--memory-limit", "BYTES[K|M|G]", "most memory for workspace"})),
       batch_invariant_(
           flags.value({"--batch-invariant", "on|off",
-                       "off allows bits that depend on the batch; nothing uses it yet", "on"})),
+                       "off allows bits that depend on the number of instances, where that is "
+                       "faster (CUDA: many of one large A)",
+                       "on"})),
       arithmetic_(flags.value({"--arithmetic", "portable|fast",
                                "portable: our own exp and log, on every device; fast: a GPU's",
                                "portable"})) {}
@@ -92,7 +94,7 @@ void MachineFlags::fill(Options& options) const {
   options.device = devices[parse_choice(device_, {"auto", "cpu", "cuda", "reference"})];
   if (threads_.given) options.threads = static_cast<int>(parse_whole(threads_, 1, 1 << 20));
   if (memory_limit_.given) options.memory_limit = parse_bytes(memory_limit_);
-  parse_choice(batch_invariant_, {"on", "off"});
+  options.batch_invariant = parse_choice(batch_invariant_, {"on", "off"}) == 0;
   constexpr Arithmetic arithmetics[] = {Arithmetic::portable, Arithmetic::fast};
   options.arithmetic = arithmetics[parse_choice(arithmetic_, {"portable", "fast"})];
 }

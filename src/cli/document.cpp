@@ -62,6 +62,7 @@ Json plan_json(const PlanSummary& plan) {
     json["kernels"] = plan.kernels;
     json["occupancy"] = plan.occupancy;
     json["waves"] = plan.waves;
+    json["batch_invariant"] = plan.batch_invariant;
   }
   return json;
 }

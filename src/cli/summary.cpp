@@ -103,7 +103,8 @@ std::string device_lines(const PlanSummary& plan) {
   if (plan.waves == 0) return "";  // not of a GPU
   return labelled("waves", fmt::format("{:.1f} instances per group of lanes", plan.waves)) +
          labelled("occupancy",
-                  fmt::format("{:.1f} % of a multiprocessor's threads", 100 * plan.occupancy));
+                  fmt::format("{:.1f} % of a multiprocessor's threads", 100 * plan.occupancy)) +
+         (plan.batch_invariant ? "" : labelled("bits", "depend on the number of instances"));
 }
 
 std::string plan_table(const Json& document, const PlanSummary& plan) {

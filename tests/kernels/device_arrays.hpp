@@ -63,8 +63,9 @@ class DeviceArrays {
     written(b.log_mass, segments, "log mass");
     const KernelPolicy& p = policies[launch.policy];
     if (launch.blocks % p.cluster() != 0) wrong_ = "blocks are not whole clusters";
-    const std::int64_t groups = launch.blocks / p.cluster() * p.groups_per_cluster();
-    written(static_cast<T*>(launch.workspace), std::min(count, groups) * launch.workspace_stride,
+    const std::int64_t at_once = launch.blocks / p.cluster() * p.instances_per_cluster();
+    written(static_cast<T*>(launch.workspace),
+            (p.places > 1 ? at_once : std::min(count, at_once)) * launch.workspace_stride,
             "the workspace");
     expect_disjoint();
   }

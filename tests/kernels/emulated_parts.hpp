@@ -15,7 +15,8 @@ namespace softreg {
   SR_MEMORY_PARTS(kind, GridGroup, DenseMatrix)
 
 #define SR_EMULATED_LAUNCHER_PARTS(kind)             \
-  SR_MEMORY_PARTS(kind, SimtGroup<256>, DenseMatrix) \
+  SR_MEMORY_PARTS(kind, SimtGroup<256>, StreamOfOne) \
+  SR_MEMORY_PARTS(kind, SimtGroup<256>, OneOfMany)   \
   SR_MEMORY_PARTS(kind, SimtGroup<256>, Kronecker)   \
   SR_REGISTER_PARTS(kind, Float16x4, float)          \
   SR_REGISTER_PARTS(kind, Float32x8, float)          \

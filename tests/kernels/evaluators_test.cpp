@@ -99,7 +99,7 @@ Written<T> emulated(const Instances<T>& instances, int policy, int loss, int opt
   launch.workspace_stride = kernel_workspace<T>(p, most, batch.watched());
   launch.shared_bytes =
       static_cast<int>(kernel_shared_bytes<T>(p, most, batch, batch.weights != nullptr));
-  const std::size_t groups = static_cast<std::size_t>(blocks * p.groups_per_cluster());
+  const std::size_t groups = static_cast<std::size_t>(blocks * p.instances_per_cluster());
   const std::size_t bytes = static_cast<std::size_t>(launch.workspace_stride) * sizeof(T);
   std::vector<unsigned char> workspace(groups * bytes, 0xff);  // NaN
   launch.workspace = workspace.data();
@@ -232,6 +232,11 @@ void compare_kernels(const LossChoice& loss, int max_steps, int runs, Tally& tal
     // More tiles than are on their way at once.
     if (one_pass && p.grid.parameters <= 16)
       cases.push_back({{8 * p.lanes() + 1, 3}, p.grid.parameters - 1, 0, 2, 2, 17});
+    // Where products have several rows of a lane at once, and more columns than they hold at once.
+    if (stream) {
+      cases.push_back({{1300}, 2, traces_loss, 2, 2, 33});
+      cases.push_back({{40}, 150, has_ridge, 2, 2, 34});
+    }
     for (Case c : cases) {
       if (cluster && (c.seed / 2 + unsigned(loss.index)) % 2 == 1) continue;  // two of four
       if (p.watches_bounds)
@@ -239,6 +244,12 @@ void compare_kernels(const LossChoice& loss, int max_steps, int runs, Tally& tal
       else
         c.features &= ~unsigned{traces_bounds};
       if (reads_by_rows(p)) c.features &= ~unsigned{column_major};
+      if (stream) c.features = (c.features | column_major) & ~unsigned{has_idle_column};
+      if (p.places > 1) {
+        c.features |= shares_a;
+        c.rows.assign(c.rows.size() + std::size_t(p.places),
+                      c.rows[0]);  // more than a block takes at once
+      }
       for (int optimizer = 0; optimizer < 2; ++optimizer) {
         if (loss.stationary_at_zero && (c.features & starts_at_zero)) continue;
         // In turn where one kernel has both, or where all is slow.
@@ -288,20 +299,23 @@ template <class T>
 void compare_queues(const LossChoice& loss, Tally& tally) {
   for (int policy = 0; policy < policy_count; ++policy) {
     const KernelPolicy& p = policies[policy];
-    if (!is_of_numbers<T>(p) || !is_of_one_softmax(p)) continue;
+    if (!is_of_numbers<T>(p) || (!is_of_one_softmax(p) && p.places == 1)) continue;
     if (sanitized && p.lanes() > 32) continue;  // slow, and they only take turns
     if (p.cluster() > 1 && loss.index > 0) continue;
-    const std::size_t many = static_cast<std::size_t>(2 * p.groups_per_cluster()) * 3 / 2;
+    const std::size_t many = static_cast<std::size_t>(2 * p.instances_per_cluster()) * 3 / 2;
     Case c{std::vector<int>(many, std::min(p.grid.rows, 7)),
            std::min(p.grid.parameters, 3),
            has_tolerance | has_bad_neighbours,
            p.cluster() > 1 ? 3 : 13,
            4,
            11};
-    for (std::size_t k = 0; k < many; k += 3) c.rows[k] = 5;
+    if (p.places > 1)
+      c.features |= shares_a | column_major;
+    else
+      for (std::size_t k = 0; k < many; k += 3) c.rows[k] = 5;
     if (policy % 2 == 1) {  // no test between the first and the last step: nobody waits for one
       c.check_every = 1 << 30;
-      c.features = traces_loss;
+      c.features = traces_loss | (c.features & (shares_a | column_major));
     }
     const Instances<T> instances = make<T>(c, &p, loss, 1);
     const Written<T> right = expected(instances, &p, loss.index, 1);

@@ -9,6 +9,7 @@
 #include "kernels/emulated_cases.hpp"
 #include "kernels/emulated_gpu.hpp"
 #include "matrix_batches.hpp"
+#include "transfer.hpp"
 
 namespace softreg {
 namespace {
@@ -70,12 +71,20 @@ Written<T> emulated(const Prepared<T>& prepared, Placement placement, bool bound
   Written<T> w;
   Batch<T> batch = prepared.batch(w, bounds);
   batch.optimizer = optimizer;
+  std::vector<T> by_columns;  // as a vector problem's A lies on the device
+  if (!batch.matrix) {
+    by_columns.resize(at(batch.first_row(batch.count) * batch.d2));
+    for (std::int64_t i = 0; i < batch.count; ++i)
+      copy_columns(batch.a_of(i), by_columns.data() + batch.first_row(i) * batch.d2);
+    batch.a2 = by_columns.data();
+    batch.column_major = true;
+  }
   Launch launch;
   launch.blocks = 2;
   Extent most;
   for (std::int64_t i = 0; i < batch.count; ++i) most.cover(extent_of(batch, i));
   while (policies[launch.policy].placement != placement ||
-         policies[launch.policy].watches_bounds != bounds)
+         policies[launch.policy].watches_bounds != bounds || policies[launch.policy].places > 1)
     ++launch.policy;
   EXPECT_EQ(policies[launch.policy].lanes(), lanes);
   int taken = 0;
