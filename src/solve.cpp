@@ -67,12 +67,12 @@ struct LiveSolve<T>::State {
   std::vector<ShiftSummary<T>> shifts;
   std::vector<BoundSummary<T>> bounds;
 
-  std::atomic<bool> out_of_time = false;  // options.time_limit ended it, and no caller before
-  mutable std::mutex mutex;               // guards what follows
+  std::atomic<bool> cancelled = false;  // by the caller
+  mutable std::mutex mutex;             // guards what follows
   bool allocated =
       false;  // before that nothing is finished, and the arrays above are not to be read
   Prepared<T> prepared;
-  Clock::time_point started = Clock::now();
+  Clock::time_point begun = Clock::now(), started = begun;  // all of it; after screening
   std::optional<double> solve_seconds;
 
   template <class Problem>
@@ -169,15 +169,17 @@ struct LiveSolve<T>::State {
   }
 
   // Watches the clock, the caller and the counters while the backend works.
-  void tick(Clock::time_point start, Clock::time_point& reported) {
-    const bool cancelled = options.cancel && options.cancel();
-    if (!cancelled && options.time_limit > 0 && seconds_since(start) > options.time_limit)
-      out_of_time = true;
-    if (cancelled || out_of_time) __atomic_store_n(&run.cancel, 1, __ATOMIC_RELAXED);
+  void tick(Clock::time_point& reported) {
+    if (options.cancel && options.cancel()) cancelled = true;
+    if (cancelled || out_of_time()) __atomic_store_n(&run.cancel, 1, __ATOMIC_RELAXED);
     if (options.progress && Clock::now() - reported > std::chrono::milliseconds(100)) {
       reported = Clock::now();
       options.progress(progress());
     }
+  }
+  bool out_of_time() const {
+    const std::lock_guard lock(mutex);
+    return options.time_limit > 0 && seconds_since(begun) > options.time_limit;
   }
   Progress progress() const {
     return {run.finished_count.load(std::memory_order_relaxed), count(),
@@ -185,17 +187,19 @@ struct LiveSolve<T>::State {
   }
 
   void execute() {
+    {
+      const std::lock_guard lock(mutex);
+      begun = Clock::now();
+    }
     allocate();
     {
       const std::lock_guard lock(mutex);
       allocated = true;
     }
-    const Clock::time_point start = Clock::now();
-    Clock::time_point reported = start;
+    Clock::time_point reported = Clock::now();
     std::optional<Watcher> watcher;
     if (options.cancel || options.progress || options.time_limit > 0)
-      watcher.emplace(std::chrono::milliseconds(10),
-                      [this, start, &reported] { tick(start, reported); });
+      watcher.emplace(std::chrono::milliseconds(10), [this, &reported] { tick(reported); });
     screen();
     {
       const std::lock_guard lock(mutex);
@@ -274,7 +278,7 @@ struct LiveSolve<T>::State {
     if (!describing) warn_of_stationary_starts(r);
     const auto unfinished = std::count(r.status.begin(), r.status.end(), Status::not_run);
     r.interrupted = unfinished > 0;
-    if (r.interrupted && out_of_time)
+    if (r.interrupted && !cancelled && out_of_time())
       r.warnings.push_back(
           fmt::format("the time limit of {} s ended it: {} of {} instances were finished",
                       options.time_limit, count - unfinished, count));

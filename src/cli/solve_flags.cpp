@@ -73,8 +73,9 @@ SolveFlags::SolveFlags(Flags& flags, const std::string& verb, bool can_trace)
       check_every_(
           flags.value({"--check-every", "K", "test for the stop at steps 0, K, 2K, ...", "8"})),
       ball_(flags.value({"--ball", "R", "project x on |x| <= R after every step"})),
-      time_limit_(flags.value(
-          {"--time-limit", "SECONDS", "what is not finished then ends as not_run, its work lost"})),
+      time_limit_(
+          flags.value({"--time-limit", "SECONDS",
+                       "of solving; what is not finished then ends as not_run, its work lost"})),
       fail_on_(flags.value(
           {"--fail-on", "WHAT", "not-converged, bad-input or any: exit 3 if there is one"})),
       seed_(flags.value({"--seed", "N",
