@@ -86,7 +86,7 @@ struct CudaPlan {
   double padding = 0;             // share of the numbers that hold A on the device
   double occupancy = 0;           // share of a multiprocessor's threads; of classes, the least
   double waves = 0;               // instances per group of lanes; of chunks, the most
-  bool batch_invariant = true;    // false: not the bits of Options::batch_invariant
+  bool batch_invariant = true;    // false: not the bits that Options::batch_invariant gives
   // Per policy of the catalogue: what a kernel is made for that solves all its instances.
   std::array<std::optional<SpecialisedPolicy>, policy_count> specialised;
 };

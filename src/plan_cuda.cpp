@@ -72,7 +72,7 @@ std::int64_t decomposition_bytes(const BatchShape& s, int columns, std::int64_t 
   return columns > 0 && !s.a2_shared ? reduction_values(s.layout, i) * s.value_bytes + beside : 0;
 }
 
-// Of the same bits, for instances one by one.
+// The class that gives the same bits to instances one by one; it stands behind.
 int alone(int policy) {
   int k = policy;
   while (policies[k].placement != policies[policy].placement || policies[k].places > 1) ++k;

@@ -219,7 +219,8 @@ TYPED_TEST(CudaBits, AreTheLanesWhereManyShareA) {
   } shapes[] = {
       {300, 70, "block_shared"}, {130, 150, "block_shared"}, {65, 128, "block_shared_reduced"}};
   for (const auto& [n, d, name] : shapes)
-    // 8 for each multiprocessor are enough, but one is not fit to run; more than two blocks take.
+    // One is not fit to run: 23 are too few for 3 multiprocessors, 24 are enough; 40 are more than
+    // two blocks take at once.
     for (const int count : {24, 25, 41}) {
       emulated_gpu_state().multiprocessors = 3;
       Numbers<TypeParam> numbers(uniform(count, n), d, 9);

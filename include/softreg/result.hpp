@@ -27,13 +27,14 @@ struct PlanSummary {
   int lanes = 1;           // lanes that share one instance (the most, if classes differ)
   double padding = 0;    // share of the occupied rows (CUDA: of the places for A) that are padding
   double occupancy = 0;  // CUDA: share of a multiprocessor's threads that run
-  double waves = 0;      // CUDA: instances that a group of lanes solves one after the other
+  double waves = 0;      // CUDA: instances that a group of lanes (or a place of one that solves
+                         // several side by side) solves one after the other
   std::int64_t chunks = 1;
   std::int64_t workspace_bytes = 0;
   std::int64_t result_bytes = 0;  // of host memory, for what is returned
   int threads = 1;                // CPU
   bool sequence = false;          // all of this is of one instance at a time
-  bool batch_invariant = true;    // false: not the bits of Options::batch_invariant
+  bool batch_invariant = true;    // false: not the bits that Options::batch_invariant gives
 };
 
 struct Message {
