@@ -21,11 +21,14 @@ SR_HD constexpr bool fits_shared(std::int64_t values) {
   return matrix_shared_bytes<T>(values) <= max_shared_bytes;
 }
 
+// From row to row of A2 in shared memory: odd, so that a column lies in all banks.
+SR_HD constexpr int resident_stride(int d2) { return d2 | 1; }
+
 // Numbers of a resident instance: A1, A2, B, w, and all that a solve in memory needs. e: of the
 // instance, or the most of each of several.
 template <class T>
 SR_HD constexpr std::int64_t resident_values(const Extent& e, const Layout& l, bool weighted) {
-  return e.segments * l.d1 + e.longest * l.d2 + (weighted ? 2 : 1) * e.rows +
+  return e.segments * l.d1 + e.longest * resident_stride(l.d2) + (weighted ? 2 : 1) * e.rows +
          MemoryWorkspace<T>::size(e);
 }
 
@@ -35,6 +38,17 @@ SR_DEVICE const T* brought(const G& g, const T* from, std::int64_t values, T*& n
   T* const to = next;
   g.for_each(static_cast<int>(values), [=](int i) { to[i] = from[i]; });
   next += values;
+  return to;
+}
+
+// Rows of `columns` numbers, which then lie `stride` apart.
+template <class G, class T>
+SR_DEVICE const T* brought_rows(const G& g, const T* from, std::int64_t rows, int columns,
+                                int stride, T*& next) {
+  T* const to = next;
+  g.for_each(static_cast<int>(rows) * columns,
+             [=](int i) { to[std::int64_t(i / columns) * stride + i % columns] = from[i]; });
+  next += rows * stride;
   return to;
 }
 
@@ -58,12 +72,14 @@ SR_DEVICE void solve_matrix(const G& g, const Batch<T>& batch, std::int64_t i, b
   T* kept = workspace;
   if (resident) {
     const T* const a1 = brought(g, own.a1, e.segments * own.d1, next);
-    const T* const a2 = brought(g, own.a2, e.longest * own.d2, next);
+    const int stride = resident_stride(own.d2);
+    const T* const a2 = brought_rows(g, own.a2, e.longest, own.d2, stride, next);
     const T* const target = brought(g, own.target, e.rows, next);
     const T* const weights = given_weights ? brought(g, given_weights, e.rows, next) : nullptr;
     g.once([&] {
       own.a1 = a1;
       own.a2 = a2;
+      own.a2_stride = stride;
       own.target = target;
       own.weights = weights;
     });
@@ -75,7 +91,8 @@ SR_DEVICE void solve_matrix(const G& g, const Batch<T>& batch, std::int64_t i, b
   }
   const auto arrays = MemoryWorkspace<T>::carve(tile, kept, e);
   T* const before = resident ? workspace : kept + MemoryWorkspace<T>::kept_size(e);
-  solve_in_memory<Kronecker<T>, LossT, Watches>(g, own, at, arrays, before);
+  using Op = std::conditional_t<Watches, KroneckerTogether<T>, Kronecker<T>>;
+  solve_in_memory<Op, LossT, Watches>(g, own, at, arrays, before);
 }
 
 }  // namespace softreg

@@ -58,6 +58,38 @@ struct SimtGroup {
 
   SR_DEVICE SimtGroup exact() const { return *this; }
 
+  // Of a block: its warps.
+  using Part = SimtGroup<(threads < simt::warp_size ? threads : simt::warp_size)>;
+  static constexpr int part_count = Lanes / Part::lanes;
+  template <class S>
+  struct OfParts {
+    S own{};  // of the lane's part
+    SR_DEVICE S& operator[](int) { return own; }
+  };
+  template <class F>
+  SR_DEVICE void each_part(F f) const {
+    f(Part{}, rank() / Part::lanes);
+    sync();
+  }
+  template <class T, int K>
+  SR_DEVICE Sums<T, K> over_parts(const OfParts<Sums<T, K>>& of) const {
+    if constexpr (sizeof(Sums<T, K>) <= scratch_value_bytes) {
+      return over_own_warps(of.own, Add{});
+    } else {
+      Sums<T, K> all;
+      SR_UNROLL
+      for (int k = 0; k < K; ++k) all.v[k] = over_own_warps(of.own[k], Add{});
+      return all;
+    }
+  }
+
+  // The value of lane l of a group that is at most a warp.
+  template <class T>
+  SR_DEVICE static T of_lane(T value, int l) {
+    static_assert(Lanes <= simt::warp_size);
+    return simt::shuffle(value, first_lane() + l, member_mask());
+  }
+
   // Whether the caller of the solve has cancelled it; null: cannot. One lane looks, all agree.
   SR_DEVICE bool stops(const int* cancelled) const {
     return cancelled != nullptr && total(rank() == 0 ? simt::poll(cancelled) : 0) != 0;
@@ -100,6 +132,21 @@ struct SimtGroup {
       for (int j = 0; j < terms; ++j) s = f(i, j, s);
       done(i, s);
     }
+    sync();
+  }
+  // done(i, c, s) for every row i and column c, where s is the sum over terms j = 0, 1, ..., in
+  // order, of left's of item i times right's of item c. A lane has as large a square of them at
+  // once as leaves none idle.
+  template <class T, int L, int R, class Done>
+  SR_DEVICE void multiply(int rows, int columns, int terms, const Factor<T, L>& left,
+                          const Factor<T, R>& right, Done done) const {
+    const int side = rows < columns ? rows : columns;
+    if (side >= 4 && rows * columns >= 16 * Lanes)
+      multiply_squares<4>(rows, columns, terms, left, right, done);
+    else if (side >= 2 && rows * columns >= 4 * Lanes)
+      multiply_squares<2>(rows, columns, terms, left, right, done);
+    else
+      multiply_squares<1>(rows, columns, terms, left, right, done);
     sync();
   }
   // The plain loop on every lane: all lanes hold the same result, whatever the group.
@@ -184,6 +231,63 @@ struct SimtGroup {
  private:
   static constexpr int warps = Lanes / width;
 
+  // Rows and columns of a square are so far apart that neighbouring lanes have neighbouring
+  // columns. Beyond the last it is the last again, which nobody is told.
+  template <int Side, class T, int L, int R, class Done>
+  SR_DEVICE void multiply_squares(int rows, int columns, int terms, const Factor<T, L>& left,
+                                  const Factor<T, R>& right, Done done) const {
+    const int down = (rows + Side - 1) / Side, across = (columns + Side - 1) / Side;
+    for (int e = rank(); e < down * across; e += Lanes) {
+      const int i = e / across, c = e % across;
+      const T *a[Side], *b[Side];
+      T s[Side][Side];
+      SR_UNROLL
+      for (int k = 0; k < Side; ++k) {
+        a[k] = left.item(i + k * down < rows ? i + k * down : rows - 1);
+        b[k] = right.item(c + k * across < columns ? c + k * across : columns - 1);
+        SR_UNROLL
+        for (int l = 0; l < Side; ++l) s[k][l] = T(0);
+      }
+      constexpr int at_once = 4;
+      int j = 0;
+      SR_ROLLED
+      for (; j + at_once <= terms; j += at_once) add_terms<at_once>(left, right, a, b, s);
+      SR_ROLLED
+      for (; j < terms; ++j) add_terms<1>(left, right, a, b, s);
+      SR_UNROLL
+      for (int k = 0; k < Side; ++k) {
+        SR_UNROLL
+        for (int l = 0; l < Side; ++l)
+          if (i + k * down < rows && c + l * across < columns)
+            done(i + k * down, c + l * across, s[k][l]);
+      }
+    }
+  }
+  // The next Count of a and b, which move on.
+  template <int Count, int Side, class T, int L, int R>
+  SR_DEVICE static void add_terms(const Factor<T, L>& left, const Factor<T, R>& right,
+                                  const T* (&a)[Side], const T* (&b)[Side], T (&s)[Side][Side]) {
+    SR_UNROLL
+    for (int t = 0; t < Count; ++t) {
+      T of_a[Side], of_b[Side];
+      SR_UNROLL
+      for (int k = 0; k < Side; ++k) {
+        of_a[k] = a[k][t * left.term_stride()];
+        of_b[k] = b[k][t * right.term_stride()];
+      }
+      SR_UNROLL
+      for (int k = 0; k < Side; ++k) {
+        SR_UNROLL
+        for (int l = 0; l < Side; ++l) s[k][l] = fma_(of_a[k], of_b[l], s[k][l]);
+      }
+    }
+    SR_UNROLL
+    for (int k = 0; k < Side; ++k) {
+      a[k] += Count * left.term_stride();
+      b[k] += Count * right.term_stride();
+    }
+  }
+
   // Partials w, w + Offset, w + 2 Offset, ...: what offsets warps / 2, ..., Offset leave in place
   // w.
   template <int Offset, class S, class Op>
@@ -205,6 +309,12 @@ struct SimtGroup {
       else
         value = (rank() & o) == 0 ? op(value, other) : op(other, value);
     }
+    return over_own_warps(value, op);
+  }
+  // Of a value that all lanes of a warp have.
+  template <class S, class Op>
+  SR_DEVICE S over_own_warps(S value, Op op) const {
+    static_assert(Blocks == 1);
     if constexpr (warps > 1) {
       static_assert(sizeof(S) <= scratch_value_bytes, "a block reduces at most 64 bytes at a time");
       S* partials = static_cast<S*>(scratch);

@@ -172,7 +172,8 @@ SR_DEVICE void solve_all(const Batch<T>& batch, T* workspace, std::int64_t strid
         solve_matrix<LossT, P.watches_bounds>(g, batch, i, resident,
                                               shared + Group::scratch_bytes(), shared_values, own);
       else
-        solve_in_memory<StreamOfOne<T>, LossT, P.watches_bounds>(g, batch, i, own);
+        solve_in_memory<std::conditional_t<P.watches_bounds, StreamTogether<T>, StreamOfOne<T>>,
+                        LossT, P.watches_bounds>(g, batch, i, own);
     }
   }
 }

@@ -27,9 +27,13 @@ struct StreamOfOne : DenseMatrix<T> {
   }
 };
 
+template <class T>
+using StreamTogether = Together<StreamOfOne<T>>;
+
 // Of one of several that share A; their products are made for all at once.
 template <class T>
 struct OneOfMany : DenseMatrix<T> {
+  static constexpr bool segments_together = true;  // there is one
   template <class G>
   SR_DEVICE void apply(const G&, const RowTile&, T*, T*) const {}
   template <class G>

@@ -28,7 +28,7 @@ struct Panel {
     f(RowTile{});
   }
   template <class F>
-  void each_segment(const RowTile&, F f) const {
+  void each_segment(const RowTile&, F f, int, int) const {
     f(Segment{0, 0, a.rows, 0});
   }
 

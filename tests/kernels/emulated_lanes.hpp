@@ -19,13 +19,20 @@ void solve_batch(const G& group, const Batch<T>& batch) {
   for (std::int64_t i = 0; i < batch.count; ++i) {
     const std::int64_t values = memory_solve_values<T>(extent_of(batch, i), batch.watched());
     std::vector<T> memory(static_cast<std::size_t>(values), quiet_nan<T>());
-    if (!batch.matrix)
+    if constexpr (std::is_same_v<G, LaneGroup<256>>) {  // no other kernel has these
+      if (batch.bounds && batch.matrix)
+        solve_in_memory<KroneckerTogether<T>, LossT, true>(group, batch, i, memory.data());
+      else if (batch.bounds)
+        solve_in_memory<DenseTogether<T>, LossT, true>(group, batch, i, memory.data());
+      else if (batch.matrix)
+        solve_in_memory<Kronecker<T>, LossT>(group, batch, i, memory.data());
+      else
+        solve_in_memory<DenseMatrix<T>, LossT>(group, batch, i, memory.data());
+    } else if (!batch.matrix) {
       solve_in_memory<DenseMatrix<T>, LossT, true>(group, batch, i, memory.data());
-    else if constexpr (std::is_same_v<G,
-                                      LaneGroup<256>>)  // no kernel has a matrix problem on others
-      solve_in_memory<Kronecker<T>, LossT, true>(group, batch, i, memory.data());
-    else
+    } else {
       throw std::logic_error("no yardstick for matrix problems on these lanes");
+    }
   }
 }
 

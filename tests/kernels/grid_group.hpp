@@ -12,6 +12,7 @@ struct GridGroup {
   LaneGrid grid;
   int lanes = grid.lanes;
   static constexpr bool padded = false;
+  static constexpr int part_count = 1;
   GridGroup exact() const { return *this; }
   static bool stops(const int* cancelled) { return LaneGroup<1>::stops(cancelled); }
 

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cmath>
 #include <cstdint>
@@ -205,6 +206,71 @@ void check_agreement(Order order, int shift) {
     ASSERT_TRUE(same(got[t], got[t / L * L])) << L << " lanes, lane " << t % L;
 }
 
+// Products of factors that lie by rows and by columns; when multiply() returns every lane may read
+// all of them.
+template <int L, class T>
+void check_products(Order order, unsigned seed) {
+  for (const auto& [rows, columns, terms] :
+       {std::array{1, 1, 3}, {3, L, 5}, {9, L / 2 + 1, 8}, {33, L / 2 + 3, 9}}) {
+    const auto values = [](int n, int k) {
+      std::vector<T> all;
+      for (int i = 0; i < n; ++i) all.push_back(number<T>(i % 1000, k));
+      return all;
+    };
+    const std::vector<T> left = values(rows * terms, 1), right = values(columns * terms, 2);
+    std::vector<T> expected, got(std::size_t(rows * columns));
+    for (int i = 0; i < rows; ++i)
+      for (int c = 0; c < columns; ++c) {
+        T s = T(0);
+        for (int j = 0; j < terms; ++j)
+          s = fma_(left[std::size_t(i * terms + j)], right[std::size_t(j * columns + c)], s);
+        expected.push_back(s);
+      }
+    const auto multiply = [&, rows = rows, columns = columns, terms = terms](const auto& g) {
+      g.multiply(rows, columns, terms, Factor<T, 1>{left.data(), terms},
+                 Factor<T>{right.data(), 1, columns},
+                 [&](int i, int c, T s) { got[std::size_t(i * columns + c)] += s; });
+    };
+    multiply(LaneGroup<L>{});
+    ASSERT_TRUE(got == expected) << rows << " x " << columns;
+    std::fill(got.begin(), got.end(), T(0));
+    std::atomic<int> wrong = 0;
+    for_groups<L>(order, seed, 0, [&](const auto& g, int which, void*) {
+      if (which > 0) return;  // which would add to the same
+      multiply(g);
+      wrong += !(got == expected);
+    });
+    ASSERT_EQ(wrong, 0) << L << " lanes, " << rows << " x " << columns;
+  }
+}
+
+// A sum of each warp, then of all; between them a warp goes its own way.
+template <int L, class S>
+void check_parts(Order order, unsigned seed) {
+  const auto of_parts = [](const auto& g) {
+    typename std::decay_t<decltype(g)>::template OfParts<S> sums;
+    g.each_part([&](const auto& part, int k) {
+      for (int s = k; s < 20; s += g.part_count) {
+        const S mine = part.template sum<S>(s, [=](int i, S sum) { return row(i + 3 * s, sum); });
+        sums[k] = sums[k] + mine;
+      }
+    });
+    return g.over_parts(sums);
+  };
+  constexpr int parts = LaneGroup<L>::part_count;
+  std::vector<S> part(std::size_t{parts}, S{});
+  for (int s = 0; s < 20; ++s) {
+    S& of = part[std::size_t(s % parts)];
+    of = of + restated<S>(std::min(L, 32), s, [=](int i, S sum) { return row(i + 3 * s, sum); });
+  }
+  for (std::size_t o = part.size() / 2; o > 0; o /= 2)
+    for (std::size_t k = 0; k < o; ++k) part[k] = part[k] + part[k + o];
+  ASSERT_TRUE(same(of_parts(LaneGroup<L>{}), part[0])) << L << " lanes";
+  for_groups<L>(order, seed, 0, [&](const auto& g, int, void*) {
+    for (int round = 0; round < 2; ++round) ASSERT_TRUE(same(of_parts(g), part[0])) << L;
+  });
+}
+
 template <int L>
 void check_cancellation(Order order) {
   const int set = 1, unset = 0;
@@ -246,6 +312,19 @@ TYPED_TEST(GroupOfLanes, AgreesAboutMaximaOfNaNAndZeros) {
     for (int shift = 0; shift < 4; ++shift) {
       check_agreement<TypeParam::lanes, float>(order, shift);
       check_agreement<TypeParam::lanes, double>(order, shift);
+    }
+}
+TYPED_TEST(GroupOfLanes, MultipliesInTheOrderOfTerms) {
+  for (const Order order : orders) {
+    check_products<TypeParam::lanes, float>(order, 1);
+    check_products<TypeParam::lanes, double>(order, 2);
+  }
+}
+TYPED_TEST(GroupOfLanes, IsTakenApartIntoWarps) {
+  for (const Order order : orders)
+    for (unsigned seed = 0; seed < 3; ++seed) {
+      check_parts<TypeParam::lanes, Sums<float, 4>>(order, seed);
+      check_parts<TypeParam::lanes, Sums<double, 8>>(order, seed);  // fills the scratch
     }
 }
 TYPED_TEST(GroupOfLanes, AgreesAboutCancellation) {

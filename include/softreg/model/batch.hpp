@@ -22,6 +22,7 @@ struct Batch : Layout {
   bool a1_shared = false, a2_shared = false;
   bool target_shared = false, weights_shared = false, start_shared = false;
   bool column_major = false;     // a vector problem's A, within each instance
+  int a2_stride = 0;             // of a matrix problem, from row to row; 0: d2
   const T* step_size = nullptr;  // (count)
   T ridge = T(0), ball = T(0);
   int optimizer = 0;  // index into AnyOptimizer
@@ -51,8 +52,8 @@ struct Batch : Layout {
             1};
   }
   SR_HD Matrix<const T> a2_of(std::int64_t k) const {
-    return {a2 + (a2_shared ? 0 : this->first2(k) * this->d2), this->rows2(k), this->d2, this->d2,
-            1};
+    return {a2 + (a2_shared ? 0 : this->first2(k) * this->d2), this->rows2(k), this->d2,
+            a2_stride > 0 ? a2_stride : this->d2, 1};
   }
   // A of a vector problem: the rows of all its segments.
   SR_HD Matrix<const T> a_of(std::int64_t i) const {

@@ -2,10 +2,13 @@
 // vocabulary of the project; each is collective and ends in a barrier, so no caller synchronises.
 // The order of every reduction is fixed here: each lane goes through its rows (lane, lane + lanes,
 // ...) in ascending order, then lanes combine within each warp of 32 (offsets 16, 8, 4, 2, 1), then
-// warps combine (offsets W/2, ..., 1). kernels/simt_group.hpp keeps the same order on real lanes.
+// warps combine (offsets W/2, ..., 1). A group of several warps can also be taken apart, each warp
+// being a group that goes its own way, and what they have summed combines like their parts of one
+// sum. kernels/simt_group.hpp keeps the same order on real lanes.
 #pragma once
 #include <concepts>
 
+#include "softreg/model/matrix.hpp"
 #include "softreg/model/sums.hpp"
 
 namespace softreg {
@@ -31,7 +34,8 @@ concept Group = requires(G g, int n, AnyRow row, AnyValue value) {
   { g.template sum<double>(n, value) } -> std::same_as<double>;
   { g.template max<double>(n, value) } -> std::same_as<double>;
   { g.template serial<double>(n, value) } -> std::same_as<double>;
-  g.exact();  // the same lanes, to loop over what is not padded
+  g.exact();                                      // the same lanes, to loop over what is not padded
+  { G::part_count } -> std::convertible_to<int>;  // and each_part, over_parts, see below
   { g.stops(static_cast<const int*>(nullptr)) } -> std::same_as<bool>;
 };  // and fold<S>(n, terms, term, result), see below
 
@@ -74,6 +78,26 @@ struct LaneGroup {
   static constexpr bool padded = Padded;
   // The same lanes for arrays that have no padding.
   SR_HD LaneGroup<Lanes> exact() const { return {}; }
+
+  using Part = LaneGroup<(Lanes < warp_lanes ? Lanes : warp_lanes), Padded>;
+  static constexpr int part_count = Lanes / Part::lanes;
+  // A value of each part.
+  template <class S>
+  struct OfParts {
+    S v[part_count] = {};
+    SR_HD S& operator[](int k) { return v[k]; }
+  };
+  // f(part, k) for every part.
+  template <class F>
+  SR_HD void each_part(F f) const {
+    for (int k = 0; k < part_count; ++k) f(Part{}, k);
+  }
+  template <class S>
+  SR_HD S over_parts(OfParts<S> of) const {
+    for (int o = part_count / 2; o > 0; o /= 2)
+      for (int k = 0; k < o; ++k) of.v[k] = of.v[k] + of.v[k + o];
+    return of.v[0];
+  }
 
   // Whether the caller of the solve has cancelled it; null: cannot.
   static bool stops(const int* cancelled) {
@@ -152,6 +176,19 @@ struct LaneGroup {
       for (int j = 0; j < terms; ++j) s = f(i, j, s);
       done(i, s);
     }
+  }
+  // done(i, c, s) for every row i and column c, where s is the sum over terms j = 0, 1, ..., in
+  // order, of left's of item i times right's of item c.
+  template <class T, int L, int R, class Done>
+  SR_HD void multiply(int rows, int columns, int terms, const Factor<T, L>& left,
+                      const Factor<T, R>& right, Done done) const {
+    for (int i = 0; i < rows; ++i)
+      for (int c = 0; c < columns; ++c) {
+        T s = T(0);
+        for (int j = 0; j < terms; ++j)
+          s = fma_(left.item(i)[j * left.term_stride()], right.item(c)[j * right.term_stride()], s);
+        done(i, c, s);
+      }
   }
   // The plain loop on every lane: all lanes hold the same result, whatever the group.
   template <class S, class F>

@@ -25,4 +25,15 @@ struct ColumnMatrix {
   SR_HD T& operator()(int i, int j) const { return data[i + j * col_stride]; }
 };
 
+// A factor of a product: item i (a row of the left one, a column of the right one) has its terms
+// `Step` apart, or `step`, where that is 0.
+template <class T, int Step = 0>
+struct Factor {
+  const T* data;
+  std::int64_t item_stride;
+  std::int64_t step = Step;
+  SR_HD std::int64_t term_stride() const { return Step > 0 ? Step : step; }
+  SR_HD const T* item(int i) const { return data + i * item_stride; }
+};
+
 }  // namespace softreg

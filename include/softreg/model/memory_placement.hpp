@@ -43,12 +43,15 @@ struct MemoryPlacement : Coordinates<G, T> {
   using Base = Coordinates<G, T>;
   using Base::g;
   static constexpr bool one_pass = false;
+  static constexpr bool can_part = G::part_count > 1 && !requires { Op::segments_together; };
   Op op;
   const T* target;       // b, like the logits
   const T* each_weight;  // w, likewise, or null:
   T constant_weight;     // of every logit
   MemoryWorkspace<T> w;
-  RowTile here{};  // whose logits are in w.z
+  RowTile here{};           // whose logits are in w.z
+  bool apart = false;       // the parts of the group take segments in turn:
+  int part = 0, parts = 1;  // which of how many this is
 
   // x0 (parameters) or null: zeros; to (parameters): the result.
   SR_HD MemoryPlacement(G group, const Op& of, const T* b, const T* w_of, T w_all, const T* x0,
@@ -58,14 +61,17 @@ struct MemoryPlacement : Coordinates<G, T> {
         target(b),
         each_weight(w_of),
         constant_weight(w_all),
-        w(arrays) {}
+        w(arrays) {
+    if constexpr (can_part) apart = op.segments_apart();
+  }
 
   // Rows that an array must have: what the group touches beyond the last row never counts.
   static SR_HD constexpr int padded_rows(int n) {
     if constexpr (G::padded) return (n + G::lanes - 1) / G::lanes * G::lanes;
     return n;
   }
-  SR_HD int lane_count() const { return g.lanes; }
+  // Of those that sum a segment.
+  SR_HD int lane_count() const { return apart ? warp_lanes : g.lanes; }
 
   SR_HD int row_count() const { return op.rows(); }
   SR_HD bool weighted() const { return each_weight != nullptr || constant_weight != T(0); }
@@ -82,19 +88,27 @@ struct MemoryPlacement : Coordinates<G, T> {
   // what it left. The sums run on from tile to tile: how many there are changes no bit.
   template <class S, class F>
   SR_HD S tiles(F f) {
-    S total{};
-    op.each_tile([&](const RowTile& tile) {
-      here = tile;
-      op.apply(g, tile, w.point, w.z);
-      f(*this, total);
-      op.attend(g, tile, w.z, w.grad);
-    });
-    op.gather(g, w.grad);
-    return total;
+    if constexpr (!can_part) {
+      S total{};
+      pass_tiles([&] { f(*this, total); });
+      return total;
+    } else {
+      typename G::template OfParts<S> totals;  // or the one of all
+      pass_tiles([&] {
+        if (apart)
+          g.each_part([&](const auto& group, int k) {
+            auto mine = taken_by(group, k);
+            f(mine, totals[k]);
+          });
+        else
+          f(*this, totals[0]);
+      });
+      return apart ? g.over_parts(totals) : totals[0];
+    }
   }
   template <class F>
   SR_HD void each_segment(F f) const {
-    op.each_segment(here, f);
+    op.each_segment(here, f, part, parts);
   }
 
   // f(i, z, u, b, s) -> s, rows of one segment
@@ -122,6 +136,26 @@ struct MemoryPlacement : Coordinates<G, T> {
   SR_HD void attended(T* to) const { op.attended(g, w.z, to); }
 
  private:
+  template <class F>
+  SR_HD void pass_tiles(F between) {
+    op.each_tile([&](const RowTile& tile) {
+      here = tile;
+      op.apply(g, tile, w.point, w.z);
+      between();
+      op.attend(g, tile, w.z, w.grad);
+    });
+    op.gather(g, w.grad);
+  }
+  // The same arrays for a part of the group.
+  template <class Part>
+  SR_HD auto taken_by(const Part& group, int k) const {
+    MemoryPlacement<Part, Op, T> p{group,           op,          target,       each_weight,
+                                   constant_weight, this->start, this->result, w};
+    p.here = here;
+    p.part = k;
+    p.parts = G::part_count;
+    return p;
+  }
   SR_HD int place_of(const Segment& s) const { return s.first - here.first; }
 };
 

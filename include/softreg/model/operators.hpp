@@ -29,6 +29,10 @@ struct RowTile {
   int row = 0, rows = 0, columns = 0, segment = 0, first = 0;
 };
 
+// Several segments of an instance with no longer one are taken apart: each by one warp of a group,
+// in turn, instead of one after the other by all of them.
+inline constexpr std::int64_t longest_of_a_warp = 512;
+
 // An operator is passed tile by tile: apply makes its logits, attend takes what took their place,
 // dL/dz or f. After the last tile gather completes the gradient, and attended gives A^T f of each
 // segment.
@@ -52,11 +56,15 @@ struct Dense {
   SR_HD void each_tile(F f) const {
     f(RowTile{});
   }
+  SR_HD bool segments_apart() const {
+    return segments() > 1 && extent_of(*layout, instance).longest <= longest_of_a_warp;
+  }
+  // Of `parts` that take turns, those of one.
   template <class F>
-  SR_HD void each_segment(const RowTile&, F f) const {
+  SR_HD void each_segment(const RowTile&, F f, int part = 0, int parts = 1) const {
     if (!layout) return f(Segment{0, 0, a.rows, instance});
     const std::int64_t first = layout->first_block(instance), row = layout->first_row(instance);
-    for (std::int64_t k = first; k < layout->first_block(instance + 1); ++k)
+    for (std::int64_t k = first + part; k < layout->first_block(instance + 1); k += parts)
       f(Segment{static_cast<int>(k - first), static_cast<int>(layout->first_z(k) - row),
                 layout->rows2(k), k});
   }
@@ -128,9 +136,13 @@ struct Kronecker {
       segment += n;
     });
   }
+  SR_HD bool segments_apart() const {
+    return segments() > 1 && extent_of(batch, instance).longest <= longest_of_a_warp;
+  }
+  // Segment k of the instance is of part k modulo their number, whatever the tiles.
   template <class F>
-  SR_HD void each_segment(const RowTile& tile, F f) const {
-    for (int i = 0; i < tile.rows; ++i)
+  SR_HD void each_segment(const RowTile& tile, F f, int part = 0, int parts = 1) const {
+    for (int i = (part + parts - tile.segment % parts) % parts; i < tile.rows; i += parts)
       f(Segment{tile.segment + i, tile.first + i * tile.columns, tile.columns, tile.block});
   }
 
@@ -139,18 +151,12 @@ struct Kronecker {
     const Matrix<const T> a1 = batch.a1_of(tile.block), a2 = batch.a2_of(tile.block);
     const int m = a2.rows, d2 = a2.cols, row = tile.row;
     T* const q = kept_of(tile);
-    g.template fold<T>(
-        tile.rows * d2, a1.cols,
-        [=](int e, int j, T sum) {
-          return fma_(a1(row + e / d2, j), x[std::int64_t(j) * d2 + e % d2], sum);
-        },
-        [=](int e, T sum) { q[e] = sum; });
-    g.template fold<T>(
-        tile.rows * m, d2,
-        [=](int e, int j, T sum) {
-          return fma_(q[std::int64_t(e / m) * d2 + j], a2(e % m, j), sum);
-        },
-        [=](int e, T sum) { z[e] = sum; });
+    const Factor<T, 1> of_a1{&a1(row, 0), a1.row_stride}, of_q{q, d2},
+        of_a2{a2.data, a2.row_stride};
+    g.multiply(tile.rows, d2, a1.cols, of_a1, Factor<T>{x, 1, d2},
+               [=](int i, int c, T sum) { q[std::int64_t(i) * d2 + c] = sum; });
+    g.multiply(tile.rows, m, d2, of_q, of_a2,
+               [=](int i, int c, T sum) { z[std::int64_t(i) * m + c] = sum; });
   }
   // y: of the tile
   template <class G>
@@ -158,12 +164,8 @@ struct Kronecker {
     const Matrix<const T> a2 = batch.a2_of(tile.block);
     const int m = a2.rows, d2 = a2.cols;
     T* const t = kept_of(tile);
-    g.template fold<T>(
-        tile.rows * d2, m,
-        [=](int e, int j, T sum) {
-          return fma_(y[std::int64_t(e / d2) * m + j], a2(j, e % d2), sum);
-        },
-        [=](int e, T sum) { t[e] = sum; });
+    g.multiply(tile.rows, d2, m, Factor<T, 1>{y, m}, Factor<T>{a2.data, 1, a2.row_stride},
+               [=](int i, int c, T sum) { t[std::int64_t(i) * d2 + c] = sum; });
   }
   // grad (d1, d2): the sum over blocks of A1^T (P A2)
   template <class G>
@@ -174,12 +176,11 @@ struct Kronecker {
       const Matrix<const T> a1 = batch.a1_of(k);
       const int n = a1.rows, d2 = batch.d2;
       const bool begins = k == first;
-      g.template fold<T>(
-          a1.cols * d2, n,
-          [=](int e, int i, T sum) {
-            return fma_(a1(i, e / d2), from[std::int64_t(i) * d2 + e % d2], sum);
-          },
-          [=](int e, T sum) { grad[e] = begins ? sum : grad[e] + sum; });
+      g.multiply(a1.cols, d2, n, Factor<T>{a1.data, 1, a1.row_stride}, Factor<T>{from, 1, d2},
+                 [=](int p, int q, T sum) {
+                   T& to = grad[std::int64_t(p) * d2 + q];
+                   to = begins ? sum : to + sum;
+                 });
       from += std::int64_t(n) * d2;
     });
   }
@@ -199,5 +200,20 @@ struct Kronecker {
       f(k);
   }
 };
+
+// Op, whose segments are never taken apart.
+template <class Op>
+struct Together : Op {
+  static constexpr bool segments_together = true;
+  template <class T>
+  static SR_HD Together of(const Batch<T>& batch, std::int64_t i, T* kept) {
+    return {Op::of(batch, i, kept)};
+  }
+};
+// For traces of bounds, whose kernels have no registers for two ways.
+template <class T>
+using DenseTogether = Together<DenseMatrix<T>>;
+template <class T>
+using KroneckerTogether = Together<Kronecker<T>>;
 
 }  // namespace softreg
