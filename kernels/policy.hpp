@@ -209,9 +209,11 @@ constexpr bool is_of_matrices(const KernelPolicy& p) {
 constexpr bool is_of_one_softmax(const KernelPolicy& p) {
   return p.placement == Placement::registers || p.placement == Placement::one_pass;
 }
-// Whether A of a vector problem lies by rows on the device, as a tile of it does; else by columns,
-// because lanes of a warp read neighbouring rows.
-constexpr bool reads_by_rows(const KernelPolicy& p) { return p.placement == Placement::one_pass; }
+// Whether A lies by columns on the device, because lanes of a warp read neighbouring rows. A tile
+// of one pass has its rows, and so have matrices.
+constexpr bool lies_by_columns(const KernelPolicy& p) {
+  return !is_of_matrices(p) && p.placement != Placement::one_pass;
+}
 
 // Whether the policy can hold such an instance, and is meant for it.
 constexpr bool fits(const KernelPolicy& p, const Shape& s) {

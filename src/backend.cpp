@@ -21,14 +21,13 @@ std::vector<DeviceReport> devices() {
   return reports;
 }
 
-const Backend& choose_backend(Device device, std::vector<std::string>& warnings) {
+const Backend& choose_backend(Device device, const char* hint, std::vector<std::string>& warnings) {
   if (device == Device::reference) return reference_backend;
   if (device == Device::cpu) return cpu_backend;
   const std::string reason = cuda_backend.unavailable();
   if (reason.empty()) return cuda_backend;
   if (device == Device::cuda)
-    throw Error(ErrorKind::device_unavailable, "CUDA cannot be used: " + reason,
-                "use --device cpu or auto, and no --arithmetic fast");
+    throw Error(ErrorKind::device_unavailable, "CUDA cannot be used: " + reason, hint);
   warnings.push_back("CUDA is not used: " + reason + "; running on the CPU");
   return cpu_backend;
 }

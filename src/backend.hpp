@@ -29,6 +29,7 @@ extern const Backend reference_backend, cpu_backend, cuda_backend;
 std::span<const Backend* const> backends();
 
 // Throws Error device_unavailable; automatic: CUDA if it can be used, else the CPU and a warning.
-const Backend& choose_backend(Device device, std::vector<std::string>& warnings);
+// hint: what to do where CUDA is asked for and cannot be used.
+const Backend& choose_backend(Device device, const char* hint, std::vector<std::string>& warnings);
 
 }  // namespace softreg

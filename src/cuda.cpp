@@ -93,7 +93,7 @@ std::vector<std::int64_t> run_plan(Gpu& gpu, Run<T>& run, const CudaPlan& p,
                                    const SpecialisedKernels& kernels, const DeviceInfo& info,
                                    PlanSummary& summary) {
   if (p.chunks.empty() || run.cancelled()) return {};
-  const SharedArrays<T> shared(gpu, run.batch, p, info);
+  const SharedArrays<T> shared(gpu, run.batch, run.shape, p, info);
   Pipeline<T> pipeline(gpu, run, shared, p, kernels, info);
   summary.chunks += pipeline.run();
   return pipeline.unreduced();

@@ -77,11 +77,14 @@ struct Stream {
 class CudaGpu final : public Gpu {
  public:
   CudaGpu() {
+    check(cudaGetDevice(&callers_device_));
     check(cudaSetDevice(0));
     check(cudaGetDeviceProperties(&properties_, 0));
     for (Stream& stream : streams_)
       check(cudaStreamCreateWithFlags(&stream.handle, cudaStreamNonBlocking));
   }
+
+  ~CudaGpu() override { (void)cudaSetDevice(callers_device_); }
 
   std::string name() const override { return properties_.name; }
   DeviceInfo info() override {
@@ -119,6 +122,16 @@ class CudaGpu final : public Gpu {
   void launch(int stream, int loss, const Launch& launch, const Batch<double>& batch) override {
     start(stream, loss, launch, batch);
   }
+  void launch(int stream, const DataJob<float>& job) override { start(stream, job); }
+  void launch(int stream, const DataJob<double>& job) override { start(stream, job); }
+  std::string cannot_read(const void* memory) override {
+    cudaPointerAttributes is{};
+    check(cudaPointerGetAttributes(&is, memory));
+    if (is.type == cudaMemoryTypeUnregistered) return "in host memory";
+    if (is.type == cudaMemoryTypeDevice && is.device != 0)
+      return "in memory of device " + std::to_string(is.device);
+    return "";
+  }
   void synchronize(int stream) override { check(cudaStreamSynchronize(streams_[stream].handle)); }
 
  private:
@@ -128,6 +141,18 @@ class CudaGpu final : public Gpu {
     if (launch.specialised != nullptr) return start_specialised(launch, batch);
     visit_alternative<AnyLoss>(
         loss, [&]<class LossT>() { check(Launcher<LossT, T>::run(launch, batch)); });
+  }
+
+  template <class T>
+  void start(int stream, const DataJob<T>& job) {
+    const auto blocks = static_cast<unsigned>(blocks_of(job, properties_.multiProcessorCount));
+    std::visit(
+        [&](const auto& j) {
+          run_job<<<blocks, job_lanes, SimtGroup<job_lanes>::scratch_bytes(),
+                    streams_[stream].handle>>>(j);
+        },
+        job);
+    check(cudaGetLastError());
   }
 
   // The arguments of solve_kernel.
@@ -168,6 +193,7 @@ class CudaGpu final : public Gpu {
   }
 
   cudaDeviceProp properties_{};
+  int callers_device_ = 0;  // of this thread
   Stream streams_[most_streams];
 };
 

@@ -2,12 +2,22 @@
 
 #include <variant>
 
+#include "softreg/error.hpp"
+
 namespace softreg {
 namespace {
 
 // An array that holds one instance's numbers serves all of them.
 bool shared(const Layout& l, std::size_t has, std::int64_t per_instance) {
   return l.begin2 == nullptr && l.count != 1 && static_cast<std::int64_t>(has) == per_instance;
+}
+
+Memory checked(Memory memory, Memory allowed) {
+  if (memory == Memory::device && allowed == Memory::host)
+    throw Error(ErrorKind::usage,
+                "the problem's arrays lie in device memory, which only solve() and evaluate() read",
+                "copy them to host memory");
+  return memory;
 }
 
 const std::int64_t* data_or_null(std::span<const std::int64_t> v) {
@@ -17,8 +27,8 @@ const std::int64_t* data_or_null(std::span<const std::int64_t> v) {
 }  // namespace
 
 template <class T>
-Described<T>::Described(const VectorProblem<T>& p, const Options& options)
-    : step_size(p.step_size) {
+Described<T>::Described(const VectorProblem<T>& p, const Options& options, Memory allowed)
+    : step_size(p.step_size), memory(checked(p.memory, allowed)) {
   batch.count = p.count;
   batch.d2 = static_cast<int>(p.d);
   batch.m = p.n;
@@ -30,8 +40,8 @@ Described<T>::Described(const VectorProblem<T>& p, const Options& options)
 }
 
 template <class T>
-Described<T>::Described(const MatrixProblem<T>& p, const Options& options)
-    : step_size(p.step_size) {
+Described<T>::Described(const MatrixProblem<T>& p, const Options& options, Memory allowed)
+    : step_size(p.step_size), memory(checked(p.memory, allowed)) {
   const bool tied = p.a2.empty();
   batch.count = p.count;
   batch.matrix = true;
@@ -76,10 +86,12 @@ void Described<T>::fill(const Options& options, std::span<const T> b, std::span<
 }
 
 template <class T>
-BatchShape shape_of(const Batch<T>& b, const Options& options, bool describing) {
+BatchShape shape_of(const Described<T>& problem, const Options& options, bool describing) {
+  const Batch<T>& b = problem.batch;
   BatchShape s;
   s.layout = b;
   s.value_bytes = sizeof(T);
+  s.data_on_device = problem.memory == Memory::device;
   s.a1_shared = b.a1_shared;
   s.a2_shared = b.a2_shared;
   s.target_shared = b.target_shared;
@@ -104,7 +116,7 @@ BatchShape shape_of(const Batch<T>& b, const Options& options, bool describing) 
 
 template struct Described<float>;
 template struct Described<double>;
-template BatchShape shape_of(const Batch<float>&, const Options&, bool);
-template BatchShape shape_of(const Batch<double>&, const Options&, bool);
+template BatchShape shape_of(const Described<float>&, const Options&, bool);
+template BatchShape shape_of(const Described<double>&, const Options&, bool);
 
 }  // namespace softreg

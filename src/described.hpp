@@ -16,9 +16,11 @@ template <class T>
 struct Described {
   Batch<T> batch;
   std::span<const double> step_size;  // (count) or empty: the optimizer's
+  Memory memory;                      // of the arrays of T
 
-  Described(const VectorProblem<T>& problem, const Options& options);
-  Described(const MatrixProblem<T>& problem, const Options& options);
+  // Throws Error (usage) if the arrays lie in device memory and that is not allowed.
+  Described(const VectorProblem<T>& problem, const Options& options, Memory allowed = Memory::host);
+  Described(const MatrixProblem<T>& problem, const Options& options, Memory allowed = Memory::host);
   Described(const Described&) = delete;
   Described& operator=(const Described&) = delete;
 
@@ -31,6 +33,6 @@ struct Described {
 
 // What the planner needs to know of a batch. describing: of evaluate().
 template <class T>
-BatchShape shape_of(const Batch<T>& batch, const Options& options, bool describing);
+BatchShape shape_of(const Described<T>& problem, const Options& options, bool describing);
 
 }  // namespace softreg

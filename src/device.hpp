@@ -2,16 +2,35 @@
 // memory and the emulator behind it, and let the N-th call fail. Work is queued on one of
 // most_streams streams: in order within each, in no order between them.
 #pragma once
+#include <algorithm>
 #include <cstddef>
 #include <memory>
 #include <string>
+#include <variant>
 
+#include "data_jobs.hpp"
 #include "launch.hpp"
 #include "plan.hpp"
 
 namespace softreg {
 
 struct KernelRequest;  // specialise.hpp
+
+// What is done to data that lie on the device (data_jobs.hpp).
+template <class T>
+using DataJob = std::variant<LargestEntries<T>, TargetSummaries<T>, Grams<T>, Gather<T>>;
+
+// Blocks for a job on a device with so many multiprocessors: no more than its items fill.
+template <class T>
+int blocks_of(const DataJob<T>& job, int multiprocessors) {
+  return std::visit(
+      [=](const auto& j) {
+        const std::int64_t wanted = (j.items() + j.items_per_block - 1) / j.items_per_block;
+        return static_cast<int>(
+            std::clamp<std::int64_t>(wanted, 1, std::int64_t{multiprocessors} * 8));
+      },
+      job);
+}
 
 class Gpu {
  public:
@@ -40,6 +59,13 @@ class Gpu {
   // loss: index into AnyLoss. Throws Error if the launch fails.
   virtual void launch(int stream, int loss, const Launch& launch, const Batch<float>& batch) = 0;
   virtual void launch(int stream, int loss, const Launch& launch, const Batch<double>& batch) = 0;
+
+  virtual void launch(int stream, const DataJob<float>& job) = 0;
+  virtual void launch(int stream, const DataJob<double>& job) = 0;
+
+  // Why the device cannot read what the caller says is there, in words that go on "... is"; empty:
+  // it can.
+  virtual std::string cannot_read(const void* memory) = 0;
 
   // Until everything queued on the stream is done; throws Error device_lost if some of it failed.
   virtual void synchronize(int stream) = 0;

@@ -76,7 +76,8 @@ Kind kind_of(const BatchShape& s, std::int64_t i, const Alternatives& have, bool
               have.batch_invariant};
   const int whole = choose_policy(shape);
   if (whole < 0) refuse_shape(s, i);
-  if (!reduce || s.layout.matrix || !reduces(s, i)) return {whole, 0};
+  // A reduction is made on the host.
+  if (!reduce || s.layout.matrix || s.data_on_device || !reduces(s, i)) return {whole, 0};
   shape.parameters = e.rows;
   const int policy = choose_policy(shape), columns = columns_of(policies[policy], e.rows);
   // Within a class of registers nothing is gained.

@@ -1,6 +1,9 @@
 // Memory of the CUDA backend, given back whatever happens, and the arena in which a stream has its
 // chunks one after the other.
 #pragma once
+#include <algorithm>
+#include <vector>
+
 #include "device.hpp"
 
 namespace softreg {
@@ -41,6 +44,23 @@ inline void drain(Gpu& gpu, int stream) noexcept {
     gpu.synchronize(stream);
   } catch (...) {
   }
+}
+
+// Numbers of the device, in host memory. They cross in pieces.
+template <class T>
+std::vector<T> fetched(Gpu& gpu, const T* from, std::int64_t values,
+                       std::int64_t piece_bytes = std::int64_t{32} << 20) {
+  std::vector<T> to(static_cast<std::size_t>(values));
+  const std::int64_t most = piece_bytes / std::int64_t{sizeof(T)};
+  HostMemory memory(gpu);
+  memory.reserve(std::min(values, most) * std::int64_t{sizeof(T)});
+  for (std::int64_t first = 0; first < values; first += most) {
+    const std::int64_t n = std::min(most, values - first);
+    gpu.copy_out(0, memory.data(), from + first, static_cast<std::size_t>(n) * sizeof(T));
+    gpu.synchronize(0);
+    std::copy_n(reinterpret_cast<const T*>(memory.data()), n, to.data() + first);
+  }
+  return to;
 }
 
 // An array of a chunk lies at the same place of both blocks, so that one copy takes them all.

@@ -9,6 +9,8 @@
 #include <cmath>
 #include <limits>
 
+#include "gram.hpp"
+
 namespace softreg {
 namespace {
 
@@ -26,11 +28,6 @@ double largest_entry(const Matrix<const T>& a) {
   return static_cast<double>(most + lost);
 }
 
-// Of the power of two by which entries are divided. The clamp keeps the power itself finite;
-// entries then lie below 2^24 and the largest above 2^-74, so that squares neither overflow nor
-// vanish.
-int exponent_of(double largest) { return std::clamp(std::ilogb(largest), -1000, 1000); }
-
 // The entries times a power of two, seen with the longer side as rows.
 template <class T>
 struct Scaled {
@@ -39,15 +36,13 @@ struct Scaled {
   double operator()(int i, int j) const { return factor * static_cast<double>(a(i, j)); }
 };
 
-// Long rows are summed in panels of this many, four at a time: the sums of a Gram matrix then pass
-// few roundings, and its entries are loaded once for four rows.
-constexpr int panel_rows = 256;
+constexpr int panel_rows = gram_panel_rows;
 
 // How many roundings one product of a Gram matrix passes: its own, at most three within a group of
 // four, the groups of a panel, and the panels.
 double gram_depth(int rows) { return 4 + panel_rows / 4.0 + std::ceil(double(rows) / panel_rows); }
 
-// A^T A, of which only the lower triangle is set.
+// A^T A, of which only the lower triangle is set: the sums of gram_entry, a column of them at once.
 template <class T>
 Eigen::MatrixXd gram(const Scaled<T>& s) {
   const int n = s.a.rows, k = s.a.cols;
@@ -129,10 +124,8 @@ double largest_eigenvalue_bound(const Eigen::MatrixXd& g) {
 //   |G - g|_2 <= gamma_h || |A|^T |A| ||_2 <= gamma_h |A|_F^2 <= gamma_h (1 + 2 gamma_h) tr g,
 // h = gram_depth. Sum, square root and this product are at most eight roundings of the result, and
 // what underflows (below 2^-1074 where the largest entry is above 2^-74) is far below one of them.
-template <class T>
-double gram_bound(const Scaled<T>& s) {
-  const Eigen::MatrixXd g = gram(s);
-  const double rounding = (gram_depth(s.a.rows) + 1) * unit;
+double gram_bound(const Eigen::MatrixXd& g, int rows) {
+  const double rounding = (gram_depth(rows) + 1) * unit;
   return std::sqrt(largest_eigenvalue_bound(g) + rounding * g.trace()) * (1 + 8 * unit);
 }
 
@@ -168,19 +161,35 @@ double sum_bound(const Scaled<T>& s) {
   return std::sqrt(std::min(squares, largest_row * columns.maxCoeff())) * (1 + terms * unit);
 }
 
+// A bound on what was divided by 2^exponent becomes one on what was not.
+double scaled_back(double bound, int exponent) {
+  bound = std::ldexp(bound, exponent);
+  if (bound >= std::numeric_limits<double>::min()) return bound;
+  return std::nextafter(bound, 1.0);  // ldexp may have rounded a subnormal result down
+}
+
 }  // namespace
+
+// The clamp keeps the power itself finite; entries then lie below 2^24 and the largest above 2^-74,
+// so that squares neither overflow nor vanish.
+int exponent_of(double largest) { return std::clamp(std::ilogb(largest), -1000, 1000); }
 
 template <class T>
 double operator_norm_bound(const Matrix<const T>& a) {
   const double largest = largest_entry(a);
   if (largest == 0 || !std::isfinite(largest)) return largest - largest;
   const int exponent = exponent_of(largest);
-  const Matrix<const T> tall =
-      a.rows >= a.cols ? a : Matrix<const T>{a.data, a.cols, a.rows, a.col_stride, a.row_stride};
-  const Scaled<T> s{tall, std::ldexp(1.0, -exponent)};
-  const double bound = std::ldexp(tall.cols <= gram_limit ? gram_bound(s) : sum_bound(s), exponent);
-  if (bound >= std::numeric_limits<double>::min()) return bound;
-  return std::nextafter(bound, 1.0);  // ldexp may have rounded a subnormal result down
+  const Scaled<T> s{tall(a), std::ldexp(1.0, -exponent)};
+  return scaled_back(s.a.cols <= gram_limit ? gram_bound(gram(s), s.a.rows) : sum_bound(s),
+                     exponent);
+}
+
+double operator_norm_bound(int rows, int cols, double largest, const double* triangle) {
+  const int size = std::min(rows, cols);
+  Eigen::MatrixXd g = Eigen::MatrixXd::Zero(size, size);
+  for (int j = 0; j < size; ++j)
+    for (int l = j; l < size; ++l) g(l, j) = triangle[triangle_place(size, j, l)];
+  return scaled_back(gram_bound(g, std::max(rows, cols)), exponent_of(largest));
 }
 
 template <class T>

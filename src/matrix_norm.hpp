@@ -18,6 +18,13 @@ inline constexpr int gram_limit = 256;
 template <class T>
 double operator_norm_bound(const Matrix<const T>& a);
 
+// What of a matrix the bound above is made of, where only these are at hand. exponent: of the power
+// of two by which entries are divided before anything is squared. largest: the largest |entry|,
+// positive and finite. triangle: Gram matrix of the longer side's rows of the scaled entries
+// (kernels/gram.hpp), min(rows, cols) <= gram_limit.
+int exponent_of(double largest);
+double operator_norm_bound(int rows, int cols, double largest, const double* triangle);
+
 // At most the smallest singular value of A: |A v| >= this |v| for every v. 0 where nothing more is
 // proven: fewer rows than columns, more than gram_limit columns, nearly dependent ones.
 template <class T>

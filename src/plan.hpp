@@ -29,6 +29,7 @@ struct DeviceInfo {
 struct BatchShape {
   Layout layout;
   int value_bytes = 4;
+  bool data_on_device = false;  // A, b and w; a chunk gathers there what is not shared
   bool a1_shared = false, a2_shared = false;
   bool target_shared = false, weights_shared = false, start_shared = false;
   bool weighted = false, started = false;  // there is an array
@@ -66,6 +67,7 @@ struct Chunk {
   std::int64_t workspace_values;  // per group
   int shared_bytes;               // per block
   std::int64_t staged_bytes;      // of arrays, on the device and as much in host memory
+  std::int64_t gathered_bytes;    // of arrays that are gathered on the device
   std::int64_t bytes;             // of device memory: these and the workspace
 };
 

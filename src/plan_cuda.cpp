@@ -23,25 +23,36 @@ std::int64_t outcome_bytes(int value_bytes) {
 std::int64_t shared_bytes(const BatchShape& s, int columns) {
   const Layout& l = s.layout;
   const std::int64_t v = s.value_bytes;
-  std::int64_t bytes = 0;
+  const std::int64_t start =
+      s.started && s.start_shared ? aligned(std::int64_t{l.d1} * l.d2 * v) : 0;
+  if (s.data_on_device) return start + (s.a2_shared && !l.matrix ? aligned(l.m * l.d2 * v) : 0);
+  std::int64_t bytes = start;
   if (s.a1_shared) bytes += aligned(l.n * l.d1 * v);
   if (s.a2_shared) bytes += aligned(l.m * (columns > 0 ? columns : l.d2) * v);
   if (s.target_shared) bytes += aligned(l.n * l.m * v);
   if (s.weighted && s.weights_shared) bytes += aligned(l.n * l.m * v);
-  if (s.started && s.start_shared) bytes += aligned(std::int64_t{l.d1} * l.d2 * v);
   return bytes;
 }
 
-// Of all arrays of these instances; each array is counted once with its padding.
+// Of A, b and w of these instances.
+std::int64_t data_bytes(const BatchShape& s, const Amount& has) {
+  const Layout& l = s.layout;
+  const std::int64_t v = s.value_bytes;
+  std::int64_t bytes = 0;
+  if (l.matrix && !s.a1_shared) bytes += aligned(has.rows1 * l.d1 * v);
+  if (!s.a2_shared) bytes += aligned(has.rows2 * l.d2 * v);
+  if (!s.target_shared) bytes += aligned(has.rows * v);
+  if (s.weighted && !s.weights_shared) bytes += aligned(has.rows * v);
+  return bytes;
+}
+
+// Of all other arrays of these instances; each is counted once with its padding.
 std::int64_t array_bytes(const BatchShape& s, const Amount& has) {
   const Layout& l = s.layout;
   const std::int64_t v = s.value_bytes, d = std::int64_t{l.d1} * l.d2, n = has.instances;
   std::int64_t bytes = aligned(n * v) + aligned(n * d * v) +  // step sizes, x
                        aligned(n * outcome_bytes(s.value_bytes));
-  if (l.matrix && !s.a1_shared) bytes += aligned(has.rows1 * l.d1 * v);
-  if (!s.a2_shared) bytes += aligned(has.rows2 * l.d2 * v);
-  if (!s.target_shared) bytes += aligned(has.rows * v);
-  if (s.weighted && !s.weights_shared) bytes += aligned(has.rows * v);
+  if (s.data_on_device) bytes += 3 * aligned(n * 8);  // where each begins
   if (s.started && !s.start_shared) bytes += aligned(n * d * v);
   if (l.begin2) bytes += aligned((n + 1) * 8) + 3 * aligned((has.blocks + 1) * 8);
   if (s.watched != Watched::nothing)
@@ -98,18 +109,13 @@ Chunk size_chunk(const BatchShape& s, const DeviceInfo& device, const CudaGroup&
                                          clusters_at_once(p, shared_memory, device));
   const std::int64_t groups = std::min(clusters * per_cluster, instances);
   const std::int64_t workspaces = p.places > 1 ? clusters * per_cluster : groups;
-  const std::int64_t staged = aligned(array_bytes(s, amount));
-  return {policy,
-          g.columns,
-          first,
-          last,
-          amount,
-          static_cast<int>(clusters * p.cluster()),
-          groups,
-          values,
-          static_cast<int>(shared_memory),
-          staged,
-          staged + aligned(workspaces * values * s.value_bytes)};
+  const std::int64_t data = data_bytes(s, amount);
+  const std::int64_t staged = aligned(array_bytes(s, amount) + (s.data_on_device ? 0 : data));
+  const std::int64_t gathered = s.data_on_device ? data : 0;
+  return {policy, g.columns, first,
+          last,   amount,    static_cast<int>(clusters * p.cluster()),
+          groups, values,    static_cast<int>(shared_memory),
+          staged, gathered,  staged + gathered + aligned(workspaces * values * s.value_bytes)};
 }
 
 // The goal for chunks of this group. The chunks in flight fill the device together, so that each
@@ -123,8 +129,8 @@ std::int64_t goal_of_group(const BatchShape& s, const DeviceInfo& device, const 
   const KernelPolicy& p = policies[g.policy];
   const std::int64_t at_once =
       clusters_at_once(p, whole.shared_bytes, device) * p.instances_per_cluster() / most_streams;
-  const std::int64_t each =
-      whole.staged_bytes / all.instances + whole.workspace_values * s.value_bytes;
+  const std::int64_t each = (whole.staged_bytes + whole.gathered_bytes) / all.instances +
+                            whole.workspace_values * s.value_bytes;
   return chunk_goal(whole.bytes, at_once * std::min(each, 1024 * mebibyte));
 }
 
@@ -133,7 +139,7 @@ std::int64_t goal_of_group(const BatchShape& s, const DeviceInfo& device, const 
   throw Error(ErrorKind::out_of_memory,
               fmt::format("{} needs {} bytes of device memory but {} are available",
                           describe(s, instance), need, have),
-              "free device memory, raise --memory-limit, or use --device cpu");
+              std::string("free device memory, raise --memory-limit, or ") + without_device(s));
 }
 
 // Cuts the instances of a group into chunks of at most `limit` bytes, whose decompositions take no
@@ -266,7 +272,7 @@ std::vector<Chunk> halve(const Chunk& chunk, const BatchShape& s,
             "{} needs {} bytes of device memory and the device ran out of it, though {} were "
             "available when the batch was planned",
             describe(s, alone), shared_bytes(s, chunk.columns) + chunk.bytes, device.memory_bytes),
-        "free device memory or use --device cpu");
+        std::string("free device memory or ") + without_device(s));
   const std::int64_t middle = chunk.first + (chunk.last - chunk.first) / 2;
   const CudaGroup group{chunk.policy, chunk.columns, chunk.first, chunk.last};
   const BatchShape part = on_device(s, chunk.columns);

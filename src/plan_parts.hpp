@@ -21,6 +21,12 @@ auto with_type(int value_bytes, F f) {
 // Of what traces of shifts and bounds keep of one instance.
 std::int64_t watched_bytes(const BatchShape& shape);
 
+// What else one can do with such a problem: "use --device cpu".
+constexpr const char* without_device(const BatchShape& shape) {
+  return shape.data_on_device ? "copy the arrays to host memory and use the CPU"
+                              : "use --device cpu";
+}
+
 // "instance 3 (64 x 16, 4 bytes a number)"
 std::string describe(const BatchShape& shape, std::int64_t instance);
 

@@ -12,7 +12,7 @@
 #include <string_view>
 #include <utility>
 
-#include "matrix_norm.hpp"
+#include "examiner.hpp"
 #include "parallel.hpp"
 #include "screening.hpp"
 #include "softreg/error.hpp"
@@ -26,11 +26,6 @@ template <class T>
 constexpr std::string_view dtype_name = sizeof(T) == 4 ? "float32" : "float64";
 
 std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
-
-template <class T>
-bool is_positive_finite(T v) {
-  return v > T(0) && std::isfinite(v);
-}
 
 // The loss's largest curvature in z where one is proven, else nothing. mass: the largest sum of b
 // of one softmax.
@@ -50,102 +45,35 @@ std::optional<double> proven_curvature(const AnyLoss& loss, double mass) {
   return std::nullopt;
 }
 
-// The proven step size of an instance whose |A| is at most `norm`.
-template <class T>
-class ProvenStepSize {
- public:
-  ProvenStepSize(const Batch<T>& batch, const Options& options)
-      : view_(batch), weight_(batch.weight), options_(options) {}
-
-  // 1 / ((curvature + max w^2 + ridge / |A|^2) |A|^2), written so that A = 0 leaves ridge, times
-  // the multiple. A denominator that is zero, or so small that T cannot hold its inverse, counts
-  // as 1, whose inverse is less.
-  T operator()(std::int64_t i, double norm) const {
-    const double in_z = curvature(i) + largest_square_weight(i);
-    const double data = in_z > 0 && norm > 0 ? in_z * norm * norm : 0;
-    const T step = static_cast<T>(options_.step_multiple / (data + options_.ridge));
-    return step == std::numeric_limits<T>::infinity() ? static_cast<T>(options_.step_multiple)
-                                                      : step;
-  }
-
- private:
-  // The Hessian of several softmaxes is block diagonal in z: the largest counts.
-  double curvature(std::int64_t i) const {
-    const std::span<const T> b = view_.b(i);
-    double most = 0;
-    view_.each_segment(i, [&](std::int64_t, std::int64_t first, std::int64_t rows) {
-      double sum = 0;
-      for (const T v : b.subspan(at(first), at(rows))) sum += static_cast<double>(v);
-      most = std::max(most, sum);
-      return true;
-    });
-    return proven_curvature(options_.loss, most).value();
-  }
-  double largest_square_weight(std::int64_t i) const {
-    double most = std::abs(static_cast<double>(weight_));
-    for (const T v : view_.w(i)) most = std::max(most, std::abs(static_cast<double>(v)));
-    return most * most;
-  }
-
-  InstanceView<T> view_;
-  T weight_;
-  const Options& options_;
+// What the proven step size of an instance follows from: bounds on |A|, the largest sum of b of one
+// softmax, and the largest |w|.
+struct Steepness {
+  double norm, sum, weight;
 };
+
+// 1 / ((curvature + w^2 + ridge / |A|^2) |A|^2), written so that A = 0 leaves ridge, times the
+// multiple. A denominator that is zero, or so small that T cannot hold its inverse, counts as 1,
+// whose inverse is less. (The Hessian of several softmaxes is block diagonal in z: the largest sum
+// counts.)
+template <class T>
+T proven_step_size(const Steepness& of, const Options& options, double multiple) {
+  const double in_z = proven_curvature(options.loss, of.sum).value() + of.weight * of.weight;
+  const double data = in_z > 0 && of.norm > 0 ? in_z * of.norm * of.norm : 0;
+  const T step = static_cast<T>(multiple / (data + options.ridge));
+  return step == std::numeric_limits<T>::infinity() ? static_cast<T>(multiple) : step;
+}
 
 // Why an instance has no automatic step size, or none times the multiple.
 template <class T>
-std::string no_step_size(const Batch<T>& batch, Options options, std::int64_t i, double norm) {
-  const double multiple = std::exchange(options.step_multiple, 1);
-  const T step = ProvenStepSize<T>(batch, options)(i, norm);
+std::string no_step_size(const Steepness& of, const Options& options) {
+  const T step = proven_step_size<T>(of, options, 1);
   if (is_positive_finite(step))
-    return fmt::format("{} times the automatic step size {:.3g} is {} in {}", multiple, step,
-                       multiple < 1 ? "0" : "too large", dtype_name<T>);
+    return fmt::format("{} times the automatic step size {:.3g} is {} in {}", options.step_multiple,
+                       step, options.step_multiple < 1 ? "0" : "too large", dtype_name<T>);
   return fmt::format(
       "the automatic step size is 0 in {}: the proven curvature is too large (|A| may be {:.3g})",
-      dtype_name<T>, norm);
+      dtype_name<T>, of.norm);
 }
-
-// Certified upper bounds on |A| of the fit instances, NaN for the others. Matrix problem:
-// |A1 (x) A2| = |A1| |A2|, and several blocks stand one above the other: |A|^2 is at most the sum
-// of the blocks' squares. Matrices that all instances share are done once.
-template <class T>
-class OperatorNorms {
- public:
-  OperatorNorms(const Batch<T>& batch, const std::vector<Status>& status)
-      : b_(batch), status_(status) {}
-
-  std::vector<double> all(int threads) const {
-    std::vector<double> norms(status_.size(), quiet_nan<double>());
-    if (std::count(status_.begin(), status_.end(), Status::not_run) == 0) return norms;
-    const double shared1 = b_.matrix && b_.a1_shared ? operator_norm_bound(b_.a1_of(0)) : 1;
-    const double shared2 = b_.a2_shared ? operator_norm_bound(b_.a2_of(0)) : 0;
-    parallel_for(b_.count, threads, [&](std::int64_t i, int) {
-      if (status_[at(i)] == Status::not_run) norms[at(i)] = norm(i, shared1, shared2);
-    });
-    return norms;
-  }
-
- private:
-  double norm(std::int64_t i, double shared1, double shared2) const {
-    if (!b_.matrix) return b_.a2_shared ? shared2 : operator_norm_bound(b_.a_of(i));
-    double squares = 0, alone = 0;
-    const std::int64_t first = b_.first_block(i), last = b_.first_block(i + 1);
-    for (std::int64_t k = first; k < last; ++k) {
-      const Matrix<const T> a1 = b_.a1_of(k), a2 = b_.a2_of(k);
-      const double one = b_.a1_shared ? shared1 : operator_norm_bound(a1);
-      const double two = b_.a2_shared ? shared2 : a1 == a2 ? one : operator_norm_bound(a2);
-      alone = one * two;
-      squares += alone * alone;
-    }
-    // Rounding: two units a product, one a sum, one for the root.
-    const double bound = last - first == 1 ? alone : std::sqrt(squares);
-    return bound *
-           (1 + static_cast<double>(last - first + 4) * std::numeric_limits<double>::epsilon());
-  }
-
-  const Batch<T>& b_;
-  const std::vector<Status>& status_;
-};
 
 }  // namespace
 
@@ -154,28 +82,31 @@ Prepared<T> prepare(const Described<T>& problem, const Options& options, bool ne
   const Batch<T>& batch = problem.batch;
   check_step_size(options, !problem.step_size.empty());
   const double given = option_step_size(options);
-  const bool automatic = problem.step_size.empty() && given == automatic_step_size;
+  const bool automatic = is_automatic(options, problem.step_size);
   if (problem.step_size.empty()) check_rounded_step_size<T>(options);
 
   Prepared<T> out;
   out.status.assign(at(batch.count), Status::not_run);
   out.step_size.assign(at(batch.count), quiet_nan<T>());
-  const Screening<T> screening(problem, options);
+  const std::unique_ptr<Examiner<T>> examiner = make_examiner(problem, options);
   parallel_for(batch.count, options.threads, [&](std::int64_t i, int) {
-    out.status[at(i)] = screening.find(i).status();
+    out.status[at(i)] = examiner->screen(i);
     if (out.status[at(i)] == Status::not_run && !automatic)
       out.step_size[at(i)] =
           static_cast<T>(problem.step_size.empty() ? given : problem.step_size[at(i)]);
   });
 
   const auto start = std::chrono::steady_clock::now();
-  if (automatic || need_operator_norm)
-    out.operator_norm = OperatorNorms<T>(batch, out.status).all(options.threads);
+  if (automatic || need_operator_norm) out.operator_norm = examiner->operator_norms(out.status);
+  const auto steepness = [&](std::int64_t i) {
+    const double weight =
+        std::max(std::abs(static_cast<double>(batch.weight)), examiner->largest_weight(i));
+    return Steepness{out.operator_norm[at(i)], examiner->largest_sum(i), weight};
+  };
   if (automatic) {
-    const ProvenStepSize<T> proven(batch, options);
     parallel_for(batch.count, options.threads, [&](std::int64_t i, int) {
       if (out.status[at(i)] != Status::not_run) return;
-      const T step = proven(i, out.operator_norm[at(i)]);
+      const T step = proven_step_size<T>(steepness(i), options, options.step_multiple);
       if (is_positive_finite(step))
         out.step_size[at(i)] = step;
       else
@@ -187,10 +118,9 @@ Prepared<T> prepare(const Described<T>& problem, const Options& options, bool ne
 
   for (std::int64_t i = 0; i < batch.count && out.messages.size() < most_messages; ++i) {
     if (out.status[at(i)] == Status::not_run) continue;
-    out.messages.push_back(
-        automatic && out.status[at(i)] == Status::bad_parameter
-            ? Message{i, -1, no_step_size(batch, options, i, out.operator_norm[at(i)])}
-            : screening.explain(i));
+    out.messages.push_back(automatic && out.status[at(i)] == Status::bad_parameter
+                               ? Message{i, -1, no_step_size<T>(steepness(i), options)}
+                               : examiner->explain(i));
   }
   return out;
 }

@@ -14,7 +14,9 @@ namespace softreg {
 
 template <class T>
 struct Run {
-  Batch<T> batch;  // host arrays, row-major; outcome and x are written here
+  // Row-major, in host memory; where shape.data_on_device says so A, b and w are not. outcome and x
+  // are written here.
+  Batch<T> batch;
   BatchShape shape;
   int loss = 0;                   // index into AnyLoss
   std::vector<std::int64_t> fit;  // the instances to solve, ascending

@@ -40,13 +40,17 @@ std::span<const T> part(std::span<const T> v, std::int64_t first, std::int64_t s
   return v.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(size));
 }
 
-// What b of a softmax over so many rows may sum to: 1 and its rounding, in float32 whatever the
-// arithmetic, because that may be where b comes from.
-double largest_sum(std::int64_t rows) {
+}  // namespace
+
+double allowed_sum(std::int64_t rows) {
   return 1 + static_cast<double>(rows) * double{std::numeric_limits<float>::epsilon()};
 }
 
-}  // namespace
+// softmax_l2 itself allows any b; its proven curvature (D11) needs b in the simplex.
+TargetDemands target_demands(const Options& options, bool automatic) {
+  const bool proven = automatic && std::holds_alternative<SoftmaxL2>(options.loss);
+  return {proven || std::holds_alternative<CrossEntropy>(options.loss), proven};
+}
 
 Status Finding::status() const {
   if (defect == Defect::none) return Status::not_run;
@@ -58,23 +62,32 @@ Status Finding::status() const {
 double option_step_size(const Options& options) {
   return std::visit([](const auto& o) { return o.step_size; }, options.optimizer);
 }
+bool is_automatic(const Options& options, std::span<const double> given) {
+  return given.empty() && option_step_size(options) == automatic_step_size;
+}
+double step_size_of(const Options& options, std::span<const double> given, std::int64_t i) {
+  return given.empty() ? option_step_size(options) : given[static_cast<std::size_t>(i)];
+}
 
 template <class T>
-Screening<T>::Screening(const Described<T>& problem, const Options& options)
-    : p_(problem),
+Screening<T>::Screening(const Batch<T>& batch, std::span<const double> step_size,
+                        const Options& options)
+    : batch_(batch),
+      step_size_(step_size),
       options_(options),
-      view_(problem.batch),
-      automatic_(problem.step_size.empty() && option_step_size(options) == automatic_step_size) {
-  if (p_.batch.count == 0) return;
-  if (p_.batch.a1_shared) in_shared_a1_ = first_not_finite(view_.a1(0));
-  if (p_.batch.a2_shared) in_shared_a2_ = first_not_finite(view_.a2(0));
+      view_(batch),
+      automatic_(is_automatic(options, step_size)),
+      demands_(target_demands(options, automatic_)) {
+  if (batch_.count == 0) return;
+  if (batch_.a1_shared) in_shared_a1_ = first_not_finite(view_.a1(0));
+  if (batch_.a2_shared) in_shared_a2_ = first_not_finite(view_.a2(0));
 }
 
 template <class T>
 Finding Screening<T>::find(std::int64_t i) const {
-  const std::int64_t in_a1 = p_.batch.a1_shared ? in_shared_a1_ : first_not_finite(view_.a1(i));
+  const std::int64_t in_a1 = batch_.a1_shared ? in_shared_a1_ : first_not_finite(view_.a1(i));
   if (in_a1 >= 0) return {Defect::a1, in_a1};
-  const std::int64_t in_a2 = p_.batch.a2_shared ? in_shared_a2_ : first_not_finite(view_.a2(i));
+  const std::int64_t in_a2 = batch_.a2_shared ? in_shared_a2_ : first_not_finite(view_.a2(i));
   if (in_a2 >= 0) return {Defect::a2, in_a2};
   const std::int64_t in_b = first_not_finite(view_.b(i));
   if (in_b >= 0) return {Defect::b, in_b};
@@ -84,32 +97,24 @@ Finding Screening<T>::find(std::int64_t i) const {
   if (in_w >= 0) return {Defect::w, in_w};
   const Finding target = find_in_target(i);
   if (target.defect != Defect::none) return target;
-  const T step = static_cast<T>(step_size(i));
-  if (!automatic_ && !(step > T(0) && std::isfinite(step))) return {Defect::step_size};
+  const T step = static_cast<T>(step_size_of(options_, step_size_, i));
+  if (!automatic_ && !is_positive_finite(step)) return {Defect::step_size};
   return {};
 }
 
-// softmax_l2 itself allows any b; its proven curvature (D11) needs b in the simplex.
 template <class T>
 Finding Screening<T>::find_in_target(std::int64_t i) const {
-  const bool proven = automatic_ && std::holds_alternative<SoftmaxL2>(options_.loss);
-  if (!proven && !std::holds_alternative<CrossEntropy>(options_.loss)) return {};
+  if (!demands_.nonnegative) return {};
   const std::span<const T> b = view_.b(i);
   const auto negative = std::find_if(b.begin(), b.end(), [](T v) { return v < T(0); });
   if (negative != b.end()) return {Defect::b_negative, negative - b.begin()};
   Finding found;
-  if (!proven) return found;
+  if (!demands_.bounded) return found;
   view_.each_segment(i, [&](std::int64_t s, std::int64_t first, std::int64_t rows) {
-    if (!(sum(part(b, first, rows)) <= largest_sum(rows))) found = {Defect::b_sum, s};
+    if (!(sum(part(b, first, rows)) <= allowed_sum(rows))) found = {Defect::b_sum, s};
     return found.defect == Defect::none;
   });
   return found;
-}
-
-template <class T>
-double Screening<T>::step_size(std::int64_t i) const {
-  return p_.step_size.empty() ? option_step_size(options_)
-                              : p_.step_size[static_cast<std::size_t>(i)];
 }
 
 template <class T>
@@ -117,7 +122,7 @@ std::string Screening<T>::name_of_logit(const char* vector, const char* matrix, 
                                         std::int64_t position, std::int64_t& row) const {
   row = position;
   std::int64_t column = 0;
-  if (!p_.batch.matrix) return fmt::format("{}[{}]", vector, position);
+  if (!batch_.matrix) return fmt::format("{}[{}]", vector, position);
   view_.each_segment(i, [&](std::int64_t s, std::int64_t first, std::int64_t rows) {
     row = s;
     column = position - first;
@@ -129,7 +134,7 @@ std::string Screening<T>::name_of_logit(const char* vector, const char* matrix, 
 // "A[3,1]", "A1[3,1], shared by all instances,".
 template <class T>
 std::string Screening<T>::name_of_entry(const Finding& f, std::int64_t& row) const {
-  const Batch<T>& b = p_.batch;
+  const Batch<T>& b = batch_;
   const std::int64_t columns = f.defect == Defect::a1 ? b.d1 : b.d2;
   const bool shared = f.defect == Defect::a1 ? b.a1_shared : b.a2_shared;
   const char* const name = !b.matrix ? "A" : f.defect == Defect::a1 ? "A1" : "A2";
@@ -145,7 +150,7 @@ Message Screening<T>::explain(std::int64_t i) const {
   const std::string_view who = std::holds_alternative<CrossEntropy>(options_.loss)
                                    ? "cross_entropy"
                                    : "the automatic step size of softmax_l2";
-  const char* const x0 = p_.batch.matrix ? "X0" : "x0";
+  const char* const x0 = batch_.matrix ? "X0" : "x0";
   Message m{i, -1, ""};
   const auto must_be_finite = [&m](const std::string& name, T has) {
     m.text = fmt::format("{} is {} but must be finite", name, has);
@@ -176,7 +181,8 @@ Message Screening<T>::explain(std::int64_t i) const {
       break;
     default:
       m.text = fmt::format("step_size is {} ({} in {}) but must be a positive finite number",
-                           step_size(i), static_cast<T>(step_size(i)),
+                           step_size_of(options_, step_size_, i),
+                           static_cast<T>(step_size_of(options_, step_size_, i)),
                            sizeof(T) == 4 ? "float32" : "float64");
   }
   return m;
@@ -187,15 +193,15 @@ void Screening<T>::explain_sum(std::int64_t i, std::int64_t segment, std::string
                                Message& m) const {
   view_.each_segment(i, [&](std::int64_t s, std::int64_t first, std::int64_t rows) {
     if (s != segment) return true;
-    const bool alone = p_.batch.segments_of(i) == 1 && !p_.batch.matrix;
-    if (!alone) m.row = p_.batch.matrix ? s : first;
+    const bool alone = batch_.segments_of(i) == 1 && !batch_.matrix;
+    if (!alone) m.row = batch_.matrix ? s : first;
     m.text = fmt::format(
         "{} sums to {} but {} needs at most {} (1 + n eps of float32): scale it, or "
         "give a step size",
-        alone             ? "b"
-        : p_.batch.matrix ? fmt::format("row {} of B", s)
-                          : fmt::format("b of softmax {}", s),
-        sum(part(view_.b(i), first, rows)), who, largest_sum(rows));
+        alone           ? "b"
+        : batch_.matrix ? fmt::format("row {} of B", s)
+                        : fmt::format("b of softmax {}", s),
+        sum(part(view_.b(i), first, rows)), who, allowed_sum(rows));
     return false;
   });
 }

@@ -1,5 +1,5 @@
-// The arrays that all instances share, on the device: copied in once, before the first chunk. Of an
-// A that is reduced it is what is left of it.
+// The arrays that all instances share, on the device: copied in once, before the first chunk, or
+// left where the caller has them there. Of an A that is reduced it is what is left of it.
 #pragma once
 #include <fmt/format.h>
 
@@ -10,8 +10,9 @@ namespace softreg {
 template <class T>
 class SharedArrays {
  public:
-  SharedArrays(Gpu& gpu, const Batch<T>& from, const CudaPlan& plan, const DeviceInfo& device)
-      : gpu_(gpu), memory_(gpu), batch_(from) {
+  SharedArrays(Gpu& gpu, const Batch<T>& from, const BatchShape& shape, const CudaPlan& plan,
+               const DeviceInfo& device)
+      : gpu_(gpu), on_device_(shape.data_on_device), memory_(gpu), batch_(from) {
     const std::int64_t bytes = plan.shared_bytes;
     batch_.cancelled = nullptr;  // a kernel is not interrupted; the conductor stops between chunks
     if (bytes == 0) return;
@@ -28,7 +29,7 @@ class SharedArrays {
                               "and the device ran out of it, though {} were available when the "
                               "batch was planned",
                               bytes, device.memory_bytes),
-                  "free device memory or use --device cpu");
+                  std::string("free device memory or ") + without_device(shape));
     }
   }
 
@@ -40,8 +41,13 @@ class SharedArrays {
   // any: chunk; where all share A, all classes read it alike.
   void copy_in(const Batch<T>& from, const Chunk& any, HostMemory& columns) {
     const int reduced = any.columns;
-    const bool as_it_is = from.matrix || reads_by_rows(policies[any.policy]);
+    const bool as_it_is = !lies_by_columns(policies[any.policy]);
     const std::int64_t logits = from.n * from.m;
+    if (from.start && from.start_shared) send(&Batch<T>::start, from.start, from.parameters());
+    if (on_device_) {
+      if (from.a2_shared && !from.matrix) bring(from, !as_it_is);
+      return;
+    }
     if (from.a1_shared) send(&Batch<T>::a1, from.a1, from.n * from.d1);
     if (from.a2_shared) {
       const std::int64_t values = from.m * (reduced > 0 ? reduced : from.d2);
@@ -55,7 +61,20 @@ class SharedArrays {
     }
     if (from.target_shared) send(&Batch<T>::target, from.target, logits);
     if (from.weights && from.weights_shared) send(&Batch<T>::weights, from.weights, logits);
-    if (from.start && from.start_shared) send(&Batch<T>::start, from.start, from.parameters());
+  }
+  // A of the caller, which the device has: by columns, or aligned as kernels want their tiles.
+  void bring(const Batch<T>& from, bool by_columns) {
+    const std::int64_t values = from.m * from.d2;
+    T* const to = reinterpret_cast<T*>(memory_.data() + used_);
+    used_ += aligned(values * std::int64_t{sizeof(T)});
+    Gather<T> gather;
+    gather.to = from;
+    gather.to.count = 1;
+    gather.a2 = {from.a2, to};
+    gather.by_columns = by_columns;
+    gather.slices = slices_of(values);
+    gpu_.launch(0, DataJob<T>(gather));
+    batch_.a2 = to;
   }
   const Batch<T>* reduce(Batch<T> any) {
     any.start = nullptr;
@@ -70,6 +89,7 @@ class SharedArrays {
   }
 
   Gpu& gpu_;
+  const bool on_device_;
   DeviceMemory memory_;
   Batch<T> batch_;
   std::optional<Reduction<T>> reduction_;

@@ -10,12 +10,14 @@
 #include <limits>
 #include <mutex>
 #include <new>
+#include <numeric>
 #include <optional>
 #include <stdexcept>
 
 #include "aligned.hpp"
 #include "backend.hpp"
 #include "described.hpp"
+#include "device_memory.hpp"
 #include "matrix_norm.hpp"
 #include "parallel.hpp"
 #include "prepare.hpp"
@@ -35,9 +37,42 @@ double seconds_since(Clock::time_point start) {
 
 std::size_t size(std::int64_t n) { return static_cast<std::size_t>(n); }
 
-// The fast arithmetic is CUDA's.
-Device device_of(const Options& options) {
-  return options.arithmetic == Arithmetic::fast ? Device::cuda : options.device;
+// The fast arithmetic is CUDA's, and so is device memory.
+Device device_of(const Options& options, Memory memory) {
+  if (memory == Memory::device &&
+      (options.device == Device::cpu || options.device == Device::reference))
+    throw Error(ErrorKind::usage,
+                fmt::format("the problem's arrays lie in device memory, which the device {} does "
+                            "not read",
+                            options.device == Device::cpu ? "cpu" : "reference"),
+                "leave the device to softreg, or copy the arrays to host memory");
+  return options.arithmetic == Arithmetic::fast || memory == Memory::device ? Device::cuda
+                                                                            : options.device;
+}
+
+// Names of the arguments that lie in device memory.
+template <class T>
+using NamedArrays = std::vector<std::pair<const char*, std::span<const T>>>;
+template <class T>
+NamedArrays<T> arrays_of(const VectorProblem<T>& p) {
+  return {{"A", p.a}, {"b", p.b}, {"x0", p.x0}, {"w", p.w}};
+}
+template <class T>
+NamedArrays<T> arrays_of(const MatrixProblem<T>& p) {
+  return {{"A1", p.a1}, {"A2", p.a2}, {"B", p.b}, {"X0", p.x0}, {"w", p.w}};
+}
+
+template <class T>
+void check_readable(Gpu& gpu, const NamedArrays<T>& arrays) {
+  for (const auto& [name, array] : arrays) {
+    if (array.empty()) continue;
+    for (const T* const at : {&array.front(), &array.back()})
+      if (const std::string where = gpu.cannot_read(at); !where.empty())
+        throw Error(ErrorKind::invalid_input,
+                    fmt::format("argument '{}' is {}{}, but the problem's memory is said to be "
+                                "that of device 0",
+                                name, at == &array.front() ? "" : "at its end ", where));
+  }
 }
 
 // No step is made; only on a ball, where the gradient norm depends on it, its size means something.
@@ -61,6 +96,7 @@ struct LiveSolve<T>::State {
   Run<T> run;
 
   // Behind run.batch.
+  std::vector<T> start;  // of a problem in device memory
   AlignedVector<T> x, losses, norms, shift_f, shift_x;
   AlignedVector<T> output, dlogits, gradient, attended, log_mass;
   std::vector<Outcome<T>> outcome;
@@ -84,13 +120,18 @@ struct LiveSolve<T>::State {
   }
   template <class Problem>
   State(const Problem& p, const Options& o, bool describe)
-      : problem(checked(p, o), o), options(o), describing(describe) {
+      : problem(checked(p, o), o, Memory::device), options(o), describing(describe) {
     validate(problem.batch);
     check_step_size(options, !problem.step_size.empty());
     check_arithmetic(options, sizeof(T), describing);
-    backend = &choose_backend(device_of(options), warnings);
+    const bool on_device = problem.memory == Memory::device;
+    backend = &choose_backend(device_of(options, problem.memory),
+                              on_device ? "copy the arrays to host memory"
+                                        : "use --device cpu or auto, and no --arithmetic fast",
+                              warnings);
+    if (on_device) with_host_memory([&] { fetch_start(arrays_of(p)); });
     run.batch = problem.batch;
-    run.shape = shape_of(problem.batch, options, describing);
+    run.shape = shape_of(problem, options, describing);
     run.loss = static_cast<int>(options.loss.index());
     run.threads = options.threads;
     run.memory_limit = options.memory_limit;
@@ -107,6 +148,16 @@ struct LiveSolve<T>::State {
 
   std::int64_t count() const { return problem.batch.count; }
   std::int64_t parameters() const { return problem.batch.parameters(); }
+
+  // The host needs the starts: it returns them where no step was made.
+  void fetch_start(const NamedArrays<T>& arrays) {
+    Batch<T>& b = problem.batch;
+    const std::unique_ptr<Gpu> gpu = gpu_source().open();
+    check_readable(*gpu, arrays);
+    if (b.start == nullptr) return;
+    start = fetched(*gpu, b.start, b.start_shared ? parameters() : count() * parameters());
+    b.start = start.data();
+  }
 
   void allocate() {
     Batch<T>& b = run.batch;
@@ -200,7 +251,16 @@ struct LiveSolve<T>::State {
     std::optional<Watcher> watcher;
     if (options.cancel || options.progress || options.time_limit > 0)
       watcher.emplace(std::chrono::milliseconds(10), [this, &reported] { tick(reported); });
-    screen();
+    try {
+      screen();
+    } catch (const Error& e) {
+      if (e.kind() == ErrorKind::device_lost) {
+        run.fit.resize(size(count()));
+        std::iota(run.fit.begin(), run.fit.end(), std::int64_t{0});
+        run.mark_lost();
+      }
+      throw;
+    }
     {
       const std::lock_guard lock(mutex);
       started = Clock::now();

@@ -1,5 +1,6 @@
 // One chunk on its way to the device and back: packed into the arena of a stream, copied in by one
 // copy, solved by one launch, copied out by another, and published once the stream is synchronised.
+// Data that lie on the device are gathered there instead, before that launch.
 #pragma once
 #include <algorithm>
 #include <optional>
@@ -30,6 +31,11 @@ void copy_reduced_columns(const Batch<T>* one, int rows, int columns, T* out) {
   std::fill(out + left, out + std::int64_t{rows} * columns, one ? -T(0) : quiet_nan<T>());
 }
 
+// How many warps gather an instance of so many numbers.
+constexpr int slices_of(std::int64_t values) {
+  return static_cast<int>(std::clamp<std::int64_t>(values / 4096, 1, 256));
+}
+
 template <class T>
 class Transfer {
  public:
@@ -44,8 +50,7 @@ class Transfer {
         host_(run.batch),
         device_(shared) {
     host_.count = device_.count = count();
-    host_.column_major = device_.column_major =
-        !run.batch.matrix && !reads_by_rows(policies[chunk.policy]);
+    host_.column_major = device_.column_major = lies_by_columns(policies[chunk.policy]);
     if (chunk.columns == 0) return;
     if (!device_.column_major)
       throw Error(ErrorKind::internal,
@@ -61,13 +66,19 @@ class Transfer {
   // Into host memory, which the device must have done with.
   void pack() {
     lay_out();
+    if (run_.shape.data_on_device)
+      pack_places();
+    else
+      pack_data();
     pack_arrays();
     packed_ = used_;
     place_results();
+    if (run_.shape.data_on_device) place_gathered();
   }
   void copy_in(Gpu& gpu, int stream) const {
     gpu.copy_in(stream, arena_.device.data(), arena_.host.data(),
                 static_cast<std::size_t>(packed_));
+    if (run_.shape.data_on_device) gpu.launch(stream, DataJob<T>(gather_));
   }
   void launch(Gpu& gpu, int stream, const void* specialised) const {
     Launch launch;
@@ -75,7 +86,7 @@ class Transfer {
     launch.specialised = specialised;
     launch.blocks = chunk_.blocks;
     launch.shared_bytes = chunk_.shared_bytes;
-    launch.workspace = arena_.device.data() + chunk_.staged_bytes;
+    launch.workspace = arena_.device.data() + chunk_.staged_bytes + chunk_.gathered_bytes;
     launch.workspace_stride = chunk_.workspace_values;
     gpu.launch(stream, run_.loss, launch, device_);
   }
@@ -102,9 +113,9 @@ class Transfer {
   std::int64_t count() const { return chunk_.last - chunk_.first; }
   std::int64_t instance(std::int64_t k) const { return instances_[static_cast<std::size_t>(k)]; }
 
-  // Where an array lies, as a host pointer; both batches are told.
-  template <class V, class B>
-  std::remove_const_t<V>* place(V* B::*array, std::int64_t values) {
+  // Where an array lies, as a host pointer; the other one is for the device.
+  template <class V>
+  std::remove_const_t<V>* place(V*& on_device, std::int64_t values) {
     const std::int64_t at = used_;
     used_ += aligned(values * std::int64_t{sizeof(V)});
     if (used_ > chunk_.staged_bytes)
@@ -112,9 +123,15 @@ class Transfer {
     const auto in = [at](char* memory) {
       return reinterpret_cast<std::remove_const_t<V>*>(memory + at);
     };
-    host_.*array = in(arena_.host.data());
-    device_.*array = in(arena_.device.data());
+    on_device = in(arena_.device.data());
     return in(arena_.host.data());
+  }
+  // The same of an array that both batches have.
+  template <class V, class B>
+  std::remove_const_t<V>* place(V* B::*array, std::int64_t values) {
+    std::remove_const_t<V>* const in_host = place(device_.*array, values);
+    host_.*array = in_host;
+    return in_host;
   }
   // Packs an array instance by instance. first(batch, i): where the numbers of instance i begin.
   template <class V, class First>
@@ -149,12 +166,10 @@ class Transfer {
     }
   }
 
-  void pack_arrays() {
+  // A, b and w.
+  void pack_data() {
     const Batch<T>& from = run_.batch;
     const Amount& has = chunk_.amount;
-    const auto each = [](std::int64_t values) {
-      return [values](const Layout&, std::int64_t i) { return i * values; };
-    };
     const auto rows = [](const Layout& l, std::int64_t i) { return l.first_row(i); };
     if (from.matrix && !from.a1_shared)
       pack(&Batch<T>::a1, has.rows1 * from.d1,
@@ -172,6 +187,48 @@ class Transfer {
     }
     if (!from.target_shared) pack(&Batch<T>::target, has.rows, rows);
     if (from.weights && !from.weights_shared) pack(&Batch<T>::weights, has.rows, rows);
+  }
+
+  // Where each instance begins in the caller's arrays on the device.
+  void pack_places() {
+    const auto pack = [&](const std::int64_t*& on_device, auto first) {
+      std::int64_t* const at = place(on_device, count());
+      for (std::int64_t k = 0; k < count(); ++k) at[k] = first(run_.batch.first_block(instance(k)));
+    };
+    const Layout& from = run_.batch;
+    pack(gather_.first1, [&](std::int64_t block) { return from.first1(block); });
+    pack(gather_.first2, [&](std::int64_t block) { return from.first2(block); });
+    pack(gather_.first_z, [&](std::int64_t block) { return from.first_z(block); });
+  }
+  // What is gathered lies behind all that host memory has, too.
+  void place_gathered() {
+    const Batch<T>& from = run_.batch;
+    const Amount& has = chunk_.amount;
+    std::int64_t at = chunk_.staged_bytes;
+    const auto gather = [&](typename Gather<T>::Array& array, const T* Batch<T>::*of,
+                            std::int64_t values) {
+      T* const to = reinterpret_cast<T*>(arena_.device.data() + at);
+      at += aligned(values * std::int64_t{sizeof(T)});
+      array = {from.*of, to};
+      device_.*of = to;
+    };
+    if (from.matrix && !from.a1_shared) gather(gather_.a1, &Batch<T>::a1, has.rows1 * from.d1);
+    if (!from.a2_shared) gather(gather_.a2, &Batch<T>::a2, has.rows2 * from.d2);
+    if (!from.target_shared) gather(gather_.target, &Batch<T>::target, has.rows);
+    if (from.weights && !from.weights_shared) gather(gather_.weights, &Batch<T>::weights, has.rows);
+    if (at != chunk_.staged_bytes + chunk_.gathered_bytes)
+      throw Error(ErrorKind::internal, "what a chunk gathers is not what was planned");
+    gather_.to = device_;
+    gather_.by_columns = device_.column_major;
+    gather_.slices = slices_of(std::max(has.largest.rows, from.d2 * has.rows2 / count()));
+  }
+
+  // The start, unless reduced, and what each instance has of numbers.
+  void pack_arrays() {
+    const Batch<T>& from = run_.batch;
+    const auto each = [](std::int64_t values) {
+      return [values](const Layout&, std::int64_t i) { return i * values; };
+    };
     const std::int64_t d = from.parameters();
     if (from.start && !from.start_shared && !reductions_)
       pack(&Batch<T>::start, count() * d, each(d));
@@ -247,6 +304,7 @@ class Transfer {
   std::span<const std::int64_t> instances_;
   const Arena& arena_;
   std::optional<ChunkReductions<T>> reductions_;
+  Gather<T> gather_;
   Batch<T> host_, device_;              // the chunk, in both memories
   std::int64_t used_ = 0, packed_ = 0;  // bytes: of all arrays, of those that are copied in
 };

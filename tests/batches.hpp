@@ -209,4 +209,23 @@ std::string difference(const Result<T>& r, const Result<T>& s) {
   return "";
 }
 
+// The same of arrays, and of evaluations.
+template <class T>
+std::string differing(const char* what, const std::vector<T>& a, const std::vector<T>& b) {
+  if (a.size() != b.size()) return std::string(what) + " have different lengths";
+  for (std::size_t k = 0; k < a.size(); ++k)
+    if (!same(a[k], b[k])) return std::string(what) + " differ at " + std::to_string(k);
+  return "";
+}
+template <class T>
+std::string differing(const Evaluation<T>& a, const Evaluation<T>& b) {
+  std::string d = difference(a.at, b.at);
+  if (d.empty()) d = differing("output", a.output, b.output);
+  if (d.empty()) d = differing("dlogits", a.dlogits, b.dlogits);
+  if (d.empty()) d = differing("gradient", a.gradient, b.gradient);
+  if (d.empty()) d = differing("attended", a.attended, b.attended);
+  if (d.empty()) d = differing("log_mass", a.log_mass, b.log_mass);
+  return d;
+}
+
 }  // namespace softreg

@@ -14,30 +14,13 @@
 #include "batches.hpp"
 #include "device.hpp"
 #include "kernel_compiler.hpp"
+#include "kernels/callers_memory.hpp"
 #include "kernels/emulated_gpu.hpp"
 #include "kernels/lane_gpu.hpp"
 #include "matrix_batches.hpp"
 
 namespace softreg {
 namespace {
-
-template <class T>
-std::string differing(const char* what, const std::vector<T>& a, const std::vector<T>& b) {
-  if (a.size() != b.size()) return std::string(what) + " have different lengths";
-  for (std::size_t k = 0; k < a.size(); ++k)
-    if (!same(a[k], b[k])) return std::string(what) + " differ at " + std::to_string(k);
-  return "";
-}
-template <class T>
-std::string differing(const Evaluation<T>& a, const Evaluation<T>& b) {
-  std::string d = difference(a.at, b.at);
-  if (d.empty()) d = differing("output", a.output, b.output);
-  if (d.empty()) d = differing("dlogits", a.dlogits, b.dlogits);
-  if (d.empty()) d = differing("gradient", a.gradient, b.gradient);
-  if (d.empty()) d = differing("attended", a.attended, b.attended);
-  if (d.empty()) d = differing("log_mass", a.log_mass, b.log_mass);
-  return d;
-}
 
 struct Scale {
   std::int64_t count;
@@ -355,6 +338,66 @@ void expect_fast_bits_of_each_alone() {
   }
 }
 
+// Arrays in memory of a real device, as CallersMemory has them in that of the emulated one.
+class RealCallersMemory {
+ public:
+  RealCallersMemory() = default;
+  ~RealCallersMemory() {
+    for (void* const array : arrays_) gpu_->release(array);
+  }
+  RealCallersMemory(const RealCallersMemory&) = delete;
+  RealCallersMemory& operator=(const RealCallersMemory&) = delete;
+
+  template <class T>
+  std::span<const T> put(std::span<const T> values) {
+    if (values.empty()) return {};
+    void* const array = gpu_->allocate(values.size_bytes());
+    arrays_.push_back(array);
+    gpu_->copy_in(0, array, values.data(), values.size_bytes());
+    gpu_->synchronize(0);
+    return {static_cast<const T*>(array), values.size()};
+  }
+
+ private:
+  std::unique_ptr<Gpu> gpu_ = gpu_source().open();
+  std::vector<void*> arrays_;
+};
+
+// Problems whose arrays lie on the device, against the lanes with the same numbers in host memory.
+// Step sizes are given for some, and else made of Gram matrices of the device.
+template <class Memory, class T>
+void expect_device_arrays_equal_lanes(const Scale& scale) {
+  const auto expect_same = [&](const auto& p, const Options& options) {
+    const auto run = [&] { return solve(p, options); };
+    Memory memory;
+    EXPECT_EQ(difference(solve(on_device(memory, p), options), on_lanes(run)), "");
+    const auto describe = [&] { return evaluate(p, options); };
+    EXPECT_EQ(differing(evaluate(on_device(memory, p), options), on_lanes(describe)), "");
+  };
+  for (std::size_t k = 0; k < 8; ++k) {
+    BatchRecipe recipe{scale.count, 1, 40 + 80 * std::int64_t(k % 3), 7};
+    recipe.weights = k % 2 == 0;
+    recipe.step_sizes = k % 4 == 3;
+    recipe.seed = k;
+    const TestBatch<T> ragged = make_batch<T>(recipe);
+    const Options options = options_of(k, SoftmaxL2{}, Nesterov{}, scale);
+    expect_same(ragged.view(), options);
+    recipe.n_min = recipe.n_max;
+    TestBatch<T> uniform = make_batch<T>(recipe);
+    if (k % 3 == 1) uniform.a[7] = quiet_nan<T>();
+    expect_same(uniform.view(), options);
+    recipe.d = 70;  // by columns, in memory
+    recipe.n_min = recipe.n_max = 300;
+    if (k < 2) expect_same(make_batch<T>(recipe).view(), options);
+  }
+  for (const bool tied : {false, true}) {
+    TestMatrixBatch<T> m =
+        make_matrix_batch<T>({scale.count, 1, 9, 1, 40, 3, 5, 3, tied, true, true});
+    if (tied) m.step_size.clear();
+    expect_same(m.view(), options_of(0, CrossEntropy{}, Nesterov{}, scale));
+  }
+}
+
 #define REQUIRE_GPU()                                                           \
   if (const std::string reason = devices().back().unavailable; !reason.empty()) \
   GTEST_SKIP() << reason
@@ -376,6 +419,11 @@ TEST(GpuSmall, MatrixProblemsEqualLanes) {
 TEST(GpuSmall, StatusesAreThoseOfTheLanes) {
   REQUIRE_GPU();
   expect_statuses_of_the_lanes<float>({10, 6});
+}
+
+TEST(GpuSmall, DeviceArraysEqualLanes) {
+  REQUIRE_GPU();
+  expect_device_arrays_equal_lanes<RealCallersMemory, float>({4, 3});
 }
 
 // Each kernel takes seconds to make.
@@ -401,6 +449,11 @@ TEST(Gpu, ChunksChangeNothing) {
   REQUIRE_GPU();
   expect_chunks_change_nothing<float>({3000, 40}, 600);
   expect_chunks_change_nothing<double>({3000, 40}, 600);
+}
+TEST(Gpu, DeviceArraysEqualLanes) {
+  REQUIRE_GPU();
+  expect_device_arrays_equal_lanes<RealCallersMemory, float>({3000, 30});
+  expect_device_arrays_equal_lanes<RealCallersMemory, double>({3000, 30});
 }
 TEST(Gpu, SharedArrays) {
   REQUIRE_GPU();
@@ -483,6 +536,11 @@ TEST(Emulated, MadeKernelsAreLaunched) {
 TEST(Emulated, ChunksChangeNothing) {
   const EmulatedGpuScope scope;
   expect_chunks_change_nothing<float>({16, 3}, 300);
+}
+TEST(Emulated, DeviceArraysEqualLanes) {
+  const EmulatedGpuScope scope;
+  expect_device_arrays_equal_lanes<CallersMemory, float>({3, 2});
+  expect_device_arrays_equal_lanes<CallersMemory, double>({3, 2});
 }
 TEST(Emulated, SharedArrays) {
   const EmulatedGpuScope scope;

@@ -200,7 +200,7 @@ Result<T> solve_on(CpuSolve* lanes, const TestBatch<T>& p, const Options& option
   b.step_size = prepared.step_size.data();
   b.x = r.x.data();
   b.outcome = outcome.data();
-  const CpuPlan plan = plan_cpu(shape_of(b, options, false), 1, 0);
+  const CpuPlan plan = plan_cpu(shape_of(problem, options, false), 1, 0);
   const Team alone;
   for (std::int64_t i = 0; i < p.count; ++i) {
     AlignedVector<T> workspace(at(plan.workspace_values));

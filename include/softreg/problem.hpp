@@ -6,6 +6,15 @@
 
 namespace softreg {
 
+// Where A, b, x0 and w of a problem (A1, A2, B, X0 and w) lie; its other arrays are in host memory.
+// device: memory that CUDA device 0 reads, which whoever wrote it has finished with (his streams
+// are not waited for). solve() and evaluate() take such problems, and give what they give for the
+// same numbers in host memory, but for the last bits of vector problems with at most 3/4 as many
+// rows as parameters. Of A, b and w only these cross to the host: an instance of which something is
+// wrong, for its message, and for an automatic step size or a trace of shifts or bounds a matrix
+// with more than 256 rows and 256 columns.
+enum class Memory { host, device };
+
 // count independent vector problems: z = A x, one softmax (or other loss) over the n rows of z.
 //   uniform   a (count, n, d), or (n, d) shared by all;  b (count, n), or (n) shared by all
 //   ragged    offsets (count + 1) says where each instance's rows begin: a (N, d), b (N), N =
@@ -25,6 +34,7 @@ struct VectorProblem {
   std::span<const double> step_size{};      // (count); empty: the optimizer's
   std::span<const T> w{};  // like b, or (n) shared: logit weights; empty: the option's
   std::span<const std::int64_t> segments{}, instances{};
+  Memory memory = Memory::host;
 };
 
 // count independent matrix problems: Z = A1 X A2^T (n, m), one softmax (or other loss) per row of
@@ -47,6 +57,7 @@ struct MatrixProblem {
   std::span<const T> x0{};              // (count, d1, d2), or (d1, d2) shared; empty: zeros
   std::span<const double> step_size{};  // (count); empty: the optimizer's
   std::span<const T> w{};               // like b; empty: the option's
+  Memory memory = Memory::host;
 };
 
 }  // namespace softreg

@@ -63,7 +63,8 @@ class DeviceArrays {
     written(b.log_mass, segments, "log mass");
     const KernelPolicy& p = policies[launch.policy];
     if (launch.blocks % p.cluster() != 0) wrong_ = "blocks are not whole clusters";
-    const std::int64_t at_once = launch.blocks / p.cluster() * p.instances_per_cluster();
+    const std::int64_t at_once =
+        std::int64_t{launch.blocks} / p.cluster() * p.instances_per_cluster();
     written(static_cast<T*>(launch.workspace),
             (p.places > 1 ? at_once : std::min(count, at_once)) * launch.workspace_stride,
             "the workspace");
@@ -106,7 +107,8 @@ class DeviceArrays {
     std::sort(arrays_.begin(), arrays_.end(),
               [](const Array& a, const Array& b) { return a.data < b.data; });
     for (std::size_t k = 1; k < arrays_.size(); ++k)
-      if (arrays_[k - 1].data + arrays_[k - 1].bytes > arrays_[k].data && wrong_.empty())
+      if ((arrays_[k - 1].written || arrays_[k].written) &&  // what is read may be one array
+          arrays_[k - 1].data + arrays_[k - 1].bytes > arrays_[k].data && wrong_.empty())
         wrong_ = std::string(arrays_[k - 1].what) + " and " + arrays_[k].what + " overlap";
   }
 

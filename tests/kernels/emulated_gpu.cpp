@@ -9,7 +9,7 @@
 #include <deque>
 #include <utility>
 
-#include "kernels/device_arrays.hpp"
+#include "kernels/callers_memory.hpp"
 #include "specialise.hpp"
 
 namespace softreg {
@@ -56,6 +56,7 @@ class EmulatedGpu final : public Gpu {
   void* allocate_host(std::size_t bytes) override {
     call("allocate_host");
     state_.host_in_use += bytes;
+    state_.host_peak = std::max(state_.host_peak, state_.host_in_use);
     return take(host_, bytes);
   }
   void release_host(void* memory) noexcept override {
@@ -74,7 +75,7 @@ class EmulatedGpu final : public Gpu {
   }
   void copy_out(int stream, void* host, const void* device, std::size_t bytes) override {
     call("out");
-    expect_inside(device_, device, bytes, "the source of a copy from the device");
+    expect_inside(all_of_device(), device, bytes, "the source of a copy from the device");
     expect_inside(host_, host, bytes, "the target of a copy from the device");
     std::memset(host, 0xff, bytes);  // who reads it too early does not find the chunk before
     queue(stream, {device, host}, [=] { std::memcpy(host, device, bytes); });
@@ -96,6 +97,12 @@ class EmulatedGpu final : public Gpu {
   }
   void launch(int stream, int loss, const Launch& launch, const Batch<double>& batch) override {
     start(stream, loss, launch, batch);
+  }
+  void launch(int stream, const DataJob<float>& job) override { start(stream, job); }
+  void launch(int stream, const DataJob<double>& job) override { start(stream, job); }
+  std::string cannot_read(const void* memory) override {
+    call("cannot_read");
+    return is_inside(state_.callers, memory, 1) ? "" : "in host memory";
   }
   void synchronize(int stream) override {
     Queue& wanted = queues_.at(static_cast<std::size_t>(stream));
@@ -171,8 +178,40 @@ class EmulatedGpu final : public Gpu {
     for (; most > 0 && !q.empty(); --most) {
       const Work w = std::move(q.front());
       q.pop_front();
+      const CallersMemoryIsOpen readable;  // for the device alone
       w.run();
     }
+  }
+
+  MemoryMap all_of_device() const {
+    MemoryMap all = device_;
+    all.insert(state_.callers.begin(), state_.callers.end());
+    return all;
+  }
+
+  template <class T>
+  void start(int stream, const DataJob<T>& job) {
+    call("job");
+    queue(stream, uses_of(job), [=, this] {
+      const int blocks = blocks_of(job, state_.multiprocessors);
+      std::visit(
+          [&](const auto& j) {
+            simt::emulate({blocks, job_lanes, SimtGroup<job_lanes>::scratch_bytes(), state_.order,
+                           state_.seed},
+                          [&] { run_job(j); });
+          },
+          job);
+      ++state_.jobs;
+    });
+  }
+  template <class T>
+  static std::vector<const void*> uses_of(const DataJob<T>& job) {
+    if (const auto* const j = std::get_if<LargestEntries<T>>(&job)) return {j->parts, j->largest};
+    if (const auto* const j = std::get_if<TargetSummaries<T>>(&job))
+      return {j->parts, j->summaries};
+    if (const auto* const j = std::get_if<Grams<T>>(&job)) return {j->parts, j->grams};
+    const auto& j = std::get<Gather<T>>(job);
+    return {j.a1.to, j.a2.to, j.target.to, j.weights.to, j.first_z};
   }
 
   template <class T>
@@ -187,7 +226,8 @@ class EmulatedGpu final : public Gpu {
     state_.most_in_flight = std::max(state_.most_in_flight, ++state_.in_flight);
     // How many blocks and rows there are the device knows only once their arrays have arrived.
     queue(stream, {batch.x, batch.a2, batch.target}, [=, this] {
-      DeviceArrays arrays(device_);
+      const MemoryMap memory = all_of_device();
+      DeviceArrays arrays(memory);
       arrays.add(launch, batch);
       if (!arrays.wrong().empty()) misuse(arrays.wrong());
       if (!state_.misuse.empty()) return;

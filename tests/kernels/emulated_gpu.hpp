@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "device.hpp"
+#include "kernels/device_arrays.hpp"
 #include "kernels/emulator.hpp"
 #include "softreg/error.hpp"
 
@@ -42,10 +43,13 @@ struct EmulatedGpuState {
   bool specialises = false;  // makes kernels at run time: runs the catalogue's for them
   std::optional<ErrorKind> specialise_failure;  // making one fails
 
+  MemoryMap callers;  // device memory that the caller has (kernels/callers_memory.hpp)
+
   int calls = 0, launches = 0, opened = 0;  // so far
+  int jobs = 0;                             // on data, done
   int in_flight = 0, most_in_flight = 0;    // launches that nobody has waited for yet
   // Device memory in multiples of 256 bytes, as a real device gives it.
-  std::size_t in_use = 0, peak = 0, host_in_use = 0;
+  std::size_t in_use = 0, peak = 0, host_in_use = 0, host_peak = 0;
   std::vector<std::string> log;          // name of every call, in order
   std::vector<std::string> specialised;  // asked for: "softmax_l2 lanes8_64x16 40x16 plain"
   int specialised_launches = 0;

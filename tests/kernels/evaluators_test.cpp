@@ -243,7 +243,7 @@ void compare_kernels(const LossChoice& loss, int max_steps, int runs, Tally& tal
         c.features |= traces_shifts | traces_bounds;
       else
         c.features &= ~unsigned{traces_bounds};
-      if (reads_by_rows(p)) c.features &= ~unsigned{column_major};
+      if (!lies_by_columns(p)) c.features &= ~unsigned{column_major};
       if (stream) c.features = (c.features | column_major) & ~unsigned{has_idle_column};
       if (p.places > 1) {
         c.features |= shares_a;

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <stdexcept>
 #include <string>
 
 #include "device.hpp"
@@ -31,6 +32,9 @@ class LaneGpu final : public Gpu {
   void launch(int, int loss, const Launch& launch, const Batch<double>& batch) override {
     solve_like(policies[launch.policy], loss, batch);
   }
+  void launch(int, const DataJob<float>&) override { throw std::logic_error("has no jobs"); }
+  void launch(int, const DataJob<double>&) override { throw std::logic_error("has no jobs"); }
+  std::string cannot_read(const void*) override { return "in host memory"; }
   void synchronize(int) override {}
 };
 
