@@ -71,16 +71,9 @@ struct SimtGroup {
     f(Part{}, rank() / Part::lanes);
     sync();
   }
-  template <class T, int K>
-  SR_DEVICE Sums<T, K> over_parts(const OfParts<Sums<T, K>>& of) const {
-    if constexpr (sizeof(Sums<T, K>) <= scratch_value_bytes) {
-      return over_own_warps(of.own, Add{});
-    } else {
-      Sums<T, K> all;
-      SR_UNROLL
-      for (int k = 0; k < K; ++k) all.v[k] = over_own_warps(of.own[k], Add{});
-      return all;
-    }
+  template <class S>
+  SR_DEVICE S over_parts(const OfParts<S>& of) const {
+    return over_own_warps(of.own, Add{});
   }
 
   // The value of lane l of a group that is at most a warp.
@@ -123,27 +116,18 @@ struct SimtGroup {
   SR_DEVICE S sum_down(int n, int, F f) const {
     return sum<S>(n, f);
   }
-  // done(i, s) for every row i, where s starts at zero and becomes f(i, j, s) for j = 0, 1, ... in
-  // order.
-  template <class T, class F, class Done>
-  SR_DEVICE void fold(int n, int terms, F f, Done done) const {
-    for (int i = rank(); i < n; i += Lanes) {
-      T s = T(0);
-      for (int j = 0; j < terms; ++j) s = f(i, j, s);
-      done(i, s);
-    }
-    sync();
-  }
   // done(i, c, s) for every row i and column c, where s is the sum over terms j = 0, 1, ..., in
-  // order, of left's of item i times right's of item c. A lane has as large a square of them at
-  // once as leaves none idle.
+  // order, of left's of item i times right's of item c. A lane makes squares of them: the larger,
+  // the fewer instructions for each, and the more that lanes wait for others in the last round.
   template <class T, int L, int R, class Done>
   SR_DEVICE void multiply(int rows, int columns, int terms, const Factor<T, L>& left,
                           const Factor<T, R>& right, Done done) const {
-    const int side = rows < columns ? rows : columns;
-    if (side >= 4 && rows * columns >= 16 * Lanes)
+    // Of a square and term, about, in half instructions (bench/results/2026-11-28-matrix-cuda.md).
+    const int one = 10 * rounds<1>(rows, columns), two = 28 * rounds<2>(rows, columns),
+              four = 72 * rounds<4>(rows, columns);
+    if (four <= two && four <= one)
       multiply_squares<4>(rows, columns, terms, left, right, done);
-    else if (side >= 2 && rows * columns >= 4 * Lanes)
+    else if (two <= one)
       multiply_squares<2>(rows, columns, terms, left, right, done);
     else
       multiply_squares<1>(rows, columns, terms, left, right, done);
@@ -231,20 +215,25 @@ struct SimtGroup {
  private:
   static constexpr int warps = Lanes / width;
 
-  // Rows and columns of a square are so far apart that neighbouring lanes have neighbouring
-  // columns. Beyond the last it is the last again, which nobody is told.
+  // How many squares a lane makes, at most, one after the other.
+  template <int Side>
+  SR_DEVICE static int rounds(int rows, int columns) {
+    return ((rows + Side - 1) / Side * ((columns + Side - 1) / Side) + Lanes - 1) / Lanes;
+  }
+  // Rows and columns of a square are so far apart that the lanes of a row of squares have
+  // neighbouring columns. Beyond the last it is the last again, which nobody is told.
   template <int Side, class T, int L, int R, class Done>
   SR_DEVICE void multiply_squares(int rows, int columns, int terms, const Factor<T, L>& left,
                                   const Factor<T, R>& right, Done done) const {
-    const int down = (rows + Side - 1) / Side, across = (columns + Side - 1) / Side;
-    for (int e = rank(); e < down * across; e += Lanes) {
-      const int i = e / across, c = e % across;
+    const int down = (rows + Side - 1) / Side, wide = (columns + Side - 1) / Side;
+    for (int e = rank(); e < down * wide; e += Lanes) {
+      const int i = e / wide, c = e % wide;
       const T *a[Side], *b[Side];
       T s[Side][Side];
       SR_UNROLL
       for (int k = 0; k < Side; ++k) {
         a[k] = left.item(i + k * down < rows ? i + k * down : rows - 1);
-        b[k] = right.item(c + k * across < columns ? c + k * across : columns - 1);
+        b[k] = right.item(c + k * wide < columns ? c + k * wide : columns - 1);
         SR_UNROLL
         for (int l = 0; l < Side; ++l) s[k][l] = T(0);
       }
@@ -258,8 +247,8 @@ struct SimtGroup {
       for (int k = 0; k < Side; ++k) {
         SR_UNROLL
         for (int l = 0; l < Side; ++l)
-          if (i + k * down < rows && c + l * across < columns)
-            done(i + k * down, c + l * across, s[k][l]);
+          if (i + k * down < rows && c + l * wide < columns)
+            done(i + k * down, c + l * wide, s[k][l]);
       }
     }
   }

@@ -55,7 +55,7 @@ class SimtProducts : public SimtGroup<Lanes> {
         points_(
             reinterpret_cast<T*>(static_cast<unsigned char*>(shared) + scratch_bytes_of(Lanes))) {}
 
-  // z = A x, (n) from (d), as SimtGroup::fold makes it.
+  // z = A x, (n) from (d), as LaneGroup::fold makes it.
   SR_DEVICE void apply(const ColumnMatrix<const T>& a, const PlaceVectors<T>& x,
                        const PlaceVectors<T>& z) const {
     int first = 0;

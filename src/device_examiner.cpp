@@ -157,19 +157,24 @@ class DeviceExaminer final : public Examiner<T> {
     }
   }
 
-  std::vector<double> largest_entries(const std::vector<Part<T>>& parts) const {
-    std::vector<double> largest(parts.size());
-    DeviceSweep<T, Part<T>, double>(*gpu_, options_.memory_limit)
+  // What a job makes of each part.
+  template <template <class> class Job, class Out>
+  std::vector<Out> made_of(const std::vector<Part<T>>& parts) const {
+    std::vector<Out> made(parts.size());
+    DeviceSweep<T, Part<T>, Out>(*gpu_, options_.memory_limit)
         .run(
             std::span<const Part<T>>(parts), [](const Part<T>&) { return 1; },
             [](Part<T>&, std::int64_t) {},
-            [](const Part<T>* in, std::int64_t count, double* out) {
-              return LargestEntries<T>{in, count, out};
+            [](const Part<T>* in, std::int64_t count, Out* out) {
+              return Job<T>{in, count, out};
             },
-            [&](std::int64_t first, std::int64_t last, const double* out) {
-              std::copy_n(out, last - first, largest.begin() + first);
+            [&](std::int64_t first, std::int64_t last, const Out* out) {
+              std::copy_n(out, last - first, made.begin() + first);
             });
-    return largest;
+    return made;
+  }
+  std::vector<double> largest_entries(const std::vector<Part<T>>& parts) const {
+    return made_of<LargestEntries, double>(parts);
   }
 
   void examine_targets() {
@@ -184,22 +189,13 @@ class DeviceExaminer final : public Examiner<T> {
         return true;
       });
     targets_.assign(at(count), {infinity<double>(), 0, true});
-    DeviceSweep<T, Part<T>, TargetSummary>(*gpu_, options_.memory_limit)
-        .run(
-            std::span<const Part<T>>(parts), [](const Part<T>&) { return 1; },
-            [](Part<T>&, std::int64_t) {},
-            [](const Part<T>* in, std::int64_t n, TargetSummary* out) {
-              return TargetSummaries<T>{in, n, out};
-            },
-            [&](std::int64_t first, std::int64_t last, const TargetSummary* out) {
-              for (std::int64_t k = first; k < last; ++k) {
-                const TargetSummary& found = out[k - first];
-                Target& all = targets_[at(instance[at(k)])];
-                if (found.least < all.least || std::isnan(found.least)) all.least = found.least;
-                all.most = std::max(all.most, found.sum);
-                all.bounded = all.bounded && found.sum <= allowed_sum(parts[at(k)].cols);
-              }
-            });
+    const std::vector<TargetSummary> found = made_of<TargetSummaries, TargetSummary>(parts);
+    for (std::size_t k = 0; k < parts.size(); ++k) {
+      Target& all = targets_[at(instance[k])];
+      if (found[k].least < all.least || std::isnan(found[k].least)) all.least = found[k].least;
+      all.most = std::max(all.most, found[k].sum);
+      all.bounded = all.bounded && found[k].sum <= allowed_sum(parts[k].cols);
+    }
   }
 
   // Whether its triangle is within both limits, of the bound and of memory, and so is another

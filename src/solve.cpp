@@ -17,7 +17,7 @@
 #include "aligned.hpp"
 #include "backend.hpp"
 #include "described.hpp"
-#include "device_memory.hpp"
+#include "device_arrays.hpp"
 #include "matrix_norm.hpp"
 #include "parallel.hpp"
 #include "prepare.hpp"
@@ -48,31 +48,6 @@ Device device_of(const Options& options, Memory memory) {
                 "leave the device to softreg, or copy the arrays to host memory");
   return options.arithmetic == Arithmetic::fast || memory == Memory::device ? Device::cuda
                                                                             : options.device;
-}
-
-// Names of the arguments that lie in device memory.
-template <class T>
-using NamedArrays = std::vector<std::pair<const char*, std::span<const T>>>;
-template <class T>
-NamedArrays<T> arrays_of(const VectorProblem<T>& p) {
-  return {{"A", p.a}, {"b", p.b}, {"x0", p.x0}, {"w", p.w}};
-}
-template <class T>
-NamedArrays<T> arrays_of(const MatrixProblem<T>& p) {
-  return {{"A1", p.a1}, {"A2", p.a2}, {"B", p.b}, {"X0", p.x0}, {"w", p.w}};
-}
-
-template <class T>
-void check_readable(Gpu& gpu, const NamedArrays<T>& arrays) {
-  for (const auto& [name, array] : arrays) {
-    if (array.empty()) continue;
-    for (const T* const at : {&array.front(), &array.back()})
-      if (const std::string where = gpu.cannot_read(at); !where.empty())
-        throw Error(ErrorKind::invalid_input,
-                    fmt::format("argument '{}' is {}{}, but the problem's memory is said to be "
-                                "that of device 0",
-                                name, at == &array.front() ? "" : "at its end ", where));
-  }
 }
 
 // No step is made; only on a ball, where the gradient norm depends on it, its size means something.
@@ -129,7 +104,11 @@ struct LiveSolve<T>::State {
                               on_device ? "copy the arrays to host memory"
                                         : "use --device cpu or auto, and no --arithmetic fast",
                               warnings);
-    if (on_device) with_host_memory([&] { fetch_start(arrays_of(p)); });
+    if (on_device)
+      with_host_memory([&] {
+        start = fetched_start(p);
+        if (!start.empty()) problem.batch.start = start.data();
+      });
     run.batch = problem.batch;
     run.shape = shape_of(problem, options, describing);
     run.loss = static_cast<int>(options.loss.index());
@@ -148,16 +127,6 @@ struct LiveSolve<T>::State {
 
   std::int64_t count() const { return problem.batch.count; }
   std::int64_t parameters() const { return problem.batch.parameters(); }
-
-  // The host needs the starts: it returns them where no step was made.
-  void fetch_start(const NamedArrays<T>& arrays) {
-    Batch<T>& b = problem.batch;
-    const std::unique_ptr<Gpu> gpu = gpu_source().open();
-    check_readable(*gpu, arrays);
-    if (b.start == nullptr) return;
-    start = fetched(*gpu, b.start, b.start_shared ? parameters() : count() * parameters());
-    b.start = start.data();
-  }
 
   void allocate() {
     Batch<T>& b = run.batch;

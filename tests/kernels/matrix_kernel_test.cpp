@@ -9,6 +9,7 @@
 #include "kernels/emulated_cases.hpp"
 #include "kernels/emulated_gpu.hpp"
 #include "matrix_batches.hpp"
+#include "softreg/model/losses/softmax_l2.hpp"
 #include "transfer.hpp"
 
 namespace softreg {
@@ -154,8 +155,64 @@ TEST(MatrixKernels, GiveTheBitsOfTheMemoryPlacement) {
   report(compared);
 }
 
+// Numbers of T apart in memory: neighbouring lanes read neighbouring rows.
+static_assert(resident_stride(16) == 17 && resident_stride(15) == 15 && resident_stride(1) == 1);
+
+// The loss of one instance at its start.
+template <class G>
+float loss_at_start(const VectorProblem<float>& problem) {
+  Options o;
+  o.stop = {.max_steps = 0, .gradient_norm = 0, .check_every = 1};
+  const Prepared<float> prepared(problem, o, false);
+  Written<float> w;
+  const Batch<float> batch = prepared.batch(w, false);
+  std::vector<float> memory(at(memory_solve_values<float>(extent_of(batch, 0), batch.watched())));
+  solve_in_memory<DenseMatrix<float>, SoftmaxL2>(G{}, batch, 0, memory.data());
+  return w.outcome[0].loss;
+}
+
+// Which segments are taken apart, and how their losses then add up: restated, segment by segment.
+TEST(MatrixKernels, TakeShortSegmentsApart) {
+  int apart = 0, order_mattered = 0;
+  for (const auto& [segments, rows, expected] : {std::tuple{2, 30, true},
+                                                 {2, 512, false},
+                                                 {8, 100, true},
+                                                 {9, 513, false},
+                                                 {16, 512, true},
+                                                 {100, 5, true},
+                                                 {128, 512, true}}) {
+    const std::int64_t all = segments * rows;
+    const TestBatch<float> p = make_batch<float>({1, all, all, 2, true, false, true});
+    std::vector<std::int64_t> begins, instances{0, segments};
+    for (std::int64_t s = 0; s <= segments; ++s) begins.push_back(s * rows);
+    VectorProblem<float> problem = p.view();
+    problem.segments = begins;
+    problem.instances = instances;
+    float parts[8] = {}, together = 0;
+    for (std::int64_t s = 0; s < segments; ++s) {
+      VectorProblem<float> one = p.view();
+      one.n = rows;
+      one.a = problem.a.subspan(at(s * rows * 2), at(rows * 2));
+      one.b = problem.b.subspan(at(s * rows), at(rows));
+      parts[s % 8] += loss_at_start<LaneGroup<32>>(one);
+      together += loss_at_start<LaneGroup<256>>(one);
+    }
+    for (int o = 4; o > 0; o /= 2)
+      for (int k = 0; k < o; ++k) parts[k] += parts[k + o];
+    const float got = loss_at_start<LaneGroup<256>>(problem);
+    EXPECT_EQ(got, expected ? parts[0] : together) << segments << " of " << rows;
+    apart += expected;
+    order_mattered += parts[0] != together;
+  }
+  EXPECT_GT(apart, 3);
+  EXPECT_GT(order_mattered, 4);
+}
+
 TEST(MatrixKernels, PassLargeProblemsInTiles) {
   std::int64_t compared = 0;
+  const auto squares =  // a whole tile, in squares of 4 x 4
+      make_matrix_batch<float>({1, 64, 64, 64, 64, 3, 2, 1, false, true, true, 3});
+  expect_bits<float>(squares.view(), {Placement::tiles, Placement::resident}, 0, 1, 1, compared, 4);
   const auto two_tiles =
       make_matrix_batch<double>({2, 70, 70, 61, 61, 3, 2, 1, false, true, true, 1});
   expect_bits<double>(two_tiles.view(), {Placement::tiles, Placement::resident}, 0, 1, 1, compared,

@@ -38,6 +38,20 @@ struct MemoryWorkspace {
   }
 };
 
+// Whether the warps of a group, so many, take the segments of an instance in turn, each alone,
+// instead of one after the other together. A tile of longer segments than 512 may have fewer of
+// them than there are warps; else it is where no lane has more rows to go through, the barriers of
+// a segment counted as one.
+inline constexpr std::int64_t longest_of_a_warp = 512;
+SR_HD constexpr bool are_taken_apart(std::int64_t segments, std::int64_t longest, int warps) {
+  const auto rounds = [](std::int64_t n, std::int64_t at_once) {
+    return (n + at_once - 1) / at_once;
+  };
+  return longest <= longest_of_a_warp &&
+         rounds(segments, warps) * rounds(longest, warp_lanes) <=
+             segments * (rounds(longest, std::int64_t{warps} * warp_lanes) + 1);
+}
+
 template <class G, class Op, class T>
 struct MemoryPlacement : Coordinates<G, T> {
   using Base = Coordinates<G, T>;
@@ -62,7 +76,8 @@ struct MemoryPlacement : Coordinates<G, T> {
         each_weight(w_of),
         constant_weight(w_all),
         w(arrays) {
-    if constexpr (can_part) apart = op.segments_apart();
+    if constexpr (can_part)
+      apart = op.segments() > 1 && are_taken_apart(op.segments(), op.longest(), G::part_count);
   }
 
   // Rows that an array must have: what the group touches beyond the last row never counts.

@@ -29,10 +29,6 @@ struct RowTile {
   int row = 0, rows = 0, columns = 0, segment = 0, first = 0;
 };
 
-// Several segments of an instance with no longer one are taken apart: each by one warp of a group,
-// in turn, instead of one after the other by all of them.
-inline constexpr std::int64_t longest_of_a_warp = 512;
-
 // An operator is passed tile by tile: apply makes its logits, attend takes what took their place,
 // dL/dz or f. After the last tile gather completes the gradient, and attended gives A^T f of each
 // segment.
@@ -56,8 +52,8 @@ struct Dense {
   SR_HD void each_tile(F f) const {
     f(RowTile{});
   }
-  SR_HD bool segments_apart() const {
-    return segments() > 1 && extent_of(*layout, instance).longest <= longest_of_a_warp;
+  SR_HD std::int64_t longest() const {  // of several
+    return extent_of(*layout, instance).longest;
   }
   // Of `parts` that take turns, those of one.
   template <class F>
@@ -136,9 +132,7 @@ struct Kronecker {
       segment += n;
     });
   }
-  SR_HD bool segments_apart() const {
-    return segments() > 1 && extent_of(batch, instance).longest <= longest_of_a_warp;
-  }
+  SR_HD std::int64_t longest() const { return extent_of(batch, instance).longest; }
   // Segment k of the instance is of part k modulo their number, whatever the tiles.
   template <class F>
   SR_HD void each_segment(const RowTile& tile, F f, int part = 0, int parts = 1) const {
