@@ -100,8 +100,10 @@ SR_DEVICE void solve_in_registers(const Batch<T>& batch, const Queue& queue, voi
         turns = {};
         running = true;
       }
-      for (unsigned left = every; running && left != 0; --left)
+      for (unsigned left = every; left != 0; --left) {
         running = turns.advance(e, batch.stop);
+        if (!running) break;
+      }
     }
   }
 }

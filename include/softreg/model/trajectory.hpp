@@ -34,14 +34,6 @@ struct Stop {
   double gradient_norm = 1e-6;  // 0: never stop early
   int check_every = 8;          // loss, norm and finiteness are tested at steps 0, K, 2K, ..., end
 
-  SR_HD constexpr bool tests_at(int step) const {
-    return step % check_every == 0 || step == max_steps;
-  }
-  // The first after `step`, which is -1 before the start.
-  SR_HD constexpr int next_test(int step) const {
-    const int next = step < 0 ? 0 : step - step % check_every + check_every;
-    return next < max_steps ? next : max_steps;
-  }
   // Tests of a trajectory that ends with `steps`.
   SR_HD constexpr int tests(int steps) const {
     return steps / check_every + (steps % check_every != 0 ? 2 : 1);
@@ -111,7 +103,8 @@ struct Trajectory {
     if (verdict.kept) e.keep(step, now);
     status = verdict.status;
     if (status != Status::max_steps || step == stop.max_steps) return described(e);
-    next_test = stop.next_test(step);
+    // Tests are check_every steps apart, but for the last.
+    next_test = step + min_(stop.check_every, stop.max_steps - step);
     if (!e.update(step, true) && stop.gradient_norm > 0) {
       status = Status::stalled;
       return described(e);
