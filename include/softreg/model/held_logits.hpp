@@ -16,17 +16,18 @@ inline constexpr bool holds_bits = false;
 template <class LossT, class T, class A, bool InBits = holds_bits<LossT, A>>
 struct HeldLogits {
   static constexpr bool traced = true;
-  // moved: how far the guard has moved what is held
   template <class Tile>
-  SR_HD HeldLogits(const Tile&, const Segment&, T /*moved*/) {}
+  SR_HD HeldLogits(const Tile&, const Segment&) {}
 
   SR_MATH T logit(T z) const { return z; }
   SR_MATH static T distance(T z, T shift) { return z - shift; }  // what a formula calls v
   SR_MATH static T activate(T z, T shift) { return T(activation<LossT>(A(distance(z, shift)))); }
-  SR_MATH static T log(A mass) { return T(log_(mass)); }
-  // The guard has moved the shift.
+  SR_MATH static T log_mass(T shift, A mass) { return shift + T(log_(mass)); }
+  // The guard wants another shift: what the tile's becomes.
   template <class Tile>
-  SR_HD static void move(Tile&, const Segment&, T) {}
+  SR_HD static T move(Tile&, const Segment&, T shift) {
+    return shift;
+  }
   // A row keeps dL/dz without the factor that rows have in common (CommonOf): that goes to the
   // tile.
   template <class Tile, class Slope>
@@ -45,15 +46,17 @@ struct HeldLogits<LossT, T, A, true> {
   static constexpr T ln2 = T(math_detail::Format<T>::ln2);
   T origin;
   template <class Tile>
-  SR_HD HeldLogits(const Tile& tile, const Segment& s, T moved) : origin(tile.origin(s) + moved) {}
+  SR_HD HeldLogits(const Tile& tile, const Segment& s) : origin(tile.origin(s)) {}
 
   SR_MATH T logit(T z) const { return (origin + z) * ln2; }
   SR_MATH static T distance(T z, T) { return z * ln2; }
   SR_MATH static T activate(T z, T) { return T(exp2_(A(z))); }
-  SR_MATH static T log(A mass) { return T(log2_(mass)); }
+  SR_MATH static T log_mass(T, A mass) { return T(log2_(mass)); }
   template <class Tile>
-  SR_HD static void move(Tile& tile, const Segment& s, T by) {
+  SR_HD static T move(Tile& tile, const Segment& s, T by) {
     tile.rows(s, [by](int, T& z, T, T) { z = z - by; });
+    tile.set_shift(s, by);
+    return T(0);
   }
   template <class Tile, class Slope>
   SR_HD static void take_factor(Tile& tile, const Slope& slope) {

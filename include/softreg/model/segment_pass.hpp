@@ -33,8 +33,8 @@ struct SegmentPass {
     const Head h = open(tile, s, shift);
     if (tested) t.v[total_loss] = t[total_loss] + loss(tile, s, shift, h);
     T log_mass = T(0);
-    if constexpr (LossT::normalized) log_mass = shift + Held::log(h.mass);
-    if (tile.weighted()) t.v[total_penalty] = t[total_penalty] + weigh(tile, s, shift);
+    if constexpr (LossT::normalized) log_mass = Held::log_mass(shift, h.mass);
+    if (tile.weighted()) t.v[total_penalty] = t[total_penalty] + weigh(tile, s);
     if constexpr (Held::traced)
       if (batch.shifts && !describing) {
         const auto moved = [&] {
@@ -53,7 +53,7 @@ struct SegmentPass {
       tile.rows(s, [h](int, T& z, T u, T) { z = T(F::output(A(u), h)); });
     } else if (tile.weighted()) {
       const auto weight = tile.weights(s);
-      const Held held(tile, s, shift);
+      const Held held(tile, s);
       Held::take_no_factor(tile);
       tile.rows(s, [=](int i, T& z, T u, T b) {
         const T w = weight(i);
@@ -131,19 +131,20 @@ struct SegmentPass {
         const Head h = F::finish(
             tile.template sum_rows<Terms>(
                 s, [](int, T, T u, T b, const Terms& sum) { return F::terms(A(u), A(b), sum); }),
-            A(Held(tile, s, T(0)).logit(shift)));
+            A(Held(tile, s).logit(shift)));
         const auto good = is_close(T(h.mass));
         if (attempt == 2 || all(good)) return h;
-        shift = select(good, shift, attempt == 0 ? tile.max_rows(s) : shift + Held::log(h.mass));
-        Held::move(tile, s, shift - at);
+        shift = Held::move(
+            tile, s,
+            select(good, shift, attempt == 0 ? tile.max_rows(s) : Held::log_mass(shift, h.mass)));
       }
     }
   }
 
   template <class Tile>
-  SR_HD T weigh(Tile& tile, const Segment& s, T shift) const {
+  SR_HD T weigh(Tile& tile, const Segment& s) const {
     const auto weight = tile.weights(s);
-    const Held held(tile, s, shift);
+    const Held held(tile, s);
     return tile.template sum_rows<Sums<T, 1>>(s, [weight, held](int i, T z, T&, T,
                                                                 const Sums<T, 1>& sum) {
       const T wz = weight(i) * held.logit(z);
