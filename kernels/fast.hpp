@@ -46,6 +46,9 @@ struct Fast<float> {
   SR_HD friend Fast log2_(Fast a) { return Fast(simt::approximate_log2(a.v)); }
   SR_HD friend Fast centred(Fast, Fast b) { return -b; }
   SR_HD friend Fast sum_of_centred(Fast sum, Fast square) { return square + sum; }
+  SR_HD friend Fast scaled_sum_of_centred(Fast r, Fast sum, Fast square) {
+    return fma_(r, square, sum);
+  }
   SR_HD friend Fast sinh_(Fast a) { return Fast(sinh_(a.v)); }
   SR_HD friend Fast cosh_(Fast a) { return Fast(cosh_(a.v)); }
   SR_HD friend Fast scale_by_exp(Fast a, Fast b) { return Fast(scale_by_exp(a.v, b.v)); }

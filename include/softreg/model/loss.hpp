@@ -52,6 +52,11 @@ template <class T>
 SR_HD T sum_of_centred(T sum, T) {
   return sum;
 }
+// <r u - b, u>, of the same sums.
+template <class T>
+SR_HD T scaled_sum_of_centred(T r, T sum, T square) {
+  return sum + (r - T(1)) * square;
+}
 
 // The mathematics of a loss of the catalogue. Each has a header of its own (losses/), which only
 // what evaluates this loss includes.

@@ -27,9 +27,9 @@ struct Formula<SoftmaxL2> {
   }
   template <class T>
   SR_HD static Head<T> finish(const Terms<T>& s, T) {
-    const T r = T(1) / s[0], e = r - T(1);
-    const T along = sum_of_centred(s[1], s[2]);
-    return {s[0], Common<T>(r), r * (along + e * s[2]), along, s[2]};
+    const T r = T(1) / s[0];
+    return {s[0], Common<T>(r), r * scaled_sum_of_centred(r, s[1], s[2]),
+            sum_of_centred(s[1], s[2]), s[2]};
   }
   template <class T>
   SR_HD static Tested<T> tested(T, T u, T b, const Tested<T>& s) {
