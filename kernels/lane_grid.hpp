@@ -6,18 +6,25 @@
 //   lane holds held_rows() rows of its held_columns() columns, and owns what is not A: own_rows()
 //   of those rows (b, logit, activation) and own_columns() of those columns (x).
 //
-//   Logits   partial dot products in the order of column(), then over the lanes of a row
+//   Logits   the order of column(), then over the lanes of a row
 //   Rows     each lane's own rows in ascending order, then all lanes: LaneGroup's order
-//   A^T y    held rows in the order of row(), then the lanes of a column: in a warp, then warps
+//   A^T y    the order of row(), then over the lanes of a column: in a warp, then warps
 //   Columns  own columns, then the shares of a block of columns, then the blocks
 //
-// All trees take the largest offset first. What a lane keeps when halves are exchanged always lies
-// in its first registers: rows and columns are numbered by exclusive or with the lane's place, so
-// that nothing is selected.
+// All trees take the largest offset first. In products with A that is no addition for numbers that
+// go on (goes_on): of two lanes the largest offset apart (of columns; of shares) the one that keeps
+// the sum goes on from the other's. (Not in A^T y where A passes by: there each lane has its own
+// sums first.) What a lane keeps when halves are exchanged always lies in its first registers: rows
+// and columns are numbered by exclusive or with the lane's place, so that nothing is selected.
 #pragma once
 #include "softreg/model/group.hpp"
 
 namespace softreg {
+
+// Numbers of two registers do not: what arrives in two is moved into a pair, which costs more than
+// the addition (nvcc 13.0).
+template <class T>
+inline constexpr bool goes_on = sizeof(T) == 4;
 
 struct LaneGrid {
   int lanes, columns;

@@ -206,14 +206,11 @@ struct OnePassPlacement : GridCoordinates<PolicyT, T, TileGrid<PolicyT, T>> {
     each_tile([&](int r, const T(&a)[held_rows][held_columns]) {
       const T b = next_b;
       next_b = has(r + 1) ? target_[row(r + 1)] : T(0);  // long before it is needed
-      T partial[columns];
-      SR_UNROLL
-      for (int k = 0; k < columns; ++k) {
-        partial[k] = T(0);
+      const T z = g.along_row(T(0), [&](int k, T s) {
         SR_UNROLL
-        for (int p = 0; p < held_columns; ++p) partial[k] = fma_(a[k][p], at[p], partial[k]);
-      }
-      const T z = g.scatter_rows(partial);
+        for (int p = 0; p < held_columns; ++p) s = fma_(a[k][p], at[p], s);
+        return s;
+      });
       Basis own;
       SR_UNROLL
       for (T& t : own.v) t = -T(0);

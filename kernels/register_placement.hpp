@@ -170,18 +170,19 @@ struct RegisterPlacement : GridCoordinates<PolicyT, T, RegisterGrid<PolicyT, T>>
                      Grid::threads +
                  g.rank_in_block()];
   }
-  // f(p, the number in held column p) for the k-th held row
+  // f(p, the number in held column p) for columns first to last - 1 of the k-th held row
   template <class F>
-  SR_DEVICE void each_of_row(int k, F f) const {
+  SR_DEVICE void each_of_row(int k, int first, int last, F f) const {
     if (k < held_rows - shared_rows) {
       SR_UNROLL
-      for (int p = 0; p < held_columns; ++p) f(p, a[k][p]);
+      for (int p = first; p < last; ++p) f(p, a[k][p]);
     } else {
       SR_UNROLL
-      for (int l = 0; l < held_columns / Line::size; ++l) {
+      for (int l = first / Line::size; l * Line::size < last; ++l) {
         const Line now = line(k, l);
         SR_UNROLL
-        for (int p = 0; p < Line::size; ++p) f(l * Line::size + p, now.v[p]);
+        for (int p = l * Line::size; p < (l + 1) * Line::size; ++p)
+          if (p >= first && p < last) f(p, now.v[p % Line::size]);
       }
     }
   }
@@ -190,31 +191,25 @@ struct RegisterPlacement : GridCoordinates<PolicyT, T, RegisterGrid<PolicyT, T>>
     T at[held_columns];
     g.gather_columns(point, at);
     SR_UNROLL
-    for (int r = 0; r < own_rows; ++r) {
-      T partial[Grid::columns];
-      SR_UNROLL
-      for (int k = 0; k < Grid::columns; ++k) {
-        T s = InBits && k == 0 ? -lagged_shift : T(0);  // of the row that is the lane's own
-        each_of_row(r * Grid::columns + k, [&](int p, T value) { s = fma_(value, at[p], s); });
-        partial[k] = s;
-      }
-      z[r] = g.scatter_rows(partial);
-    }
+    for (int r = 0; r < own_rows; ++r)
+      z[r] = g.along_row(InBits ? -lagged_shift : T(0), [&](int k, T s) {
+        each_of_row(r * Grid::columns + k, 0, held_columns,
+                    [&](int p, T value) { s = fma_(value, at[p], s); });
+        return s;
+      });
   }
   SR_DEVICE void transpose() {
-    T sum[held_columns];
-    SR_UNROLL
-    for (int p = 0; p < held_columns; ++p) sum[p] = T(0);
-    SR_UNROLL
-    for (int r = 0; r < own_rows; ++r) {
-      T y[Grid::columns];
-      g.gather_rows(has(r) ? z[r] : -T(0), y);
+    T y[own_rows][Grid::columns], sum[held_columns];
+    g.down_columns(sum, [&](int first, int last, T(&s)[held_columns]) {
       SR_UNROLL
-      for (int k = 0; k < Grid::columns; ++k)
-        each_of_row(r * Grid::columns + k,
-                    [&](int p, T value) { sum[p] = fma_(value, y[k], sum[p]); });
-    }
-    g.scatter_columns(sum);
+      for (int r = 0; r < own_rows; ++r) {
+        if (last == held_columns) g.gather_rows(has(r) ? z[r] : -T(0), y[r]);  // the first time
+        SR_UNROLL
+        for (int k = 0; k < Grid::columns; ++k)
+          each_of_row(r * Grid::columns + k, first, last,
+                      [&](int p, T value) { s[p] = fma_(value, y[r][k], s[p]); });
+      }
+    });
     SR_UNROLL
     for (int p = 0; p < own_columns; ++p) grad[p] = InBits ? sum[p] * factor_ : sum[p];
   }

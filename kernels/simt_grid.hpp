@@ -46,10 +46,18 @@ class SimtGrid : public SimtGroup<Lanes, Blocks> {
     if constexpr (Blocks > 1) sync();  // all have begun
   }
 
-  // The lanes of a row, each with partial sums of `columns` rows: the whole sum of the own row.
-  SR_DEVICE T scatter_rows(T (&z)[Columns]) const {
+  // The sum along the own row, from `start` on. add(k, s) is s plus what the lane has of held row
+  // k.
+  template <class F>
+  SR_DEVICE T along_row(T start, F add) const {
+    constexpr int half = goes_on<T> ? Columns / 2 : 0;
+    T z[Columns];
     SR_UNROLL
-    for (int h = Columns / 2; h > 0; h /= 2) {
+    for (int k = half; k < Columns; ++k) z[k] = add(k, k == half ? start : T(0));
+    SR_UNROLL
+    for (int k = 0; k < half; ++k) z[k] = add(k, across(z[k + half], half));
+    SR_UNROLL
+    for (int h = (goes_on<T> ? half : Columns) / 2; h > 0; h /= 2) {
       SR_UNROLL
       for (int k = 0; k < Columns / 2; ++k)
         if (k < h) z[k] = z[k] + across(z[k + h], h);
@@ -63,34 +71,21 @@ class SimtGrid : public SimtGroup<Lanes, Blocks> {
   }
   // What gather_rows gives of held row k.
   SR_DEVICE T of_row(T own, int k) const { return k == 0 ? own : across(own, k); }
-  // Sums over the held rows, of the held columns, become those over all rows, of the own columns.
-  SR_DEVICE void scatter_columns(T (&s)[held_columns]) const {
+  // The sums down the own columns. add(first, last, s) adds the lane's rows to s[first], ...,
+  // s[last - 1].
+  template <class F>
+  SR_DEVICE void down_columns(T (&s)[held_columns], F add) const {
+    constexpr int half = goes_on<T> ? shares / 2 * own_columns : 0;
     SR_UNROLL
-    for (int h = shares / 2; h > 0; h /= 2) {
-      SR_UNROLL
-      for (int p = 0; p < held_columns / 2; ++p)
-        if (p < h * own_columns) s[p] = s[p] + across(s[p + h * own_columns], h * stride);
-    }
+    for (int p = half; p < held_columns; ++p) s[p] = T(0);
+    add(half, held_columns, s);
     SR_UNROLL
-    for (int p = 0; p < own_columns; ++p) {
-      SR_UNROLL
-      for (int h = replicas / 2; h > 0; h /= 2) s[p] = s[p] + across(s[p], h * Columns);
-    }
-    if constexpr (warps > 1) {
-      const int lane = rank() % width;
-      const int place = lane % Columns * shares + grid().share(lane), at = place * own_columns;
-      T* const partial = begin_sum<columns_half, T>();
-      if (lane / Columns % replicas == 0) {
-        SR_UNROLL
-        for (int p = 0; p < own_columns; ++p) partial[warp() * Parameters + at + p] = s[p];
-      }
-      sync_block();
-      SR_UNROLL
-      for (int p = 0; p < own_columns; ++p)
-        s[p] = over<warps>([&](int w) { return partial[w * Parameters + at + p]; }, Add{});
-      if constexpr (Blocks > 1) columns_over_blocks(s, place, lane / Columns % replicas == 0);
-    }
+    for (int p = 0; p < half; ++p) s[p] = across(s[p + half], shares / 2 * stride);
+    if constexpr (half > 0) add(0, half, s);
+    sum_shares(s, goes_on<T> ? shares / 4 : shares / 2);
   }
+  // Sums over the held rows, of the held columns, become those over all rows, of the own columns.
+  SR_DEVICE void scatter_columns(T (&s)[held_columns]) const { sum_shares(s, shares / 2); }
   // Numbers of the own columns, to all lanes that hold the column.
   SR_DEVICE void gather_columns(const T (&own)[own_columns], T (&held)[held_columns]) const {
     spread<own_columns>(own, held, stride);
@@ -153,6 +148,35 @@ class SimtGrid : public SimtGroup<Lanes, Blocks> {
   static constexpr int half_bytes = exchange_bytes<T>(grid(), Blocks);
   static constexpr int own_bytes =  // as far as they are a power of two
       (own_columns & -own_columns) * static_cast<int>(sizeof(T));
+
+  // Over lanes `largest`, ..., 1 shares apart, then over replicas, warps and blocks.
+  SR_DEVICE void sum_shares(T (&s)[held_columns], int largest) const {
+    SR_UNROLL
+    for (int h = largest; h > 0; h /= 2) {
+      SR_UNROLL
+      for (int p = 0; p < held_columns / 2; ++p)
+        if (p < h * own_columns) s[p] = s[p] + across(s[p + h * own_columns], h * stride);
+    }
+    SR_UNROLL
+    for (int p = 0; p < own_columns; ++p) {
+      SR_UNROLL
+      for (int h = replicas / 2; h > 0; h /= 2) s[p] = s[p] + across(s[p], h * Columns);
+    }
+    if constexpr (warps > 1) {
+      const int lane = rank() % width;
+      const int place = lane % Columns * shares + grid().share(lane), at = place * own_columns;
+      T* const partial = begin_sum<columns_half, T>();
+      if (lane / Columns % replicas == 0) {
+        SR_UNROLL
+        for (int p = 0; p < own_columns; ++p) partial[warp() * Parameters + at + p] = s[p];
+      }
+      sync_block();
+      SR_UNROLL
+      for (int p = 0; p < own_columns; ++p)
+        s[p] = over<warps>([&](int w) { return partial[w * Parameters + at + p]; }, Add{});
+      if constexpr (Blocks > 1) columns_over_blocks(s, place, lane / Columns % replicas == 0);
+    }
+  }
 
   // Block m of `held` comes from the lane whose place differs by m.
   template <int Own, int Held>

@@ -103,6 +103,8 @@ MUTATIONS = [
     ("shuffle from the first group of the warp", GRID, "first_lane() + keeper(k), member", "keeper(k), member"),
     ("halving keeps the wrong half", GROUP, "(rank() & Offset) != 0", "(rank() & Offset) == 0"),
     ("rows scattered to another lane", GRID, "across(z[k + h], h)", "across(z[k + h], Columns / 2 / h)"),
+    ("a row's sum goes on from another lane's", GRID, "across(z[k + half], half)", "across(z[k + half], half / 2)"),
+    ("a column's sum goes on from another lane's", GRID, "shares / 2 * stride);", "shares / 2);"),
     ("replicas of columns not added", GRID, "for (int h = replicas / 2; h > 0; h /= 2)",
      "for (int h = replicas / 4; h > 0; h /= 2)"),
     ("shares of a warp written over each other", GRID, "lane % Columns * shares + grid().share(lane)",
@@ -143,7 +145,7 @@ MUTATIONS = [
     ("a number of the start too many", COORDINATES, "start && has_column(j)", "start && has_column(j - 1)"),
     ("columns padded with +0", REGISTERS, "* unit : -T(0)", "* unit : T(0)"),
     ("rows padded with +0", REGISTERS, "has(r) ? z[r] : -T(0)", "has(r) ? z[r] : T(0)"),
-    ("sums begin with -0", REGISTERS, "-lagged_shift : T(0);", "-lagged_shift : -T(0);"),
+    ("sums begin with -0", REGISTERS, "-lagged_shift : T(0), [", "-lagged_shift : -T(0), ["),
     # What the lanes hold.
     ("no maximum of the own rows", REGISTERS, "most = max_(most, z[r])", "most = z[r]"),
     ("guard of a step long past", COORDINATES, "set_shift(const Segment&, T value) { lagged_shift = value; }",

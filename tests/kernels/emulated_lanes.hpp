@@ -57,7 +57,7 @@ void solve_batch_in_one_pass(LaneGrid grid, const Batch<T>& batch) {
     const auto arrays = MemoryWorkspace<T>::carve(memory.data(), extent);
     using Memory = OnePassMemory<LossT, T>;
     Evaluator<Memory, LossT, T> e{
-        Memory{GridGroup{grid}, DenseMatrix<T>::of(batch, i, nullptr), batch.target_of(i),
+        Memory{GridGroup{grid, true}, DenseMatrix<T>::of(batch, i, nullptr), batch.target_of(i),
                batch.weights_of(i), batch.weight, batch.start_of(i), batch.x_of(i), arrays},
         batch, i, ShiftWorkspace<T>::of(memory.data() + MemoryWorkspace<T>::size(extent), extent)};
     e.p.load();

@@ -10,6 +10,7 @@ namespace softreg {
 
 struct GridGroup {
   LaneGrid grid;
+  bool one_pass = false;  // A passes by
   int lanes = grid.lanes;
   static constexpr bool padded = false;
   static constexpr int part_count = 1;
@@ -37,40 +38,57 @@ struct GridGroup {
       lane[std::size_t(i % lanes)] = max_(lane[std::size_t(i % lanes)], f(i));
     return within_and_over_warps(lane, grid.warp(), [](T a, T b) { return max_(a, b); });
   }
-  // The sum down column j: over the lanes that hold it, of what each makes of its own.
+  // The sum down column j: over the lanes that hold it, of what each makes of its own. Of two lanes
+  // whose shares are half of all apart, the one that keeps the column goes on from the other's sum.
   template <class S, class F, class Own>
   auto sum_down(int n, int j, F f, Own own) const {
     const int column = j / grid.held_columns(), row_lanes = lanes / grid.columns;
-    std::vector<decltype(own(S{}))> lane;
-    for (int r = 0; r < row_lanes; ++r) {
-      S s{};
+    const int in_warp = grid.warp() / grid.columns, half = in_warp / 2;
+    const auto add_rows = [&](int r, S s) {
       for (int k = 0; k < grid.held_rows(); ++k) {
         const int i = grid.row(r * grid.columns + column, k);
         if (i < n) s = f(i, s);
       }
-      lane.push_back(own(s));
+      return s;
+    };
+    const bool goes_on = softreg::goes_on<S> && !one_pass && grid.shares() > 1;
+    const int share = j % grid.held_columns() / grid.own_columns();
+    const bool upper = share >= grid.shares() / 2;
+    std::vector<decltype(own(S{}))> lane;
+    for (int r = 0; r < row_lanes; ++r) {
+      if (!goes_on)
+        lane.push_back(own(add_rows(r, S{})));
+      else if ((r % in_warp >= half) == upper)
+        lane.push_back(own(add_rows(r, add_rows(r ^ half, S{}))));
     }
-    return within_and_over_warps(lane, grid.warp() / grid.columns, add);
+    return within_and_over_warps(lane, goes_on ? half : in_warp, add);
   }
   template <class S, class F>
   S sum_down(int n, int j, F f) const {
     return sum_down<S>(n, j, f, [](const S& s) { return s; });
   }
-  // Dot products: over the lanes that share row i.
+  // Dot products: over the lanes that share row i, of which one half goes on from the sums of the
+  // other: that of the row's own lane.
   template <class T, class F, class Done>
   void fold(int n, int terms, F f, Done done) const {
-    std::vector<T> lane(std::size_t(grid.columns));
+    const int half = goes_on<T> ? grid.columns / 2 : 0;
     for (int i = 0; i < n; ++i) {
-      const int first = i % lanes - i % lanes % grid.columns;
-      for (int c = 0; c < grid.columns; ++c) {
-        T s = T(0);
+      const int own = i % grid.columns, first = i % lanes - own;
+      const auto add_columns = [&](int c, T s) {
         for (int p = 0; p < grid.held_columns(); ++p) {
           const int j = grid.column(first + c, p);
           if (j < terms) s = f(i, j, s);
         }
-        lane[std::size_t(c)] = s;
+        return s;
+      };
+      std::vector<T> lane;
+      for (int c = 0; c < grid.columns; ++c) {
+        if (half == 0)
+          lane.push_back(add_columns(c, T(0)));
+        else if ((c >= half) == (own >= half))
+          lane.push_back(add_columns(c, add_columns(c ^ half, T(0))));
       }
-      done(i, halved(lane.data(), grid.columns, 1, add));
+      done(i, halved(lane.data(), int(lane.size()), 1, add));
     }
   }
   // Of coordinates: each share's own columns, then shares, then columns side by side.

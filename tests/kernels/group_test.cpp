@@ -359,7 +359,7 @@ struct OnGrid {
 // What the lanes of a grid must find.
 template <class T>
 struct GridSums {
-  std::vector<T> logits, gradient;
+  std::vector<T> logits, gradient, one_pass;
   T coordinates, sum, max, odd;
   Sums<T, 2> two;
   Sums<T, 3> three;
@@ -373,9 +373,11 @@ GridSums<T> expected_on(const LaneGrid& grid, int n, int d) {
   want.logits.resize(static_cast<std::size_t>(n));
   g.template fold<T>(n, d, Data::logit,
                      [&want](int i, T s) { want.logits[static_cast<std::size_t>(i)] = s; });
-  for (int j = 0; j < d; ++j)
-    want.gradient.push_back(
-        g.template sum_down<T>(n, j, [j](int i, T s) { return Data::gradient(i, j, s); }));
+  for (int j = 0; j < d; ++j) {
+    const auto add = [j](int i, T s) { return Data::gradient(i, j, s); };
+    want.gradient.push_back(g.template sum_down<T>(n, j, add));
+    want.one_pass.push_back(GridGroup{grid, true}.template sum_down<T>(n, j, add));
+  }
   want.coordinates = g.template serial<T>(d, Data::coordinate);
   want.sum = g.template sum<T>(n, Data::template of_row<T>);
   want.two = g.template sum<Sums<T, 2>>(n, Data::template of_row<Sums<T, 2>>);
@@ -397,36 +399,43 @@ std::string wrong_on(const G& g, int n, int d, const GridSums<T>& want) {
       wrong = std::string(what) + " on lane " + std::to_string(g.rank());
   };
   const int lane = g.rank();
-  T own[G::own_columns], at[G::held_columns], down[G::held_columns];
+  T own[G::own_columns], at[G::held_columns], down[G::held_columns], begun[G::held_columns];
   for (int p = 0; p < G::own_columns; ++p) own[p] = Data::x(grid.column(lane, p));
   g.gather_columns(own, at);
-  for (int p = 0; p < G::held_columns; ++p) {
+  for (int p = 0; p < G::held_columns; ++p)
     expect(at[p], Data::x(grid.column(lane, p)), "gathered column");
-    down[p] = T(0);
-  }
   for (int r = 0; r < G::own_rows; ++r) {
-    T partial[G::columns], y[G::columns];
+    T y[G::columns];
     g.gather_rows(Data::y(lane + r * G::lanes), y);
-    for (int k = 0; k < G::columns; ++k) {
-      const int i = grid.row(lane, r * G::columns + k);
-      expect(y[k], Data::y(i), "gathered row");
-      partial[k] = T(0);
+    for (int k = 0; k < G::columns; ++k)
+      expect(y[k], Data::y(grid.row(lane, r * G::columns + k)), "gathered row");
+    const T logit = g.along_row(T(0), [&](int k, T s) {
       for (int p = 0; p < G::held_columns; ++p) {
         const int j = grid.column(lane, p);
-        if (j < d) partial[k] = Data::logit(i, j, partial[k]);
-        if (i < n) down[p] = Data::gradient(i, j, down[p]);
+        if (j < d) s = Data::logit(grid.row(lane, r * G::columns + k), j, s);
       }
-    }
-    const T logit = g.scatter_rows(partial);
+      return s;
+    });
     const int i = lane + r * G::lanes;
     if (i < n) expect(logit, want.logits[static_cast<std::size_t>(i)], "logit");
   }
-  g.scatter_columns(down);
+  const auto add_rows = [&](int first, int last, T(&s)[G::held_columns]) {
+    for (int k = 0; k < G::held_rows; ++k)
+      for (int p = first; p < last; ++p) {
+        const int i = grid.row(lane, k);
+        if (i < n) s[p] = Data::gradient(i, grid.column(lane, p), s[p]);
+      }
+  };
+  g.down_columns(down, add_rows);
+  for (int p = 0; p < G::held_columns; ++p) begun[p] = T(0);
+  add_rows(0, G::held_columns, begun);
+  g.scatter_columns(begun);
   T coordinates = T(0);
   for (int p = 0; p < G::own_columns; ++p) {
     const int j = grid.column(lane, p);
     if (j >= d) continue;
     expect(down[p], want.gradient[static_cast<std::size_t>(j)], "gradient");
+    expect(begun[p], want.one_pass[static_cast<std::size_t>(j)], "gradient of one pass");
     coordinates = Data::coordinate(j, coordinates);
   }
   expect(g.total_of_columns(coordinates), want.coordinates, "total of columns");
