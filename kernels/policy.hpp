@@ -66,13 +66,13 @@ struct Float32x8 {
   static constexpr auto policy = in_registers("lanes2_32x8", 4, {2, 1, 32, 8}, {128, 2});
 };
 struct Float64x16 {
-  static constexpr auto policy = in_registers("lanes8_64x16", 4, {8, 1, 64, 16}, {128, 2});
+  static constexpr auto policy = in_registers("lanes8_64x16", 4, {8, 2, 64, 16}, {128, 2});
 };
 struct Float128x32 {
   static constexpr auto policy = in_registers("lanes32_128x32", 4, {32, 2, 128, 32}, {128, 2});
 };
 struct Float256x16 {
-  static constexpr auto policy = in_registers("lanes32_256x16", 4, {32, 1, 256, 16}, {128, 2});
+  static constexpr auto policy = in_registers("lanes32_256x16", 4, {32, 2, 256, 16}, {128, 2});
 };
 struct Float256x64 {
   static constexpr auto policy = in_registers("lanes128_256x64", 4, {128, 8, 256, 64}, {128, 2});
