@@ -15,11 +15,13 @@
 
 namespace softreg {
 
-template <class T>
+// InTurn: of groups so small that a sum over their lanes costs less than what it saves in every
+// row.
+template <class T, bool InTurn = false>
 struct Fast;
 
-template <>
-struct Fast<float> {
+template <bool InTurn>
+struct Fast<float, InTurn> {
   float v;
   Fast() = default;
   SR_HD explicit constexpr Fast(float value) : v(value) {}
@@ -56,38 +58,45 @@ struct Fast<float> {
 
 // A factor that rows have in common, and its product with a number of a row, which keeps it apart:
 // multiplied once instead of in every row, it rounds once.
+template <class F>
+struct FastScaled;
+template <class F>
 struct FastFactor {
-  Fast<float> value;
-  SR_HD explicit FastFactor(Fast<float> of) : value(of) {}
-  SR_HD explicit operator Fast<float>() const { return value; }
+  F value;
+  SR_HD explicit FastFactor(F of) : value(of) {}
+  SR_HD explicit operator F() const { return value; }
+  SR_HD friend FastScaled<F> operator*(FastFactor a, F b) { return {a, b}; }
 };
+template <class F>
 struct FastScaled {
-  FastFactor factor;
-  Fast<float> rest;
-  SR_HD explicit operator Fast<float>() const { return factor.value * rest; }
+  FastFactor<F> factor;
+  F rest;
+  SR_HD explicit operator F() const { return factor.value * rest; }
   SR_HD explicit operator float() const { return float(factor.value * rest); }
-  SR_HD friend FastScaled operator*(FastScaled a, Fast<float> b) { return {a.factor, a.rest * b}; }
-  SR_HD friend Fast<float> operator-(FastScaled a, Fast<float> b) {
-    return fma_(a.factor.value, a.rest, -b);
-  }
-  SR_HD friend Fast<float> fma_(Fast<float> a, FastScaled b, Fast<float> c) {
-    return fma_(a * b.factor.value, b.rest, c);
-  }
+  SR_HD friend FastScaled operator*(FastScaled a, F b) { return {a.factor, a.rest * b}; }
+  SR_HD friend F operator-(FastScaled a, F b) { return fma_(a.factor.value, a.rest, -b); }
+  SR_HD friend F fma_(F a, FastScaled b, F c) { return fma_(a * b.factor.value, b.rest, c); }
+  SR_HD friend F factor_of(FastScaled a) { return a.factor.value; }
+  SR_HD friend F rest_of(FastScaled a) { return a.rest; }
 };
-SR_HD inline FastScaled operator*(FastFactor a, Fast<float> b) { return {a, b}; }
-SR_HD inline Fast<float> factor_of(FastScaled a) { return a.factor.value; }
-SR_HD inline Fast<float> rest_of(FastScaled a) { return a.rest; }
+template <bool InTurn>
+struct CommonOf<Fast<float, InTurn>> {
+  using type = FastFactor<Fast<float, InTurn>>;
+};
+
 template <>
-struct CommonOf<Fast<float>> {
-  using type = FastFactor;
+inline constexpr bool in_turn<Fast<float, true>> = true;
+template <>
+struct OfFewLanes<Fast<float>> {
+  using type = Fast<float, true>;
 };
 
 // exp is a power of two.
-template <class LossT>
-inline constexpr bool holds_bits<LossT, Fast<float>> = LossT::normalized;
+template <class LossT, bool InTurn>
+inline constexpr bool holds_bits<LossT, Fast<float, InTurn>> = LossT::normalized;
 
-template <>
-struct RealOf<Fast<float>> {
+template <bool InTurn>
+struct RealOf<Fast<float, InTurn>> {
   using type = float;
 };
 

@@ -58,6 +58,16 @@ SR_HD T scaled_sum_of_centred(T r, T sum, T square) {
   return sum + (r - T(1)) * square;
 }
 
+// Whether a formula that can (SumsInTurn) takes its sums one after the other: first the mass, then
+// the rest, around f. Less is done in every row, but lanes meet once more. OfFewLanes: the numbers
+// that take the place of A where they meet easily.
+template <class A>
+inline constexpr bool in_turn = false;
+template <class A>
+struct OfFewLanes {
+  using type = A;
+};
+
 // The mathematics of a loss of the catalogue. Each has a header of its own (losses/), which only
 // what evaluates this loss includes.
 template <class LossT>
@@ -82,6 +92,14 @@ concept NormalizedFormula = requires(double v, typename F::template Terms<double
   { F::terms(v, v, s) } -> std::same_as<typename F::template Terms<double>>;
   { F::finish(s, v) } -> std::same_as<typename F::template Head<double>>;
   { h.mass } -> std::convertible_to<double>;
+};
+// A formula that has also
+//
+//   rest(u, b, h, s)  s plus what the row adds to the sum for which the mass must be known
+//   complete(h, s)    the head with that sum; tested() is then given f in place of u
+template <class F, class A>
+concept SumsInTurn = in_turn<A> && requires(A u, typename F::template Head<A> h, Sums<A, 1> s) {
+  { F::complete(h, F::rest(u, u, h, s)) } -> std::same_as<typename F::template Head<A>>;
 };
 template <class F>
 concept LossFormula = (ActivatedFormula<F> || NormalizedFormula<F>)&&requires(

@@ -30,7 +30,12 @@ struct SegmentPass {
   SR_HD void operator()(Tile& tile, const Segment& s, Totals& t) const {
     const T lagged = LossT::normalized ? tile.shift(s) : T(0);
     T shift = lagged;
-    const Head h = open(tile, s, shift);
+    Head h = open(tile, s, shift);
+    if constexpr (SumsInTurn<F, A>)
+      h = F::complete(
+          h, tile.template sum_rows<Sums<A, 1>>(s, [h](int, T, T u, T b, const Sums<A, 1>& sum) {
+            return F::rest(A(u), A(b), h, sum);
+          }));
     if (tested) t.v[total_loss] = t[total_loss] + loss(tile, s, shift, h);
     T log_mass = T(0);
     if constexpr (LossT::normalized) log_mass = Held::log_mass(shift, h.mass);
@@ -94,11 +99,11 @@ struct SegmentPass {
   }
   template <class Tile>
   SR_HD T loss(Tile& tile, const Segment& s, T at, const Head& h) const {
-    const auto sums =
-        tile.template sum_rows<Tested>(s, [at](int, T z, T u, T b, const Tested& sum) {
-          if constexpr (Tile::one_pass) u = Held::activate(z, at);  // perhaps not kept
-          return F::tested(A(Held::distance(z, at)), A(u), A(b), sum);
-        });
+    const auto sums = tile.template sum_rows<Tested>(s, [&](int, T z, T u, T b, const Tested& sum) {
+      if constexpr (Tile::one_pass) u = Held::activate(z, at);  // perhaps not kept
+      if constexpr (SumsInTurn<F, A>) u = T(F::output(A(u), h));
+      return F::tested(A(Held::distance(z, at)), A(u), A(b), sum);
+    });
     return T(F::loss(sums, h));
   }
 

@@ -11,7 +11,7 @@ namespace softreg {
 template <>
 struct Formula<SoftmaxL2> {
   template <class T>
-  using Terms = Sums<T, 3>;  // mass, <centred, u>, |u|^2
+  using Terms = Sums<T, in_turn<T> ? 1 : 3>;  // mass, <centred, u>, |u|^2
   template <class T>
   using Tested = Sums<T, 1>;  // |u - b|^2
   template <class T>
@@ -23,13 +23,28 @@ struct Formula<SoftmaxL2> {
 
   template <class T>
   SR_HD static Terms<T> terms(T u, T b, const Terms<T>& s) {
-    return {{s[0] + u, fma_(centred(u, b), u, s[1]), fma_(u, u, s[2])}};
+    if constexpr (in_turn<T>)
+      return {{s[0] + u}};
+    else
+      return {{s[0] + u, fma_(centred(u, b), u, s[1]), fma_(u, u, s[2])}};
   }
   template <class T>
   SR_HD static Head<T> finish(const Terms<T>& s, T) {
     const T r = T(1) / s[0];
-    return {s[0], Common<T>(r), r * scaled_sum_of_centred(r, s[1], s[2]),
-            sum_of_centred(s[1], s[2]), s[2]};
+    if constexpr (in_turn<T>)
+      return {s[0], Common<T>(r), T(0), T(0), T(0)};
+    else
+      return {s[0], Common<T>(r), r * scaled_sum_of_centred(r, s[1], s[2]),
+              sum_of_centred(s[1], s[2]), s[2]};
+  }
+  template <class T>
+  SR_HD static Sums<T, 1> rest(T u, T b, const Head<T>& h, const Sums<T, 1>& s) {
+    return {{fma_(T(h.r * u - b), u, s[0])}};
+  }
+  template <class T>
+  SR_HD static Head<T> complete(Head<T> h, const Sums<T, 1>& s) {
+    h.q = T(h.r) * s[0];
+    return h;
   }
   template <class T>
   SR_HD static Tested<T> tested(T, T u, T b, const Tested<T>& s) {
@@ -38,6 +53,7 @@ struct Formula<SoftmaxL2> {
   }
   template <class T>
   SR_HD static T loss(const Tested<T>& s, const Head<T>& h) {
+    if constexpr (in_turn<T>) return s[0] / T(2);
     const T e = T(h.r) - T(1);
     return (s[0] + T(2) * e * h.along + e * e * h.square) / T(2);
   }
