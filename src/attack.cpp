@@ -13,12 +13,11 @@
 #include "shift_probe.hpp"
 #include "softreg/bounds.hpp"
 #include "softreg/error.hpp"
+#include "subscript.hpp"
 #include "validate.hpp"
 
 namespace softreg {
 namespace {
-
-std::size_t at(std::int64_t n) { return static_cast<std::size_t>(n); }
 
 double length(const double* v, std::int64_t n) {
   double s = 0;

@@ -11,11 +11,10 @@
 #include "matrix_norm.hpp"
 #include "parallel.hpp"
 #include "screening.hpp"
+#include "subscript.hpp"
 
 namespace softreg {
 namespace {
-
-std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
 
 // One instance in host memory.
 template <class T>

@@ -7,11 +7,10 @@
 #include "matrix_norm.hpp"
 #include "parallel.hpp"
 #include "screening.hpp"
+#include "subscript.hpp"
 
 namespace softreg {
 namespace {
-
-std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
 
 template <class T>
 class HostExaminer final : public Examiner<T> {

@@ -4,11 +4,10 @@
 
 #include "described.hpp"
 #include "parallel.hpp"
+#include "subscript.hpp"
 
 namespace softreg {
 namespace {
-
-std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
 
 template <class T>
 using Rows = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;

@@ -16,6 +16,7 @@
 #include "parallel.hpp"
 #include "screening.hpp"
 #include "softreg/error.hpp"
+#include "subscript.hpp"
 
 namespace softreg {
 namespace {
@@ -24,8 +25,6 @@ constexpr std::size_t most_messages = 100;
 
 template <class T>
 constexpr std::string_view dtype_name = sizeof(T) == 4 ? "float32" : "float64";
-
-std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
 
 // The loss's largest curvature in z where one is proven, else nothing. mass: the largest sum of b
 // of one softmax.

@@ -16,6 +16,7 @@
 #include "softreg/bounds.hpp"
 #include "softreg/error.hpp"
 #include "softreg/model/catalog.hpp"
+#include "subscript.hpp"
 #include "validate.hpp"
 
 namespace softreg {
@@ -39,8 +40,6 @@ constexpr BoundEntry minimiser_entry{
     "derived", Speaks::softmax_l2};
 
 enum ReportIndex { by_norms, by_z, in_all, of_minimisers };
-
-std::size_t at(std::int64_t n) { return static_cast<std::size_t>(n); }
 
 // One transition.
 struct Step {
