@@ -53,10 +53,11 @@ class KernelStep(Step):
 def steps(path):
     """(name of the policy, KernelStep) of every kernel in an object that keeps A in registers."""
     known = policies()
-    for name, text in kernels(path):
-        policy = re.search(r"solve_kernel<softreg::(\w+), ", name).group(1)
-        if policy in known:
-            yield policy, KernelStep(known[policy], text)
+
+    def policy(name):
+        return re.search(r"solve_kernel<softreg::(\w+), ", name).group(1)
+    for name, text in kernels(path, lambda name: policy(name) in known):
+        yield policy(name), KernelStep(known[policy(name)], text)
 
 
 def make(build, shape, cubin, **environment):

@@ -1,4 +1,4 @@
-"""sm_90a machine code as `cuobjdump -sass` prints it: a kernel becomes basic blocks, their control-flow graph and its
+"""sm_90a machine code as nvdisasm prints it: a kernel becomes basic blocks, their control-flow graph and its
 loops. A block is named by its first address."""
 import collections
 import functools
@@ -8,8 +8,9 @@ import re
 import shutil
 import subprocess
 import sysconfig
+import tempfile
 
-LINE = re.compile(r"\s+/\*([0-9a-f]{4,})\*/\s+(?:@(!?U?P\w+) )?([A-Z][\w.]*)\s*([^;]*);")
+LINE = re.compile(r"/\*([0-9a-f]{4,})\*/\s+(?:@(!?U?P\w+) )?([A-Z][\w.]*)\s*([^;]*);")
 STORES = {"ST", "STG", "STS", "STL", "RED", "ATOMS"}
 JUMPS = {"BRA", "JMP"}
 ENDS = JUMPS | {"EXIT", "RET", "BRX", "BRXU", "JMX", "JMXU", "KILL"}  # BSYNC, BREAK, WARPSYNC, CALL fall through
@@ -22,14 +23,49 @@ def tool(name):
     return path
 
 
-def kernels(path):
-    """(demangled name, its code as text) of every kernel in an object or library."""
-    beside = pathlib.Path(tool("nvdisasm")).parent  # cuobjdump looks for it on PATH
-    dump = subprocess.run([tool("cuobjdump"), "-sass", path], capture_output=True, text=True, check=True,
-                          env={"PATH": f"{beside}:/usr/bin:/bin"}).stdout
-    parts = re.split(r"\n\s*Function : (\S+)\n", dump)[1:]
-    names = subprocess.run(["c++filt"], input="\n".join(parts[::2]), capture_output=True, text=True, check=True).stdout
-    return list(zip(names.split("\n"), parts[1::2]))
+def cubins(path, folder):
+    """The device code of an object or library, as files in a folder."""
+    if path.suffix == ".cubin":
+        return [path]
+    subprocess.run([tool("cuobjdump"), "-xelf", "all", path.resolve()], cwd=folder, capture_output=True, check=True)
+    return sorted(pathlib.Path(folder).glob("*.cubin"))
+
+
+def numbered(section):
+    """The code of a section, with addresses in place of labels, as a target of a jump is read here."""
+    labels, waiting, lines = {}, [], section.split("\n")
+    for line in lines:
+        if line.endswith(":"):
+            waiting.append(line[:-1])
+        elif waiting and (found := LINE.search(line)):
+            labels |= dict.fromkeys(waiting, f"0x{found.group(1).lstrip('0') or '0'}")
+            waiting = []
+    return re.sub(r"`\(([^)]+)\)", lambda match: labels.get(match.group(1), match.group(0)), section)
+
+
+def kernels(path, wanted=lambda name: True):
+    """(demangled name, its code as text) of the kernels in an object or library whose name is wanted: nothing else
+    is disassembled."""
+    def told(*command, **options):
+        return subprocess.run(command, capture_output=True, text=True, check=True, **options).stdout
+    with tempfile.TemporaryDirectory() as folder:
+        for cubin in cubins(pathlib.Path(path), folder):
+            table = told("readelf", "--symbols", "--wide", cubin)
+            symbols = re.findall(r"^\s*(\d+): .* FUNC .* ([^$\s]\S*)$", table, flags=re.M)  # $...: called by them
+            names = told("c++filt", input="\n".join(name for _, name in symbols)).split("\n")
+            chosen = {name: full for (_, name), full in zip(symbols, names) if wanted(full)}
+            if not chosen:
+                continue
+            indices = ",".join(index for index, name in symbols if name in chosen)
+            text = told(tool("nvdisasm"), "-c", "-raw", "-fun", indices, cubin)
+            parts = re.split(r"\n//-+ \.text\.(\S+) -+\n", text)[1:]
+            yield from ((chosen[name], numbered(code)) for name, code in zip(parts[::2], parts[1::2]) if name in chosen)
+
+
+# The register and the predicates that an instruction writes: `R1`, `R1, P0, P1`, `P0, P1` or `P0, R1`.
+REGISTER, PREDICATE, NEXT = r"U?R[\dZ]+(?=,|$)", r"U?P[\dT](?=,|$)", r",\s*"
+WRITTEN = re.compile(f"{REGISTER}(?:{NEXT}{PREDICATE}){{0,2}}|{PREDICATE}{NEXT}{REGISTER}|"
+                     f"{PREDICATE}(?:{NEXT}{PREDICATE})?")
 
 
 class Instruction:
@@ -37,46 +73,53 @@ class Instruction:
         self.address, self.guard, self.opcode = int(address, 16), guard or "", opcode
         self.base = opcode.split(".")[0]
         self.text = operands.strip()
-        self.operands = [part.strip() for part in self.text.replace(".reuse", "").split(",")]
-        found = re.search(r"\b0x([0-9a-f]+)$", self.text)
-        self.target = int(found.group(1), 16) if found else None
         self.writes = self._writes()
+
+    @functools.cached_property
+    def operands(self):
+        return [part.strip() for part in self.text.replace(".reuse", "").split(",")]
+
+    @functools.cached_property
+    def target(self):
+        found = re.search(r"\b0x([0-9a-f]+)$", self.text)
+        return int(found.group(1), 16) if found else None
 
     def is_conditional(self):
         return bool(self.guard) or ".DIV" in self.opcode or re.match(r"!?U?P\d", self.text) is not None
 
     def _writes(self):
-        """The register and the predicates that it writes: `R1`, `R1, P0, P1`, `P0, P1` or `P0, R1`."""
-        if self.base in STORES | ENDS:
-            return set()
-        shape = "".join("P" if re.fullmatch(r"U?P[\dT]", operand) else "R" if re.fullmatch(r"U?R[\dZ]+", operand)
-                        else "-" for operand in self.operands[:3])
-        named = self.operands[:re.match("RP{0,2}|PR|P{0,2}", shape).end()]
-        return set(named).union(*(self._beside(name) for name in named if re.fullmatch(r"R\d+", name)))
+        found = None if self.base in STORES | ENDS else WRITTEN.match(self.text)
+        return written(self.opcode, found.group()) if found else frozenset()
 
-    def _beside(self, register):
-        """The registers after it that are written too. (A double is known by its first.)"""
-        wide = re.search(r"\.(64|128)\b", self.opcode) if self.base.startswith("LD") else None
-        pair = self.base == "CS2R" and ".32" not in self.opcode or self.opcode.startswith("IMAD.WIDE")
-        count = int(wide.group(1)) // 32 if wide else 2 if pair else 1
-        return {f"R{int(register[1:]) + k}" for k in range(1, count)}
+
+@functools.lru_cache(maxsize=None)
+def written(opcode, operands):
+    """What an instruction writes, of the operands that name it: with the registers after them that are written too.
+    (A double is known by its first.)"""
+    wide = re.search(r"\.(64|128)\b", opcode) if opcode.startswith("LD") else None
+    pair = opcode.split(".")[0] == "CS2R" and ".32" not in opcode or opcode.startswith("IMAD.WIDE")
+    count = int(wide.group(1)) // 32 if wide else 2 if pair else 1
+    named = re.split(NEXT, operands)
+    beside = {f"R{int(name[1:]) + k}" for name in named if re.fullmatch(r"R\d+", name) for k in range(1, count)}
+    return frozenset(named) | beside
 
 
 class Function:
     def __init__(self, text):
         self.code = [Instruction(*found) for found in LINE.findall(text)]
         self.blocks = self._cut()
-        # of a block: what is written -> where, the last first
-        self.writers = {block: collections.defaultdict(list) for block in self.blocks}
+        # of a register or predicate: block -> where it is written, the last first
+        self.writers = collections.defaultdict(lambda: collections.defaultdict(list))
         for block, code in self.blocks.items():
             for k in range(len(code) - 1, -1, -1):
                 for name in code[k].writes:
-                    self.writers[block][name].append(k)
+                    self.writers[name][block].append(k)
         self.successors = self._connect()
         self.predecessors = collections.defaultdict(list)
         for block, onward in self.successors.items():
             for target in onward:
                 self.predecessors[target].append(block)
+        self._found = {}
         self.loops, self.back = {}, set()  # header -> its blocks; (from, header)
         self._find_loops()
 
@@ -143,20 +186,29 @@ class Function:
                             body.add(inside)
                             stack += [b for b in self.predecessors[inside] if b in number]
 
-    def definitions(self, block, k, name, such=lambda i: True):
-        """(block, index) of what writes a register or predicate, is `such`, and reaches instruction k of a block."""
-        found, seen, stack = [], set(), [(block, k)]
+    def definitions(self, *place):
+        """(block, index) of what writes a register or predicate and reaches instruction k of a block: asked often."""
+        if place not in self._found:
+            self._found[place] = self.such_definitions(*place)
+        return self._found[place]
+
+    def such_definitions(self, block, k, name, such=None):
+        """The same of what is `such` alone: what is not is passed over."""
+        found, seen, stack, here = [], set(), [block], self.writers[name]
+        before = k  # in the block itself; of a block on the way here, all of it
         while stack:
-            block, k = stack.pop()
-            for j in self.writers[block].get(name, ()):
-                if j < k and such(self.blocks[block][j]):
+            block = stack.pop()
+            for j in here[block] if block in here else ():
+                if (before is None or j < before) and (such is None or such(self.blocks[block][j])):
                     found.append((block, j))
                     if not self.blocks[block][j].guard:
                         break
             else:
-                onward = set(self.predecessors[block]) - seen
-                seen |= onward
-                stack += [(b, len(self.blocks[b])) for b in onward]
+                for onward in self.predecessors[block]:
+                    if onward not in seen:
+                        seen.add(onward)
+                        stack.append(onward)
+            before = None
         return found
 
     @functools.cached_property

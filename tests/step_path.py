@@ -44,7 +44,7 @@ class Predicates:
         if i.opcode == "LOP3.LUT" and i.operands[1] == "RZ" and i.operands[3].startswith("0x"):
             register, mask = i.operands[2], int(i.operands[3], 16)
             masks = {hex(mask), hex(mask ^ 0xffffffff)}  # sets, clears
-            return [(b, j, f.blocks[b][j].guard.lstrip("!")) for b, j in f.definitions(
+            return [(b, j, f.blocks[b][j].guard.lstrip("!")) for b, j in f.such_definitions(
                 block, k, register, lambda j: j.opcode == "LOP3.LUT" and j.operands[1] == register
                 and j.operands[2] in masks)]
         return None
