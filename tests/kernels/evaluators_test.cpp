@@ -239,6 +239,8 @@ void compare_kernels(const LossChoice& loss, int max_steps, int runs, Tally& tal
     }
     for (Case c : cases) {
       if (cluster && (c.seed / 2 + unsigned(loss.index)) % 2 == 1) continue;  // two of four
+      // Where a kernel reads and writes does not depend on the loss: in turn.
+      if (sanitized && !cluster && (c.seed + unsigned(loss.index)) % 3 != 0) continue;
       if (p.watches_bounds)
         c.features |= traces_shifts | traces_bounds;
       else
@@ -338,7 +340,7 @@ TYPED_TEST(Kernels, GiveTheBitsOfTheirLanes) {
   Tally tally;
   compare_kernels<float>(choice<TypeParam>(), 9, 1, tally);
   compare_kernels<double>(choice<TypeParam>(), 9, 1, tally);
-  expect_every_end(tally);
+  if (!sanitized) expect_every_end(tally);  // else of fewer instances
   std::printf("[count] emulated instances equal bit for bit: %lld (%s)\n",
               static_cast<long long>(tally.instances), choice<TypeParam>().name.c_str());
 }
