@@ -226,7 +226,7 @@ TYPED_TEST(CudaBits, AreTheLanesWhereManyShareA) {
       Numbers<TypeParam> numbers(uniform(count, n), d, 9);
       numbers.problem.a = numbers.problem.a.first(size(n * d));
       numbers.b[size(3 * n + 1)] = quiet_nan<TypeParam>();
-      Options cuda = on(Device::cuda, 11);
+      Options cuda = on(Device::cuda, sanitized ? 3 : 11);
       cuda.optimizer = count == 25 ? AnyOptimizer(GradientDescent{}) : AnyOptimizer(Nesterov{});
       cuda.trace = count == 25 ? TraceKind::shifts : TraceKind::loss;
       const auto run = [&] { return solve(numbers.problem, cuda); };

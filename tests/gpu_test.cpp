@@ -18,6 +18,7 @@
 #include "kernels/emulated_gpu.hpp"
 #include "kernels/lane_gpu.hpp"
 #include "matrix_batches.hpp"
+#include "sanitized.hpp"
 
 namespace softreg {
 namespace {
@@ -524,6 +525,8 @@ TEST(GpuLarge, BeyondTwoToTheThirtyOneNumbers) {
 }
 
 TEST(Emulated, KernelsEqualLanes) {
+  if (sanitized)
+    GTEST_SKIP() << "slow there; evaluators_test has the kernels, cuda_test the classes";
   const EmulatedGpuScope scope;
   kernels_equal_lanes({2, 2}, false);
 }
