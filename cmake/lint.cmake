@@ -5,7 +5,7 @@ add_custom_target(lint COMMAND sh cmake/lint.sh check ${PROJECT_BINARY_DIR}
   WORKING_DIRECTORY ${PROJECT_SOURCE_DIR} USES_TERMINAL)
 
 # What clang-tidy reads, some twenty sources in one file: one by one it walks through the standard
-# library for each of them, which took nine tenths of its time. Never built; lint.sh wants the commands.
+# library for each of them, which takes most of its time. Never built; lint.sh wants the commands.
 # Sources of a group share their anonymous namespace and what they include: those that must not, as
 # the compiler then says, are a group of their own, in an order that compiles.
 set(apart_sources zip_reader vector_file output_file cuda memory_solver cli/flags)
