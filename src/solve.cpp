@@ -102,7 +102,9 @@ struct LiveSolve<T>::State {
     const bool on_device = problem.memory == Memory::device;
     backend = &choose_backend(device_of(options, problem.memory),
                               on_device ? "copy the arrays to host memory"
-                                        : "use --device cpu or auto, and no --arithmetic fast",
+                              : options.arithmetic == Arithmetic::fast
+                                  ? "use --device cpu or auto, and no --arithmetic fast"
+                                  : "use --device cpu or auto",
                               warnings);
     if (on_device)
       with_host_memory([&] {
