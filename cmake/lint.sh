@@ -42,6 +42,8 @@ for path in sys.argv[1:]:
   clang-tidy --quiet --config="$config" "$(kernel_headers "$1")" -- -std=c++20 -Iinclude -Ikernels
   # The groups of lint.cmake, and what is in none: sources of a namespace of their own, that of a build
   # without CUDA, and of what is compiled loss by loss one loss.
+  groups=$(grep -c '"file":.*/CMakeFiles/linted_' "$1/compile_commands.json") || groups=0
+  [ "$groups" -ge 4 ] || { echo "lint: only $groups groups of sources in $1/compile_commands.json" >&2; exit 1; }
   run-clang-tidy-14 -quiet -config="$config" -j "$jobs" -p "$1" \
     "($1/CMakeFiles/linted_.*|$PWD/src/(cpu_lanes|lane_parts|cuda_absent)|$1/losses/(Memory|Lane)Solver/softmax_l2)\.c" \
     > "$1/lint/clang-tidy.log" 2>&1 || {

@@ -27,8 +27,8 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_L
   list(APPEND softreg_cxx_flags -Wno-restrict)
 endif()
 
-# g++ and builds with a sanitizer parse common headers once; the preset clang, which lint reads with,
-# sees each file as it is, so that none leans on what is parsed before it.
+# g++ and builds with a sanitizer parse common headers once; the preset clang sees
+# each file as it is, so that none leans on what is parsed before it.
 set(softreg_precompile OFF)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" OR SOFTREG_SANITIZE)
   set(softreg_precompile ON)

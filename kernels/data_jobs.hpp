@@ -1,7 +1,7 @@
 // What is done to arrays that the caller has on the device: they are examined, for the host's
 // screening and step sizes, and those of a chunk are brought to where its kernel reads them. A job
-// is a struct of device pointers that blocks of 256 lanes run; a block, a warp or a lane takes one
-// item after another.
+// is a struct of device pointers that blocks of 256 lanes run; a block or a warp takes one item
+// after another.
 #pragma once
 #include <cstdint>
 
@@ -107,7 +107,7 @@ struct Grams {
       const auto a =
           tall(Matrix<const T>{part.of.data, part.of.rows, part.of.cols, part.of.cols, 1});
       double* to = grams + part.at;
-      // The square below and above the diagonal, of which the lanes above have nothing to do.
+      // The square below and above the diagonal, of which the lanes below have nothing to do.
       for (int e = simt::thread_index(); e < a.cols * a.cols; e += job_lanes) {
         const int j = e / a.cols, l = e % a.cols;
         if (l >= j) to[triangle_place(a.cols, j, l)] = gram_entry(a, part.factor, j, l);

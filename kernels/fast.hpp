@@ -7,8 +7,9 @@
 // A kernel that computes its loss with them has no bits to keep, only a tolerance; products, sums
 // and updates stay those of float, but for two things that save an instruction a row each: a factor
 // that rows have in common is multiplied once, behind A^T, and <u - b, u> is |u|^2 - <b, u>, off by
-// a unit of |u|^2, which the rounding of f alone makes of it too. |u - b|^2, of which the loss is
-// made, stays as it is. sinh and cosh stay ours, and for double there is nothing faster.
+// a unit of |u|^2, which the rounding of f alone makes of it too, or in small groups made of f
+// (InTurn). |u - b|^2, or |f - b|^2, of which the loss is made, is no difference of sums. sinh and
+// cosh stay ours, and for double there is nothing faster.
 #pragma once
 #include "simt.hpp"
 #include "softreg/model/held_logits.hpp"
@@ -34,9 +35,6 @@ struct Fast<float, InTurn> {
   SR_HD friend Fast operator*(Fast a, Fast b) { return Fast(a.v * b.v); }
   SR_HD friend Fast operator/(Fast a, Fast b) { return Fast(a.v * simt::approximate_inverse(b.v)); }
   SR_HD friend Fast operator-(Fast a) { return Fast(-a.v); }
-  SR_HD friend bool operator<(Fast a, Fast b) { return a.v < b.v; }
-  SR_HD friend bool operator>(Fast a, Fast b) { return a.v > b.v; }
-  SR_HD friend bool operator==(Fast a, Fast b) { return a.v == b.v; }
   SR_HD friend Fast fma_(Fast a, Fast b, Fast c) { return Fast(fma_(a.v, b.v, c.v)); }
   SR_HD friend Fast exp_(Fast a) {
     return Fast(simt::approximate_exp2(a.v * math_detail::Format<float>::log2_e));

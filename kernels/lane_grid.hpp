@@ -12,19 +12,19 @@
 //   Columns  own columns, then the shares of a block of columns, then the blocks
 //
 // All trees take the largest offset first. In products with A that is no addition for numbers that
-// go on (goes_on): of two lanes the largest offset apart (of columns; of shares) the one that keeps
-// the sum goes on from the other's. (Not in A^T y where A passes by: there each lane has its own
-// sums first.) What a lane keeps when halves are exchanged always lies in its first registers: rows
-// and columns are numbered by exclusive or with the lane's place, so that nothing is selected.
+// go on (sums_go_on): of two lanes the largest offset apart (of columns; of shares) the one that
+// keeps the sum goes on from the other's. (Not in A^T y where A passes by: there each lane has its
+// own sums first.) What a lane keeps when halves are exchanged always lies in its first registers:
+// rows and columns are numbered by exclusive or with the lane's place, so that nothing is selected.
 #pragma once
 #include "softreg/model/group.hpp"
 
 namespace softreg {
 
-// Numbers of two registers do not: what arrives in two is moved into a pair, which costs more than
-// the addition (nvcc 13.0).
+// Numbers of one register: what arrives in two is moved into a pair, which costs more than the
+// addition (nvcc 13.0).
 template <class T>
-inline constexpr bool goes_on = sizeof(T) == 4;
+inline constexpr bool sums_go_on = sizeof(T) == 4;
 
 struct LaneGrid {
   int lanes, columns;

@@ -58,6 +58,7 @@ template <class LossT, bool Watches, class G, class T>
 SR_DEVICE void solve_matrix(const G& g, const Batch<T>& batch, std::int64_t i, bool resident,
                             unsigned char* shared, std::int64_t values, T* workspace) {
   static_assert(G::lanes == BlockTiles::policy.lanes(), "shared memory is counted for its lanes");
+  static_assert(G::part_count * longest_of_a_warp <= Extent::tile, "else warps have nothing to do");
   constexpr std::int64_t behind = matrix_shared_bytes<T>(0) - G::scratch_bytes();
   Batch<T>& own = *reinterpret_cast<Batch<T>*>(shared);
   T* next = reinterpret_cast<T*>(shared + behind);

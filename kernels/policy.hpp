@@ -166,6 +166,7 @@ struct KernelOf {
 template <>
 struct KernelOf<BlockResident> {
   using Policy = BlockTiles;
+  static_assert(BlockResident::policy.lanes() == BlockTiles::policy.lanes());
 };
 
 // Cheapest first: the first that fits is chosen.

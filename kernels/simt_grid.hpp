@@ -1,11 +1,11 @@
 // SimtGrid: a LaneGrid on real lanes. Halves are exchanged instead of whole vectors wherever the
-// lanes can share what comes of it: half the shuffles and additions of a butterfly, or less, and
-// the same bits. Work on registers needs no barrier within a warp; warps meet in shared memory with
-// one barrier per sum: sums over rows use one half of it and sums over columns the other, and each
-// waits only if another of its kind was the last. (Which half that is, is known when the kernel is
-// compiled; halves in turn would not be, behind a test or the guard.) What the warps of a
-// block have together, each block of a cluster then writes to all of them, with one barrier more:
-// nobody reads what is not his own, so that after the last barrier a block may leave.
+// lanes can share what comes of it: half the shuffles and additions of a butterfly, or less, in the
+// order of lane_grid.hpp. Work on registers needs no barrier within a warp; warps meet in shared
+// memory with one barrier per sum: sums over rows use one half of it and sums over columns the
+// other, and each waits only if another of its kind was the last. (Which half that is, is known
+// when the kernel is compiled; halves in turn would not be, behind a test or the guard.) What the
+// warps of a block have together, each block of a cluster then writes to all of them, with one
+// barrier more: nobody reads what is not his own, so that after the last barrier a block may leave.
 #pragma once
 #include "lane_grid.hpp"
 #include "simt_group.hpp"
@@ -46,18 +46,18 @@ class SimtGrid : public SimtGroup<Lanes, Blocks> {
     if constexpr (Blocks > 1) sync();  // all have begun
   }
 
-  // The sum along the own row, from `start` on. add(k, s) is s plus what the lane has of held row
-  // k.
+  // The sum along the own row, from `start` on, which is the same on all lanes of the row. add(k,
+  // s) is s plus what the lane has of held row k.
   template <class F>
   SR_DEVICE T along_row(T start, F add) const {
-    constexpr int half = goes_on<T> ? Columns / 2 : 0;
+    constexpr int half = sums_go_on<T> ? Columns / 2 : 0;
     T z[Columns];
     SR_UNROLL
     for (int k = half; k < Columns; ++k) z[k] = add(k, k == half ? start : T(0));
     SR_UNROLL
     for (int k = 0; k < half; ++k) z[k] = add(k, across(z[k + half], half));
     SR_UNROLL
-    for (int h = (goes_on<T> ? half : Columns) / 2; h > 0; h /= 2) {
+    for (int h = (sums_go_on<T> ? half : Columns) / 2; h > 0; h /= 2) {
       SR_UNROLL
       for (int k = 0; k < Columns / 2; ++k)
         if (k < h) z[k] = z[k] + across(z[k + h], h);
@@ -71,18 +71,18 @@ class SimtGrid : public SimtGroup<Lanes, Blocks> {
   }
   // What gather_rows gives of held row k.
   SR_DEVICE T of_row(T own, int k) const { return k == 0 ? own : across(own, k); }
-  // The sums down the own columns. add(first, last, s) adds the lane's rows to s[first], ...,
-  // s[last - 1].
+  // The sums down the own columns, which s begins with. add(first, last, s) adds the lane's rows to
+  // s[first], ..., s[last - 1]: the last columns first.
   template <class F>
   SR_DEVICE void down_columns(T (&s)[held_columns], F add) const {
-    constexpr int half = goes_on<T> ? shares / 2 * own_columns : 0;
+    constexpr int half = sums_go_on<T> ? shares / 2 * own_columns : 0;
     SR_UNROLL
     for (int p = half; p < held_columns; ++p) s[p] = T(0);
     add(half, held_columns, s);
     SR_UNROLL
     for (int p = 0; p < half; ++p) s[p] = across(s[p + half], shares / 2 * stride);
     if constexpr (half > 0) add(0, half, s);
-    sum_shares(s, goes_on<T> ? shares / 4 : shares / 2);
+    sum_shares(s, sums_go_on<T> ? shares / 4 : shares / 2);
   }
   // Sums over the held rows, of the held columns, become those over all rows, of the own columns.
   SR_DEVICE void scatter_columns(T (&s)[held_columns]) const { sum_shares(s, shares / 2); }

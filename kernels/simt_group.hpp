@@ -1,7 +1,8 @@
 // SimtGroup: the loops of a group on real lanes, in the order of softreg/model/group.hpp, so that
 // SimtGroup<L> gives the bits of LaneGroup<L>. Up to 32 lanes are a part of one warp (several
 // groups may share a warp and go their own ways); more lanes are a whole block, or all blocks of a
-// cluster. Only this file, simt_grid.hpp and simt_products.hpp synchronise.
+// cluster. Only this file, simt_grid.hpp and simt_products.hpp know how lanes
+// wait for each other.
 #pragma once
 #include "simt.hpp"
 #include "softreg/model/group.hpp"

@@ -71,7 +71,8 @@ SR_DEVICE void solve_in_registers(const Batch<T>& batch, const Queue& queue, voi
                                   T* workspace) {
   constexpr bool few = PolicyT::policy.lanes() < simt::warp_size / 2;
   using Numbers = std::conditional_t<few, typename OfFewLanes<A>::type, A>;
-  using InRegisters = RegisterPlacement<PolicyT, T, has_long_rows<LossT>, holds_bits<LossT, A>>;
+  using InRegisters =
+      RegisterPlacement<PolicyT, T, has_long_rows<LossT>, holds_bits<LossT, Numbers>>;
   Evaluator<InRegisters, LossT, T, false, Numbers> e{{{batch, shared}, batch, 0, {}}};
   const auto begin = [&](std::int64_t i) {
     e.instance = e.p.instance = i;

@@ -109,12 +109,12 @@ def one_place_asks_for_the_compiler(root):
 
 def one_place_synchronises(root):
     return words(root, ("kernels/**/*", "include/**/*"), r"\b(__sync\w+|sync_block|sync_warp|__shfl\w*|shuffle|shuffle_xor)\b",
-                 "only simt_group.hpp synchronises, so no caller can forget a barrier",
+                 "only simt_group.hpp and simt_grid.hpp synchronise, so no caller can forget a barrier",
                  allowed=("kernels/simt.hpp", "kernels/simt_group.hpp", "kernels/simt_grid.hpp"))
 
 
 def plans_are_pure(root):
-    return words(root, ("src/plan.*", "kernels/policy.hpp"), r"\bcuda[A-Z]\w*|\bcudaError\w*|\bstd::thread\b|\bgetenv\b",
+    return words(root, ("src/plan*", "src/device_groups.*", "kernels/policy.hpp"), r"\bcuda[A-Z]\w*|\bcudaError\w*|\bstd::thread\b|\bgetenv\b",
                  "a plan is a pure function of shapes and DeviceInfo")
 
 
@@ -157,7 +157,7 @@ RULES = [
     (kernel_headers_include_no_cuda, "src/seed.cpp", "#include <cuda_runtime.h>\n"),
     (one_place_asks_for_the_compiler, "src/seed.cpp", "#ifdef __CUDACC__\n#endif\n"),
     (one_place_synchronises, "kernels/seed.hpp", "void wait() { simt::sync_block(); }\n"),
-    (plans_are_pure, "src/plan.seed.cpp", "int n; auto e = cudaGetDeviceCount(&n);\n"),
+    (plans_are_pure, "src/plan_seed.cpp", "int n; auto e = cudaGetDeviceCount(&n);\n"),
     (one_place_has_threads, "src/seed.cpp", "#include <oneapi/tbb/parallel_for.h>\n"),
     (one_place_has_threads, "src/seed.cpp", "std::thread worker;\n"),
     (nothing_knows_the_tests, "src/seed.cpp", "#ifdef TESTING\n#endif\n"),

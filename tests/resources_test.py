@@ -80,6 +80,14 @@ def test_every_kernel_stays_in_registers():
     assert sentences == []
 
 
+def test_jobs_on_data_stay_in_registers():
+    """The kernels of arrays that the caller has on the device (kernels/data_jobs.hpp)."""
+    rows = kernels(BUILD / "CMakeFiles/softreg_cuda.dir/src/cuda_device.cu.o")
+    assert rows
+    print(f"[count] kernels for data: {len(rows)}, of {min(row[1] for row in rows)} to {max(row[1] for row in rows)} registers")
+    assert list(violations(rows, lambda _: REGISTER_LIMIT)) == []
+
+
 def test_stack_frame_is_seen(tmp_path):
     cache = (BUILD / "CMakeCache.txt").read_text()
     nvcc = re.search(r"^CMAKE_CUDA_COMPILER:\w+=(.+)$", cache, flags=re.M).group(1)

@@ -79,7 +79,7 @@ void emulate_launch(int loss, const Launch& launch, const Batch<double>& batch, 
                     unsigned seed);
 
 // The bits that a launch must give: MemoryPlacement<LaneGroup<lanes>> on one instance after
-// another. lanes: 32 or 256.
+// another. lanes: cpu_lanes or 256.
 void solve_on_lanes(int loss, int lanes, const Batch<float>& batch);
 void solve_on_lanes(int loss, int lanes, const Batch<double>& batch);
 // On lanes that add in the order of the policy's kernel.

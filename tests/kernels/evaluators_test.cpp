@@ -1,6 +1,6 @@
-// Every kernel, run by the emulator, gives the bits of the memory placement on as many lanes,
-// whatever the order of the threads and the number of blocks; so do the CPU lanes and packs,
-// whatever the instruction set.
+// Every kernel, run by the emulator, gives the bits of the memory placement on the lanes of
+// its grid, whatever the order of the threads and the number of blocks; so do the CPU lanes and
+// packs, whatever the instruction set.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 

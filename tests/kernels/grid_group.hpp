@@ -51,7 +51,7 @@ struct GridGroup {
       }
       return s;
     };
-    const bool goes_on = softreg::goes_on<S> && !one_pass && grid.shares() > 1;
+    const bool goes_on = sums_go_on<S> && !one_pass && grid.shares() > 1;
     const int share = j % grid.held_columns() / grid.own_columns();
     const bool upper = share >= grid.shares() / 2;
     std::vector<decltype(own(S{}))> lane;
@@ -71,7 +71,7 @@ struct GridGroup {
   // other: that of the row's own lane.
   template <class T, class F, class Done>
   void fold(int n, int terms, F f, Done done) const {
-    const int half = goes_on<T> ? grid.columns / 2 : 0;
+    const int half = sums_go_on<T> ? grid.columns / 2 : 0;
     for (int i = 0; i < n; ++i) {
       const int own = i % grid.columns, first = i % lanes - own;
       const auto add_columns = [&](int c, T s) {

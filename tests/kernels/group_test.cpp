@@ -1,5 +1,4 @@
 // SimtGroup<L> under the emulator gives the bits of LaneGroup<L> and of a plain restatement of the
-// SimtGroup<L> under the emulator gives the bits of LaneGroup<L> and of a plain restatement of the
 // reduction tree, and SimtGrid those of GridGroup: on every lane, in every thread order, with
 // several groups per block or several blocks per group.
 #include "softreg/model/group.hpp"

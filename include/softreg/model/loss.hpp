@@ -95,8 +95,11 @@ concept NormalizedFormula = requires(double v, typename F::template Terms<double
 };
 // A formula that has also
 //
-//   rest(u, b, h, s)  s plus what the row adds to the sum for which the mass must be known
-//   complete(h, s)    the head with that sum; tested() is then given f in place of u
+//   rest(u, b, h, s)  s plus what the row adds to the one sum for which the mass must be known
+//   complete(h, s)    the head with that sum
+//
+// terms() is then of the mass alone, the head of finish() is enough for rest() and output(), and
+// tested() is given f in place of u, so that loss() is of f.
 template <class F, class A>
 concept SumsInTurn = in_turn<A> && requires(A u, typename F::template Head<A> h, Sums<A, 1> s) {
   { F::complete(h, F::rest(u, u, h, s)) } -> std::same_as<typename F::template Head<A>>;

@@ -1,7 +1,8 @@
 // MemoryPlacement: every number of the instance in plain memory, any size, any group. With
 // LaneGroup<1> it is the reference; with LaneGroup<16> it runs on the CPU; with SimtGroup it is the
 // kernels whose A is in global or shared memory. The kernels' other placements must give its bits
-// on as many lanes; the CPU's tiles (src/tile_placement.hpp) agree within rounding.
+// on lanes that add in the same order; the CPU's tiles (src/tile_placement.hpp) agree within
+// rounding.
 #pragma once
 #include <cstdint>
 

@@ -31,6 +31,7 @@ struct SegmentPass {
     const T lagged = LossT::normalized ? tile.shift(s) : T(0);
     T shift = lagged;
     Head h = open(tile, s, shift);
+    static_assert(SumsInTurn<F, A> || !in_turn<A> || !requires { &F::template rest<A>; });
     if constexpr (SumsInTurn<F, A>)
       h = F::complete(
           h, tile.template sum_rows<Sums<A, 1>>(s, [h](int, T, T u, T b, const Sums<A, 1>& sum) {

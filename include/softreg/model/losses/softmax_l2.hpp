@@ -18,7 +18,7 @@ struct Formula<SoftmaxL2> {
   struct Head {
     T mass;
     Common<T> r;
-    T q, along, square;  // <u - b, u>, |u|^2
+    T q, along, square;  // <f - b, f>; in turn neither: <u - b, u>, |u|^2
   };
 
   template <class T>
