@@ -116,18 +116,24 @@ struct LiveSolve<T>::State {
     run.loss = static_cast<int>(options.loss.index());
     run.threads = options.threads;
     run.memory_limit = options.memory_limit;
-    for (std::int64_t i = 0; i < count(); ++i) run.fit.push_back(i);
     const std::int64_t bytes = result_bytes(run.shape);
-    if (options.sequence) {
-      validate_sequence(run.batch);
-      plan_sequence(*backend, run, plan);
-    } else {
-      backend->plan(run, plan);
-    }
+    with_host_memory([&] {
+      take_all();
+      if (options.sequence) {
+        validate_sequence(run.batch);
+        plan_sequence(*backend, run, plan);
+      } else {
+        backend->plan(run, plan);
+      }
+    });
     plan.result_bytes = bytes;
   }
 
   std::int64_t count() const { return problem.batch.count; }
+  void take_all() {
+    run.fit.resize(size(count()));
+    std::iota(run.fit.begin(), run.fit.end(), std::int64_t{0});
+  }
   std::int64_t parameters() const { return problem.batch.parameters(); }
 
   void allocate() {
@@ -226,8 +232,7 @@ struct LiveSolve<T>::State {
       screen();
     } catch (const Error& e) {
       if (e.kind() == ErrorKind::device_lost) {
-        run.fit.resize(size(count()));
-        std::iota(run.fit.begin(), run.fit.end(), std::int64_t{0});
+        take_all();
         run.mark_lost();
       }
       throw;

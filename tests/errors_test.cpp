@@ -229,6 +229,27 @@ TEST(Errors, TracesBeyondMemory) {
   EXPECT_EQ(error->kind, ErrorKind::out_of_memory);
 }
 
+// Nor are more instances than can be counted in memory.
+TEST(Errors, InstancesBeyondMemory) {
+  if (sanitized)
+    GTEST_SKIP() << "a sanitizer's allocator ends the process where there is no memory";
+  const TestBatch<double> good = small();
+  VectorProblem<double> many = good.view();
+  many.count = std::int64_t{1} << 58;
+  many.a = many.a.first(6);
+  many.b = many.b.first(3);
+  many.x0 = {};
+  many.step_size = {};
+  many.w = {};
+  const EmulatedGpuScope scope;
+  for (const Device device : {Device::cpu, Device::cuda}) {
+    const auto error = caught(many, {.device = device});
+    ASSERT_TRUE(error);
+    EXPECT_EQ(error->kind, ErrorKind::out_of_memory);
+    EXPECT_THAT(error->sentence, HasSubstr("288230376151711744 instances"));
+  }
+}
+
 TEST(ErrorsDeathTest, UnknownInstructionSetIsAnError) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");  // the choice is made once in a process
   EXPECT_EXIT(

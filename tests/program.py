@@ -11,8 +11,8 @@ PROGRAM = os.environ["SOFTREG_PROGRAM"]
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("SOFTREG_")}
 
 
-def run(*arguments, timeout=120, cwd=None, preexec_fn=None, **environment):
-    return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True,
+def run(*arguments, timeout=120, cwd=None, preexec_fn=None, program=PROGRAM, **environment):
+    return subprocess.run([program, *map(str, arguments)], capture_output=True, text=True,
                           timeout=timeout, cwd=cwd, preexec_fn=preexec_fn, env={**ENVIRONMENT, **environment})
 
 

@@ -84,7 +84,8 @@ def test_jobs_on_data_stay_in_registers():
     """The kernels of arrays that the caller has on the device (kernels/data_jobs.hpp)."""
     rows = kernels(BUILD / "CMakeFiles/softreg_cuda.dir/src/cuda_device.cu.o")
     assert rows
-    print(f"[count] kernels for data: {len(rows)}, of {min(row[1] for row in rows)} to {max(row[1] for row in rows)} registers")
+    registers = [row[1] for row in rows]
+    print(f"[count] kernels for data: {len(rows)}, of {min(registers)} to {max(registers)} registers")
     assert list(violations(rows, lambda _: REGISTER_LIMIT)) == []
 
 

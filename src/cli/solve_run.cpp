@@ -59,9 +59,31 @@ class SolveRun {
     session_.interruption.watch(options.time_limit, [&] {
       return report_failures(session_.terminal, [&] { return finish(live.snapshot()); });
     });
-    live.run();
+    try {
+      live.run();
+    } catch (const Error&) {
+      session_.interruption.end_watch();
+      keep_finished(live.snapshot());
+      throw;
+    }
     session_.interruption.end_watch();
     return finish(live.snapshot());
+  }
+
+  // Of a solve that failed: what was finished is saved and shown. The caller says why it failed.
+  void keep_finished(const Result<T>& result) {
+    failed_ = true;
+    if (finished_of(result) == 0) return;
+    try {
+      finish(result);
+    } catch (const Error& error) {
+      session_.terminal.error(error);
+    }
+  }
+  static std::int64_t finished_of(const Result<T>& result) {
+    return std::count_if(result.status.begin(), result.status.end(), [](Status s) {
+      return s != Status::not_run && s != Status::device_error;
+    });
   }
 
   int show_plan(const PlanSummary& plan) {
@@ -89,7 +111,7 @@ class SolveRun {
       document["updates_tried"] = updates_tried(result, job_.options.stop);
       document["bounds"] = bounds_json(reports);
       if (!result.bounds.empty()) document["in_context"] = context_json(context_report(result));
-      if (job_.perturb > 0 && !result.interrupted) {
+      if (job_.perturb > 0 && !result.interrupted && !failed_) {
         moved = perturbed_reports(problem_, result.x, job_.options, job_.perturb, job_.seed,
                                   job_.bound_factor);
         document["data_shift"] = bounds_json(moved);
@@ -147,7 +169,7 @@ class SolveRun {
                                                std::vector<std::string>& warnings) const {
     if (!job_.options.sequence || !has_softmax()) return std::nullopt;
     SequenceReport report;
-    report.interrupted = result.interrupted;
+    report.interrupted = result.interrupted || failed_;
     Options options = job_.options;
     options.cancel = [this] { return session_.interruption.requested(); };
     if (!report.interrupted)
@@ -193,9 +215,8 @@ class SolveRun {
 
   // A signal before any instance was finished leaves nothing worth a file.
   bool save(const Result<T>& result, const std::string& meta, const SequenceReport* sequence) {
-    const auto finished = std::count_if(result.status.begin(), result.status.end(),
-                                        [](Status s) { return s != Status::not_run; });
-    if (session_.interruption.requested()) {
+    const std::int64_t finished = finished_of(result);
+    if (failed_ || session_.interruption.requested()) {
       if (finished == 0) {
         session_.terminal.interrupted("no instance was finished, and nothing was saved");
         return false;
@@ -216,6 +237,7 @@ class SolveRun {
   const ProblemFile& file_;
   Session& session_;
   ProgressLine progress_;
+  bool failed_ = false;  // the solve, of which some instances were finished
 };
 
 }  // namespace
