@@ -103,7 +103,7 @@ struct LiveSolve<T>::State {
     backend = &choose_backend(device_of(options, problem.memory),
                               on_device ? "copy the arrays to host memory"
                               : options.arithmetic == Arithmetic::fast
-                                  ? "use --device cpu or auto, and no --arithmetic fast"
+                                  ? "leave out --arithmetic fast and --device cuda"
                                   : "use --device cpu or auto",
                               warnings);
     if (on_device)

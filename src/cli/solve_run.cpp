@@ -63,7 +63,7 @@ class SolveRun {
       live.run();
     } catch (const Error&) {
       session_.interruption.end_watch();
-      keep_finished(live.snapshot());
+      keep_finished(live);
       throw;
     }
     session_.interruption.end_watch();
@@ -71,11 +71,11 @@ class SolveRun {
   }
 
   // Of a solve that failed: what was finished is saved and shown. The caller says why it failed.
-  void keep_finished(const Result<T>& result) {
+  void keep_finished(const LiveSolve<T>& live) {
     failed_ = true;
-    if (finished_of(result) == 0) return;
     try {
-      finish(result);
+      const Result<T> result = live.snapshot();
+      if (finished_of(result) > 0) finish(result);
     } catch (const Error& error) {
       session_.terminal.error(error);
     }
